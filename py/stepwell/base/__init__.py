@@ -1,0 +1,1 @@
+"""Foundation: errors, clocks, deadlines, identifiers of built files, metrics."""

@@ -1,0 +1,1 @@
+"""Names, types and stored forms that training and serving share."""
