@@ -1,0 +1,235 @@
+"""A user's history: what the user did with each item, in one packed blob.
+
+The one definition that offline training, the stream updater and the request path share:
+training folds a table of events with `from_events`, the updater folds one event at a time
+with `applied`, the request path reads the blob with `unpack`.
+"""
+
+import struct
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stepwell.base.errors import DataLossError, InvalidArgumentError
+from stepwell.schema.vocabulary import KeyArray
+
+HALF_LIFE_SECONDS = 30 * 86_400
+"""Half-life of `decayed_count`: a month, four shopping cycles of a weekly household."""
+
+MAX_ITEMS = 4_096
+"""Distinct items kept, the most recent ones: about 160 KiB at most."""
+
+_MAGIC = b"SWUH"
+_FORMAT_VERSION = 1
+# magic, version, segment bytes, items, events, trips, first and last event time
+_HEADER = struct.Struct("<4sHHIqqqq")
+_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("keys", "<u8"),
+    ("num_purchases", "<i4"),
+    ("first_time", "<i8"),
+    ("last_time", "<i8"),
+    ("decayed_count", "<f4"),
+    ("total_value", "<f4"),
+)
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class UserHistory:
+    """Columns over a user's H distinct items, most recent first, ties by higher key.
+
+    Attributes:
+        keys: uint64 [H], `entity_key` of the items.
+        num_purchases: int32 [H], positive events on the item.
+        first_time, last_time: int64 [H], unix seconds.
+        decayed_count: float32 [H], sum over events of 2^-((last_time - t) / 30 days).
+        total_value: float32 [H], sum of the events' values.
+        num_events: events folded in, also of items no longer kept.
+        num_trips: distinct event times; late events of a known trip may count again.
+        first_event_time, last_event_time: unix seconds; 0 when empty.
+        segment: the user's segment, "" when unknown; at most 256 bytes.
+
+    Concurrency: immutable.
+    """
+
+    keys: KeyArray
+    num_purchases: npt.NDArray[np.int32]
+    first_time: IntArray
+    last_time: IntArray
+    decayed_count: FloatArray
+    total_value: FloatArray
+    num_events: int = 0
+    num_trips: int = 0
+    first_event_time: int = 0
+    last_event_time: int = 0
+    segment: str = ""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @classmethod
+    def empty(cls, segment: str = "") -> "UserHistory":
+        """A user of whom nothing is known but perhaps the segment."""
+        columns = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS}
+        return cls(**columns, segment=segment)
+
+    @classmethod
+    def from_events(
+        cls,
+        keys: KeyArray,
+        times: IntArray,
+        values: FloatArray | None = None,
+        segment: str = "",
+    ) -> "UserHistory":
+        """Folds a user's events at once.
+
+        Args:
+            keys: uint64 [E], the item of each event, any order.
+            times: int64 [E], unix seconds.
+            values: float32 [E], each >= 0; zeros when None.
+            segment: the user's segment.
+        Returns:
+            What `applied` gives event by event in time order, up to float rounding.
+        Cost: one sort, O(E log E).
+        """
+        if not len(keys):
+            return cls.empty(segment)
+        if values is None:
+            values = np.zeros(len(keys), np.float32)
+        order = np.lexsort((times, keys))
+        keys, times, values = keys[order], times[order], values[order]
+        starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+        counts = np.diff(np.r_[starts, len(keys)])
+        last = times[starts + counts - 1]
+        decay = np.exp2((times - np.repeat(last, counts)) / HALF_LIFE_SECONDS)
+        columns: dict[str, npt.NDArray[Any]] = {
+            "keys": keys[starts],
+            "num_purchases": counts.astype(np.int32),
+            "first_time": times[starts].astype(np.int64),
+            "last_time": last.astype(np.int64),
+            "decayed_count": np.add.reduceat(decay, starts).astype(np.float32),
+            "total_value": np.add.reduceat(values, starts).astype(np.float32),
+        }
+        return cls(
+            **_most_recent_first(columns),
+            num_events=len(keys),
+            num_trips=len(np.unique(times)),
+            first_event_time=int(times.min()),
+            last_event_time=int(times.max()),
+            segment=segment,
+        )
+
+    def applied(self, key: int, time: int, value: float = 0.0) -> "UserHistory":
+        """Returns this history with one more event; late events are welcome.
+
+        Cost: O(H).
+        """
+        columns = {name: getattr(self, name) for name, _ in _COLUMNS}
+        found = np.flatnonzero(self.keys == np.uint64(key))
+        if len(found):
+            columns = _with_repeat(columns, int(found[0]), time, value)
+        else:
+            columns = _with_new_item(columns, key, time, value)
+        first = self.first_event_time if self.num_events else time
+        return replace(
+            self,
+            **_most_recent_first(columns),
+            num_events=self.num_events + 1,
+            num_trips=self.num_trips + (time != self.last_event_time),
+            first_event_time=min(first, time),
+            last_event_time=max(self.last_event_time, time),
+        )
+
+    def decayed_counts(
+        self, now: int, half_life_seconds: float = HALF_LIFE_SECONDS
+    ) -> FloatArray:
+        """Returns float32 [H]: `decayed_count` decayed on from last_time to `now`.
+
+        `half_life_seconds` applies from last_time on; before it the stored month holds.
+        """
+        age = np.maximum(now - self.last_time, 0)
+        decay = np.exp2(-age / half_life_seconds)
+        return np.asarray(self.decayed_count * decay, np.float32)
+
+    def pack(self) -> bytes:
+        """Returns the stored form: header, segment, columns, little-endian."""
+        segment = self.segment.encode()
+        if len(segment) > 256:
+            raise InvalidArgumentError(
+                f"segment has {len(segment)} bytes, must be in [0, 256]", "segment"
+            )
+        header = _HEADER.pack(
+            _MAGIC,
+            _FORMAT_VERSION,
+            len(segment),
+            len(self),
+            self.num_events,
+            self.num_trips,
+            self.first_event_time,
+            self.last_event_time,
+        )
+        columns = [getattr(self, name).astype(dtype) for name, dtype in _COLUMNS]
+        return b"".join([header, segment, *(column.tobytes() for column in columns)])
+
+    @classmethod
+    def unpack(cls, blob: bytes) -> "UserHistory":
+        """Reads what `pack` wrote; arrays are views of `blob`.
+
+        Raises:
+            DataLossError: not such a blob, another version, or a wrong length.
+        """
+        if len(blob) < _HEADER.size or blob[:4] != _MAGIC:
+            raise DataLossError(f"no user history in a blob of {len(blob)} bytes")
+        _, version, segment_bytes, num_items, *scalars = _HEADER.unpack_from(blob)
+        row_bytes = sum(np.dtype(dtype).itemsize for _, dtype in _COLUMNS)
+        expected = _HEADER.size + segment_bytes + num_items * row_bytes
+        if version != _FORMAT_VERSION or len(blob) != expected:
+            raise DataLossError(
+                f"user history version {version} with {num_items} items has "
+                f"{len(blob)} bytes, must be version {_FORMAT_VERSION}, {expected}"
+            )
+        offset = _HEADER.size + segment_bytes
+        columns = {}
+        for name, dtype in _COLUMNS:
+            columns[name] = np.frombuffer(blob, dtype, num_items, offset)
+            offset += columns[name].nbytes
+        segment = blob[_HEADER.size : _HEADER.size + segment_bytes].decode()
+        names = ("num_events", "num_trips", "first_event_time", "last_event_time")
+        return cls(**columns, **dict(zip(names, scalars, strict=True)), segment=segment)
+
+
+def _most_recent_first(
+    columns: dict[str, npt.NDArray[Any]],
+) -> dict[str, npt.NDArray[Any]]:
+    order = np.lexsort((columns["keys"], columns["last_time"]))[::-1][:MAX_ITEMS]
+    return {name: column[order] for name, column in columns.items()}
+
+
+def _with_repeat(
+    columns: dict[str, npt.NDArray[Any]], row: int, time: int, value: float
+) -> dict[str, npt.NDArray[Any]]:
+    columns = {name: column.copy() for name, column in columns.items()}
+    last, decayed = int(columns["last_time"][row]), float(columns["decayed_count"][row])
+    decay = 2.0 ** (-abs(time - last) / HALF_LIFE_SECONDS)
+    columns["decayed_count"][row] = (
+        decayed * decay + 1 if time > last else decayed + decay
+    )
+    columns["num_purchases"][row] += 1
+    columns["first_time"][row] = min(int(columns["first_time"][row]), time)
+    columns["last_time"][row] = max(last, time)
+    columns["total_value"][row] += value
+    return columns
+
+
+def _with_new_item(
+    columns: dict[str, npt.NDArray[Any]], key: int, time: int, value: float
+) -> dict[str, npt.NDArray[Any]]:
+    first = (key, 1, time, time, 1.0, value)
+    return {
+        name: np.append(columns[name], np.array([item], dtype))
+        for (name, dtype), item in zip(_COLUMNS, first, strict=True)
+    }
