@@ -1,0 +1,1 @@
+"""What flows between stages, the contracts of stages, the plan and its executor."""

@@ -1,0 +1,87 @@
+"""Items under consideration, in columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stepwell.schema.vocabulary import RowArray
+
+SOURCE_NAMES = ("history", "co_occurrence", "ann", "trending", "popular")
+"""The candidate sources; a source's place is its column S in a CandidateSet."""
+
+ScoreArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceResult:
+    """What one source emits: item rows int64 [n], unique, and scores float32 [n].
+
+    Best first, ties by lower row. Scores of different sources are not comparable.
+    """
+
+    rows: RowArray
+    scores: ScoreArray
+
+    @classmethod
+    def empty(cls) -> "SourceResult":
+        """No candidates."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateSet:
+    """The merged candidates of one request.
+
+    Attributes:
+        rows: int64 [N], unique.
+        source_scores: float32 [N, S], 0 where the source did not emit the item.
+        source_ranks: int16 [N, S], 0-based rank in the source, -1 where absent.
+    """
+
+    rows: RowArray
+    source_scores: ScoreArray
+    source_ranks: npt.NDArray[np.int16]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of_rows(cls, rows: RowArray) -> "CandidateSet":
+        """Candidates that no source emitted, such as those of a Rank call."""
+        shape = (len(rows), len(SOURCE_NAMES))
+        return cls(rows, np.zeros(shape, np.float32), np.full(shape, -1, np.int16))
+
+    def taken(self, positions: npt.NDArray[np.int64]) -> "CandidateSet":
+        """The candidates at `positions` int64 [M], in that order."""
+        return CandidateSet(
+            self.rows[positions],
+            self.source_scores[positions],
+            self.source_ranks[positions],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RankedSet:
+    """Scored candidates, best first: what re-rankers take and return.
+
+    Attributes:
+        candidates: N candidates in the order of the slate to be.
+        scores: float32 [N], the scorer's total of each, in that order.
+        objectives: float32 [N, O], in that order.
+    """
+
+    candidates: CandidateSet
+    scores: ScoreArray
+    objectives: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    def taken(self, positions: npt.NDArray[np.int64]) -> "RankedSet":
+        """The entries at `positions` int64 [M], in that order."""
+        return RankedSet(
+            self.candidates.taken(positions),
+            self.scores[positions],
+            self.objectives[positions],
+        )

@@ -1,0 +1,100 @@
+"""A request after validation, and what is known of its user."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from stepwell.base.deadline import Deadline
+from stepwell.schema.user_history import UserHistory
+from stepwell.schema.vocabulary import RowArray
+
+
+def _no_rows() -> RowArray:
+    return np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One validated request. Concurrency: immutable.
+
+    Attributes:
+        request_id: names the answer in logs and feedback; unique.
+        user_id: as the caller gave it.
+        num_items: K, items wanted, 1 <= K <= 500.
+        event_time: unix seconds; the "now" of every feature, never the wall clock.
+        deadline: end of the whole request.
+        excluded_rows: int64 [X], items never to show.
+        given_rows: int64 [N] candidates of a Rank call; None lets retrieval find them.
+        surface: where the slate is shown, "" when not said.
+        explain: the answer carries each item's sources and objectives.
+    """
+
+    request_id: str
+    user_id: str
+    num_items: int
+    event_time: int
+    deadline: Deadline
+    excluded_rows: RowArray = field(default_factory=_no_rows)
+    given_rows: RowArray | None = None
+    surface: str = ""
+    explain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UserContext:
+    """What the features stage found out about the user, in rows of one release.
+
+    Attributes:
+        history: columns over H distinct items, most recent first.
+        history_rows: int64 [H], item rows of `history.keys`; -1 where unknown.
+        segment_row: row of the user's segment in the release, 0 is "unknown".
+        is_cold: nothing is known of the user's behaviour.
+        feature_age_ms: age of each view at `Query.event_time`, by view name.
+        defaulted: views for which the declared default was used.
+        stale: views that were found but are past their freshness window.
+    """
+
+    user_id: str
+    history: UserHistory
+    history_rows: RowArray
+    segment_row: int = 0
+    is_cold: bool = False
+    feature_age_ms: dict[str, int] = field(default_factory=dict)
+    defaulted: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+
+    @classmethod
+    def unknown(cls, user_id: str, defaulted: tuple[str, ...] = ()) -> "UserContext":
+        """The context of a user of whom nothing is known."""
+        history = UserHistory.empty()
+        return cls(user_id, history, _no_rows(), is_cold=True, defaulted=defaulted)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBatch:
+    """Model inputs of N candidates.
+
+    Attributes:
+        dense: float32 [N, F], raw values in the catalogue's order, C-contiguous.
+        sparse: int64 [N, T], rows of the categorical tables in the catalogue's order.
+    """
+
+    dense: npt.NDArray[np.float32]
+    sparse: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a scorer says of N candidates.
+
+    Attributes:
+        total: float32 [N], the weighted sum of the objectives; non-finite values are
+            already replaced by -inf, so that they sink.
+        objectives: float32 [N, O], probabilities by objective.
+        names: the O objectives' names.
+    """
+
+    total: npt.NDArray[np.float32]
+    objectives: npt.NDArray[np.float32]
+    names: tuple[str, ...] = ()
