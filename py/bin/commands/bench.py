@@ -1,0 +1,38 @@
+"""`./stepwell bench NAME`: measures, beside its peers in the same run, and checks bars."""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import report
+
+BENCHMARKS = {
+    "ops": "embedding lookup and dot interaction against torch's own",
+    "retrieval": "recall and speed of the index against hnswlib, faiss and usearch",
+    "serving": "latency of every tier over gRPC on the demo's release, one core",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `bench`."""
+    names = "\n".join(f"  {name:10} {what}" for name, what in BENCHMARKS.items())
+    parser.description = f"Runs one benchmark and prints its table.\n\n{names}"
+    parser.add_argument("name", choices=BENCHMARKS, help="the benchmark to run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
+    parser.add_argument(
+        "--check", action="store_true", help="exit 1 when a row misses its bar"
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures, prints, writes; returns 1 when `--check` finds a row short."""
+    benchmark = importlib.import_module(f"bench.{args.name}")
+    rows = [report.BenchRow(**row) for row in benchmark.measure(quick=args.quick)]
+    report.print_table(args.name, rows, Console())
+    if args.json:
+        report.write_json(args.json, args.name, rows)
+    short = [row.work for row in rows if not row.holds]
+    return int(bool(short) and args.check)

@@ -1,0 +1,1 @@
+"""Benchmarks in one shape: `./stepwell bench NAME [--json FILE] [--check]`."""
