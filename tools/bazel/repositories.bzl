@@ -1,0 +1,57 @@
+"""Every repository outside of this tree, made from what the machine has.
+
+Nothing here reaches the network but `hnswlib_repository`, which asks pip, and that
+only while its file is not in the user's cache.
+"""
+
+load("//tools/bazel:cuda_repository.bzl", "cuda_repository")
+load("//tools/bazel:hnswlib_repository.bzl", "hnswlib_repository")
+load("//tools/bazel:python_repository.bzl", "python_repository")
+load("//tools/bazel:system_repository.bzl", "system_library_repository")
+
+def stepwell_repositories():
+    """Declares them all; each is evaluated when a target first needs it."""
+    python_repository(
+        name = "stepwell_python",
+        lock = "//:requirements.lock",
+        workspace = "//:WORKSPACE",
+    )
+    hnswlib_repository(
+        name = "hnswlib",
+        sha256 = "cb6d037eedebb34a7134e7dc78966441dfd04c9cf5ee93911be911ced951c44c",
+        version = "0.8.0",
+        workspace = "//:WORKSPACE",
+    )
+    cuda_repository(name = "cuda")
+    system_library_repository(
+        name = "absl",
+        debian_package = "libabsl-dev",
+        pkg_config = [
+            "absl_status",
+            "absl_statusor",
+            "absl_span",
+            "absl_strings",
+            "absl_str_format",
+            "absl_synchronization",
+            "absl_flat_hash_map",
+            "absl_flat_hash_set",
+            "absl_time",
+            "absl_cleanup",
+            "absl_random_random",
+        ],
+        target = "status",
+    )
+    system_library_repository(
+        name = "gtest",
+        debian_package = "libgtest-dev",
+        pkg_config = ["gtest_main", "gmock"],
+        target = "gtest_main",
+        for_tests = True,
+    )
+    system_library_repository(
+        name = "benchmark",
+        debian_package = "libbenchmark-dev",
+        pkg_config = ["benchmark"],
+        target = "benchmark",
+        for_tests = True,
+    )
