@@ -21,7 +21,9 @@ class RetryBudget:
 
     def __init__(self, ratio_permille: int = 100, max_tokens: int = 10) -> None:
         if not 0 <= ratio_permille <= _MILLI:
-            raise ValueError(f"ratio_permille is {ratio_permille}, must be in [0, 1000]")
+            raise ValueError(
+                f"ratio_permille is {ratio_permille}, must be in [0, 1000]"
+            )
         if max_tokens < 1:
             raise ValueError(f"max_tokens is {max_tokens}, must be >= 1")
         self._ratio_permille = ratio_permille

@@ -1,0 +1,154 @@
+"""Every metric of Stepwell: name, kind, labels and one line of meaning.
+
+`stepwell_<room>_<noun>_<unit>`; base units (seconds, bytes, ratios). A metric that is not
+in this table cannot be made, so this page is the whole list.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class MetricKind(enum.Enum):
+    """What the values of a metric do."""
+
+    COUNTER = "counter"  # only grows; named *_total
+    GAUGE = "gauge"  # goes up and down
+    HISTOGRAM = "histogram"  # a distribution of observations
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric: `labels` are in the order in which values are given."""
+
+    name: str
+    kind: MetricKind
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+
+def _counter(name: str, meaning: str, *labels: str) -> MetricSpec:
+    return MetricSpec(name, MetricKind.COUNTER, meaning, labels)
+
+
+def _gauge(name: str, meaning: str, *labels: str) -> MetricSpec:
+    return MetricSpec(name, MetricKind.GAUGE, meaning, labels)
+
+
+def _histogram(name: str, meaning: str, *labels: str) -> MetricSpec:
+    return MetricSpec(name, MetricKind.HISTOGRAM, meaning, labels)
+
+
+# serving
+GRPC_HANDLED = _counter(
+    "grpc_server_handled_total",
+    "RPCs completed, by outcome.",
+    "grpc_service",
+    "grpc_method",
+    "grpc_code",
+)
+GRPC_HANDLING = _histogram(
+    "grpc_server_handling_seconds",
+    "Time from arrival to answer of an RPC.",
+    "grpc_service",
+    "grpc_method",
+)
+STAGE_SECONDS = _histogram(
+    "stepwell_serving_stage_seconds", "Time spent in one stage of a request.", "stage"
+)
+ANSWERS = _counter(
+    "stepwell_serving_answers_total",
+    "Slates answered, by the tier that made them.",
+    "tier",
+)
+ANSWER_SECONDS = _histogram(
+    "stepwell_serving_answer_seconds",
+    "Time in the server from arrival to slate.",
+    "tier",
+)
+SERVING_READY = _gauge("stepwell_serving_ready_ratio", "1 while health says SERVING.")
+VALIDATION_FAILURES = _counter(
+    "stepwell_serving_invalid_arguments_total", "Requests refused by field.", "field"
+)
+
+# degradation
+DEGRADATION_REASONS = _counter(
+    "stepwell_degradation_reasons_total", "Reasons given in answers.", "reason"
+)
+QUEUE_LENGTH = _gauge(
+    "stepwell_degradation_queue_length_requests", "Requests waiting.", "priority"
+)
+QUEUE_AGE = _gauge(
+    "stepwell_degradation_queue_oldest_age_seconds",
+    "Age of the oldest waiting request.",
+)
+QUEUE_SECONDS = _histogram(
+    "stepwell_degradation_queue_wait_seconds", "Time a request waited for a worker."
+)
+REFUSALS = _counter(
+    "stepwell_degradation_refusals_total",
+    "Requests shed or expired, by cause.",
+    "cause",
+)
+TIER_COST_P95 = _gauge(
+    "stepwell_degradation_tier_cost_p95_seconds", "p95 cost used for a tier.", "tier"
+)
+TIER_COST_MEAN = _gauge(
+    "stepwell_degradation_tier_cost_mean_seconds", "Mean cost used for a tier.", "tier"
+)
+FIT_RATIO = _gauge(
+    "stepwell_degradation_fit_ratio", "Share of the budget a request may plan for."
+)
+BREAKER_OPEN = _gauge(
+    "stepwell_degradation_breaker_open_ratio",
+    "1 open, 0.5 probing, 0 closed.",
+    "dependency",
+)
+SLATE_CACHE_USERS = _gauge(
+    "stepwell_degradation_slate_cache_entries", "Users whose last slate is in memory."
+)
+
+# retrieval
+SOURCE_FAILURES = _counter(
+    "stepwell_retrieval_source_failures_total",
+    "Candidate sources that were late or failed, by source and error.",
+    "source",
+    "error",
+)
+
+# features
+DEFAULTED_VIEWS = _counter(
+    "stepwell_features_defaulted_views_total",
+    "Views answered by their default.",
+    "view",
+)
+
+# feedback
+EVENTS_STORED = _counter(
+    "stepwell_feedback_events_stored_total", "Events made durable and acknowledged."
+)
+EVENTS_DUPLICATE = _counter(
+    "stepwell_feedback_events_duplicate_total", "Events that were already stored."
+)
+IMPRESSIONS_LOGGED = _counter(
+    "stepwell_feedback_impressions_logged_total", "Slates written to the event log."
+)
+IMPRESSIONS_DROPPED = _counter(
+    "stepwell_feedback_impressions_dropped_total",
+    "Slates not written because the log's queue was full or failed.",
+)
+EVENTS_APPLIED = _counter(
+    "stepwell_feedback_events_applied_total", "Events folded into online user state."
+)
+
+# releases
+RELEASE_SERIAL = _gauge(
+    "stepwell_releases_live_serial_number", "Serial of the live release."
+)
+RELEASE_STATE = _gauge(
+    "stepwell_releases_state_ratio", "1 for the state the live release is in.", "state"
+)
+
+ALL_METRICS: tuple[MetricSpec, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, MetricSpec)
+)
+"""Every metric there is, in the order of this page."""
