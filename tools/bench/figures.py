@@ -1,0 +1,120 @@
+"""Writes every table of figures in the documents from the reports that measured them.
+
+    PYTHONPATH=tools python tools/bench/figures.py           rewrite README.md, BENCHMARKS.md
+    PYTHONPATH=tools python tools/bench/figures.py --check   exit 1 when one differs
+
+A report lies in docs/figures/NAME.json, as `./stepwell bench NAME --json` or
+`./stepwell demo --report` wrote it. A document holds `<!-- figures:NAME -->` and
+`<!-- /figures -->`; what stands between them belongs to this program.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ("README.md", "BENCHMARKS.md")
+MARKED = re.compile(
+    r"(<!-- figures:(?P<name>[a-z_]+) -->\n).*?(<!-- /figures -->)", re.DOTALL
+)
+TIERS = ("full", "reduced", "popular")
+QUALITY_COLUMNS = (
+    ("NDCG@10 all", "ndcg_at_10"),
+    ("NDCG@10 new", "ndcg_at_10_new"),
+    ("Recall@500 all", "recall_at_500"),
+    ("Recall@500 new", "recall_at_500_new"),
+)
+
+Report = dict[str, Any]
+
+
+def markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    """Returns a Markdown table."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """Returns a figure to `digits` significant digits; a dash for none."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def bench_table(report: Report) -> str:
+    """Returns the rows of a benchmark, and the machine they were measured on."""
+    rows = [
+        [
+            row["work"],
+            figure(row["ours"]),
+            row["unit"],
+            ", ".join(f"{peer} {figure(v)}" for peer, v in row["peers"].items()) or "-",
+            figure(row["ratio"], 3),
+            row["bar"] or "-",
+            ("yes" if row["holds"] else "**no**") if row["bar"] else "-",
+        ]
+        for row in report["rows"]
+    ]
+    headings = ["work", "ours", "unit", "peers", "x best peer", "bar", "holds"]
+    return markdown_table(headings, rows) + machine_line(report["machine"])
+
+
+def demo_table(report: Report) -> str:
+    """Returns quality and latency of every tier from a report of the demo."""
+    rows = []
+    for tier in TIERS:
+        quality, latency = report["quality"][tier], report["latency_ms"][tier]
+        scores = [f"{quality[key]:.3f}" for _, key in QUALITY_COLUMNS]
+        times = [f"{latency['p50']:.2f}", f"{latency['p99']:.2f}"]
+        rows.append([tier.upper(), *scores, *times])
+    headings = ["tier", *(name for name, _ in QUALITY_COLUMNS), "p50 ms", "p99 ms"]
+    return markdown_table(headings, rows) + machine_line(report["machine"])
+
+
+def machine_line(machine: Report) -> str:
+    """Returns one line on where the figures come from."""
+    return (
+        f"\n{machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, {machine['date']}.\n"
+    )
+
+
+def filled(document: str, reports: dict[str, Report]) -> str:
+    """Returns the document with every marked part written afresh.
+
+    Raises:
+        KeyError: a marker names a report that is not there.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        report = reports[match["name"]]
+        text = bench_table(report) if "rows" in report else demo_table(report)
+        return f"{match[1]}{text}{match[3]}"
+
+    return MARKED.sub(table, document)
+
+
+def main(argv: list[str]) -> int:
+    """Rewrites or checks the documents; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing")
+    args = parser.parse_args(argv)
+    files = (ROOT / "docs" / "figures").glob("*.json")
+    reports = {file.stem: json.loads(file.read_text()) for file in files}
+    differing = []
+    for name in DOCUMENTS:
+        path = ROOT / name
+        wanted = filled(path.read_text(), reports)
+        if wanted == path.read_text():
+            continue
+        differing.append(name)
+        if not args.check:
+            path.write_text(wanted)
+    for name in differing:
+        print(f"{'differs from its reports' if args.check else 'written'}: {name}")
+    return int(bool(differing) and args.check)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
