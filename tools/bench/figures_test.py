@@ -5,7 +5,7 @@ import pytest
 from bench.figures import Report, filled
 
 MACHINE = {"processor": "P", "cores": 2, "memory_gib": 23, "date": "2026-01-01"}
-DOCUMENT = "a\n<!-- figures:ops -->\nold\n<!-- /figures -->\nb\n"
+DOCUMENT = "a\n<!-- figures:ops -->\nformer\n<!-- /figures -->\nb\n"
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_replaces_only_what_stands_between_the_marks(
     text = filled(DOCUMENT, reports)
     assert text.startswith("a\n<!-- figures:ops -->\n| work |")
     assert text.endswith("<!-- /figures -->\nb\n")
-    assert "old" not in text
+    assert "former" not in text
     assert "| w | 1.5 | us | torch 3 | 2 | <= 2 | **no** |" in text
 
 
