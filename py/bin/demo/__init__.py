@@ -1,0 +1,1 @@
+"""`./stepwell demo`: from nothing to recommendations."""
