@@ -55,6 +55,10 @@ def _package_init():
         return [":package_init"]
     return deps
 
+def stepwell_package_init():
+    """For a package that has an `__init__.py` and no other file."""
+    _package_init()
+
 def stepwell_py_library(name, srcs, deps = [], data = [], visibility = None, **kwargs):
     """A Python module. Seen by its own room and by the floors above it."""
     native.py_library(

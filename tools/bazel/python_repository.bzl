@@ -73,6 +73,7 @@ exports_files(["python"])
 py_runtime(
     name = "runtime",
     interpreter_path = "{executable}",
+    stub_shebang = "#!{executable}",
     python_version = "PY3",
 )
 

@@ -44,7 +44,7 @@ def stepwell_repositories():
     system_library_repository(
         name = "gtest",
         debian_package = "libgtest-dev",
-        pkg_config = ["gtest_main", "gmock"],
+        pkg_config = ["gtest_main"],
         target = "gtest_main",
         for_tests = True,
     )

@@ -1,0 +1,1 @@
+"""Stepwell: a real-time recommendation server that steps down before it fails."""
