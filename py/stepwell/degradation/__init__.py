@@ -1,0 +1,1 @@
+"""Decides whether we are in trouble and how far to step down: the ladder."""

@@ -1,0 +1,198 @@
+"""The rule of the ladder as tables: snapshot in, decision out."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepwell.degradation.reasons import Reason
+from stepwell.degradation.tier import BEST_FIRST, Tier
+from stepwell.degradation.tier_policy import (
+    MILLION,
+    PolicyOptions,
+    PolicySnapshot,
+    TierCost,
+    TierDecision,
+    TierPolicy,
+    can_make_popular,
+)
+
+COSTS = {
+    Tier.FULL: TierCost(p95_us=8_000, mean_us=6_000),
+    Tier.REDUCED: TierCost(p95_us=3_000, mean_us=2_000),
+    Tier.POPULAR: TierCost(p95_us=300, mean_us=200),
+}
+QUIET = PolicySnapshot(
+    age_us=0, budget_us=20_000, deadline_us=100_000, num_waiting=0, costs=COSTS
+)
+PLAIN = TierDecision(Tier.FULL)
+
+
+def _decide(snapshot: PolicySnapshot) -> TierDecision:
+    return TierPolicy().decide(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("age_us", "num_waiting", "expected"),
+    [
+        (0, 0, Tier.FULL),
+        (2_000, 0, Tier.FULL),  # 2000 + 8000 = 10000 = f * budget
+        (2_001, 0, Tier.REDUCED),
+        (0, 1, Tier.FULL),  # 8000 + 1 * 2000
+        (0, 2, Tier.REDUCED),  # 8000 + 2 * 2000 > 10000 >= 3000 + 2 * 200
+        (0, 35, Tier.REDUCED),  # 3000 + 35 * 200
+        (0, 36, Tier.POPULAR),
+        (7_001, 0, Tier.POPULAR),
+        (99_999, 500, Tier.POPULAR),  # past the budget, not past the deadline
+    ],
+)
+def test_takes_the_best_tier_that_fits_the_budget(
+    age_us: int, num_waiting: int, expected: Tier
+) -> None:
+    decision = _decide(replace(QUIET, age_us=age_us, num_waiting=num_waiting))
+    assert decision.tier is expected
+    assert decision.reasons == (() if expected is Tier.FULL else (Reason.BACKLOG,))
+
+
+@pytest.mark.parametrize("fit_ppm", [300_000, 500_000, 700_000])
+def test_f_scales_what_may_be_planned(fit_ppm: int) -> None:
+    limit = 20_000 * fit_ppm // MILLION
+    just = replace(QUIET, fit_ppm=fit_ppm, age_us=limit - 3_000)
+    assert _decide(just).tier is Tier.REDUCED
+    assert _decide(replace(just, age_us=just.age_us + 1)).tier is Tier.POPULAR
+
+
+BLOCKED_CASES = [
+    ({Tier.FULL: Reason.BREAKER_INDEX}, Tier.REDUCED, (Reason.BREAKER_INDEX,)),
+    (
+        {Tier.FULL: Reason.BREAKER_STORE, Tier.REDUCED: Reason.BREAKER_STORE},
+        Tier.POPULAR,
+        (Reason.BREAKER_STORE,),
+    ),
+    (
+        {Tier.FULL: Reason.BREAKER_INDEX, Tier.REDUCED: Reason.BREAKER_STORE},
+        Tier.POPULAR,
+        (Reason.BREAKER_INDEX, Reason.BREAKER_STORE),
+    ),
+]
+
+
+@pytest.mark.parametrize(("blocked", "tier", "reasons"), BLOCKED_CASES)
+def test_a_tier_with_a_dependency_down_is_skipped_and_named(
+    blocked: dict[Tier, Reason], tier: Tier, reasons: tuple[Reason, ...]
+) -> None:
+    decision = _decide(replace(QUIET, blocked=blocked))
+    assert decision == TierDecision(tier, reasons)
+
+
+@pytest.mark.parametrize("forced", BEST_FIRST)
+def test_a_forced_tier_is_served_whatever_it_costs(forced: Tier) -> None:
+    pressed = replace(QUIET, age_us=50_000, num_waiting=100, forced=forced)
+    assert _decide(pressed) == TierDecision(forced, (Reason.FORCED,))
+
+
+def test_a_forced_tier_that_is_down_falls_one_step_and_says_both() -> None:
+    blocked = {Tier.FULL: Reason.BREAKER_STORE}
+    decision = _decide(replace(QUIET, forced=Tier.FULL, blocked=blocked))
+    assert decision.tier is Tier.REDUCED
+    assert decision.reasons == (Reason.FORCED, Reason.BREAKER_STORE)
+
+
+def test_without_a_release_nothing_is_served() -> None:
+    expected = TierDecision(None, (Reason.NO_RELEASE,))
+    assert _decide(replace(QUIET, has_release=False)) == expected
+
+
+def test_an_expired_request_is_never_started() -> None:
+    assert _decide(replace(QUIET, age_us=100_000)) == TierDecision(None)
+    assert _decide(replace(QUIET, age_us=100_000, forced=Tier.POPULAR)).tier is None
+
+
+EXERCISE_CASES = [
+    (0, TierDecision(Tier.REDUCED, (Reason.EXERCISE,))),
+    (4_999, TierDecision(Tier.REDUCED, (Reason.EXERCISE,))),
+    (5_000, TierDecision(Tier.POPULAR, (Reason.EXERCISE,))),
+    (9_999, TierDecision(Tier.POPULAR, (Reason.EXERCISE,))),
+    (10_000, PLAIN),
+]
+
+
+@pytest.mark.parametrize(("draw", "expected"), EXERCISE_CASES)
+def test_healthy_traffic_exercises_each_lower_tier(
+    draw: int, expected: TierDecision
+) -> None:
+    assert _decide(replace(QUIET, request_draw=draw)) == expected
+
+
+@pytest.mark.parametrize(
+    ("draw", "age_us", "num_waiting", "expected"),
+    [
+        (29_999, 3_000, 0, TierDecision(Tier.FULL, (Reason.PROBE,))),
+        (30_000, 3_000, 0, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
+        (0, 8_000, 0, TierDecision(Tier.REDUCED, (Reason.PROBE,))),  # one step, not two
+        (0, 18_000, 0, TierDecision(Tier.POPULAR, (Reason.BACKLOG,))),  # no slack
+        (0, 0, 7, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
+    ],
+)
+def test_a_probe_goes_one_step_up_when_there_is_slack(
+    draw: int, age_us: int, num_waiting: int, expected: TierDecision
+) -> None:
+    snapshot = replace(QUIET, request_draw=draw, age_us=age_us, num_waiting=num_waiting)
+    assert _decide(snapshot) == expected
+
+
+def test_a_probe_never_enters_a_tier_whose_dependency_is_down() -> None:
+    blocked = {Tier.FULL: Reason.BREAKER_STORE}
+    decision = _decide(replace(QUIET, request_draw=0, blocked=blocked))
+    assert decision == TierDecision(Tier.REDUCED, (Reason.BREAKER_STORE,))
+
+
+def test_near_the_limit_the_users_draw_decides() -> None:
+    edge = replace(QUIET, age_us=2_000 + 200)  # 2 % over f * budget
+    assert _decide(replace(edge, user_draw=0)).tier is Tier.FULL
+    assert _decide(replace(edge, user_draw=MILLION - 1)).tier is Tier.REDUCED
+
+
+def test_shares_are_options() -> None:
+    never = TierPolicy(PolicyOptions(probe_ppm=0, exercise_ppm=0))
+    assert never.decide(replace(QUIET, request_draw=0)) == PLAIN
+    late = replace(QUIET, age_us=3_000, request_draw=0)
+    assert never.decide(late).reasons == (Reason.BACKLOG,)
+
+
+@pytest.mark.parametrize(
+    ("num_ahead", "deadline_us", "expected"),
+    [(0, 300, True), (0, 299, False), (10, 2_300, True), (10, 2_299, False)],
+)
+def test_refuses_only_when_even_popular_would_be_late(
+    num_ahead: int, deadline_us: int, expected: bool
+) -> None:
+    arriving = replace(QUIET, num_waiting=num_ahead, deadline_us=deadline_us)
+    assert can_make_popular(arriving) is expected
+
+
+SNAPSHOTS = st.builds(
+    PolicySnapshot,
+    age_us=st.integers(0, 120_000),
+    budget_us=st.integers(1, 60_000),
+    deadline_us=st.integers(1, 200_000),
+    num_waiting=st.integers(0, 500),
+    costs=st.just(COSTS),
+    fit_ppm=st.integers(300_000, 700_000),
+    user_draw=st.integers(0, MILLION - 1),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(SNAPSHOTS, st.integers(1, 5_000), st.integers(1, 50))
+def test_more_pressure_never_gives_a_better_tier(
+    snapshot: PolicySnapshot, more_age_us: int, more_waiting: int
+) -> None:
+    pressed = replace(
+        snapshot,
+        age_us=snapshot.age_us + more_age_us,
+        num_waiting=snapshot.num_waiting + more_waiting,
+    )
+    now, then = _decide(snapshot).tier, _decide(pressed).tier
+    assert (then or 0) <= (now or 0)

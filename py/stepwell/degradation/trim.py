@@ -1,0 +1,41 @@
+"""The slow trim of f, the share of the budget a request may plan for: a pure function."""
+
+from dataclasses import dataclass
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrimOptions:
+    """Limits and steps of f in parts per million; asymmetric, that is the hysteresis."""
+
+    interval_us: int = 500_000
+    low_ppm: int = 300_000
+    high_ppm: int = 700_000
+    late_ratio_ppm: int = 900_000
+    early_ratio_ppm: int = 600_000
+    down_ppm: int = 900_000
+    up_ppm: int = 1_020_000
+
+
+def trimmed_fit_ppm(
+    fit_ppm: int, end_to_end_p95_us: int, budget_us: int, options: TrimOptions
+) -> int:
+    """Returns the next f.
+
+    Args:
+        fit_ppm: f now.
+        end_to_end_p95_us: p95 from arrival to answer over the last 4 s; 0 without samples.
+        budget_us: the budget that the p95 is held against.
+        options: steps and limits.
+    Returns:
+        f * 0.9 when the p95 is over 90 % of the budget, f * 1.02 when it is under 60 %,
+        f otherwise or without samples; always within its limits.
+    """
+    step_ppm = MILLION
+    if end_to_end_p95_us * MILLION > options.late_ratio_ppm * budget_us:
+        step_ppm = options.down_ppm
+    elif 0 < end_to_end_p95_us * MILLION < options.early_ratio_ppm * budget_us:
+        step_ppm = options.up_ppm
+    stepped = fit_ppm * step_ppm // MILLION
+    return min(max(stepped, options.low_ppm), options.high_ppm)
