@@ -1,0 +1,79 @@
+"""The last slate of each user, in memory: what makes the last step a good one."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class CachedSlate:
+    """A slate that was answered at FULL or REDUCED.
+
+    Attributes:
+        rows: int64 [K], item rows of the release, best first.
+        scores: float32 [K], as they were answered.
+        segment_row: the user's segment in the release; 0 is "unknown".
+        made_us: monotonic time of the answer.
+    """
+
+    rows: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    segment_row: int
+    made_us: int
+
+
+class SlateCache:
+    """Last slates by user; bounded, least recently used first to go.
+
+    Rows are those of one release: the cache lives and dies with it.
+
+    Args:
+        max_users: users remembered, >= 1; about 0.5 KiB each for slates of 30.
+        freshness_us: a slate older than this is not served any more.
+
+    Concurrency: thread-safe. Cost: about 1 us a call.
+    """
+
+    def __init__(self, max_users: int, freshness_us: int) -> None:
+        if max_users < 1:
+            raise ValueError(f"max_users is {max_users}, must be >= 1")
+        self._max_users = max_users
+        self._freshness_us = freshness_us
+        self._slates: OrderedDict[str, CachedSlate] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._slates)
+
+    def put(self, user_id: str, slate: CachedSlate) -> None:
+        """Remembers the user's newest slate; an older one than held is dropped."""
+        with self._lock:
+            held = self._slates.get(user_id)
+            if held is not None and held.made_us > slate.made_us:
+                return
+            self._slates[user_id] = slate
+            self._slates.move_to_end(user_id)
+            if len(self._slates) > self._max_users:
+                self._slates.popitem(last=False)
+
+    def fresh(self, user_id: str, now_us: int) -> CachedSlate | None:
+        """Returns the user's slate while it is within its freshness window."""
+        with self._lock:
+            slate = self._slates.get(user_id)
+            if slate is None or now_us - slate.made_us > self._freshness_us:
+                return None
+            self._slates.move_to_end(user_id)
+            return slate
+
+    def segment_row(self, user_id: str) -> int:
+        """Returns the user's segment as last seen, 0 when never; it does not go stale."""
+        slate = self._slates.get(user_id)
+        return slate.segment_row if slate is not None else 0
+
+    def forget(self, user_id: str) -> None:
+        """Drops a user's slate, such as after an event that changes the user's state."""
+        with self._lock:
+            self._slates.pop(user_id, None)
