@@ -1,0 +1,250 @@
+"""Runs one request through the stages, and steps down when a stage is late."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from stepwell.base.deadline import Deadline
+from stepwell.base.errors import DeadlineExceededError, UnavailableError
+from stepwell.degradation.reasons import DEADLINE_REASONS, Reason
+from stepwell.degradation.tier import Tier
+from stepwell.pipeline.candidate import CandidateSet, RankedSet
+from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
+from stepwell.pipeline.planner import Planner
+from stepwell.pipeline.query import FeatureBatch, Query, Scores, UserContext
+from stepwell.pipeline.slate import PopularSlates, Slate
+from stepwell.pipeline.stages import (
+    CandidateHydrator,
+    QueryHydrator,
+    Reranker,
+    Retrieved,
+    Retriever,
+    Scorer,
+)
+
+STAGE_NAMES = ("hydrate", "retrieval", "features", "ranking", "reranking")
+"""The stages in the order in which they run; "popular" stands alone."""
+
+_UNAVAILABLE_REASONS = {
+    "hydrate": Reason.BREAKER_STORE,
+    "retrieval": Reason.BREAKER_INDEX,
+    "features": Reason.BREAKER_STORE,
+    "ranking": Reason.BREAKER_EMBEDDINGS,
+    "reranking": Reason.BREAKER_STORE,
+}
+"""The dependency that a stage misses when it raises UnavailableError."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The stages of one release. Concurrency: as pipeline.stages says."""
+
+    query_hydrator: QueryHydrator
+    retriever: Retriever
+    candidate_hydrator: CandidateHydrator
+    scorers: Mapping[str, Scorer]
+    reranker: Reranker
+    popular: PopularSlates
+
+
+class Executor:
+    """Runs the stages of a plan, one after the other, on the caller's thread.
+
+    After each stage the time left is held against what the rest of the plan needs. A late
+    request goes on with the next lower plan that still fits and what it has so far; when
+    none fits it is answered from memory. Every such step is a reason in the slate.
+
+    Concurrency: immutable, as safe as its stages.
+    """
+
+    def __init__(self, stages: Stages, planner: Planner) -> None:
+        self._stages = stages
+        self._planner = planner
+
+    def run(self, query: Query, tier: Tier) -> Slate:
+        """Returns the slate of `query` at `tier` or a lower one.
+
+        Raises:
+            StepwellError: a stage failed for another reason than time or a dependency.
+        """
+        budget_us = query.deadline.remaining_us()
+        run = _Run(query, self._planner.plans_from(tier, budget_us))
+        if not run.plans:
+            return self._popular(run)
+        try:
+            return self._staged(run)
+        except _SteppedOffError:
+            return self._popular(run)
+
+    def _staged(self, run: "_Run") -> Slate:
+        query, stages = run.query, self._stages
+        user = run.stage("hydrate", lambda at: stages.query_hydrator.hydrate(query, at))
+        run.note_user(user)
+        retrieved = run.stage("retrieval", lambda at: self._retrieved(run, user, at))
+        run.note_failures(retrieved)
+        candidates = _first(retrieved.candidates, run.plan.num_candidates)
+        features = run.stage(
+            "features",
+            lambda _: stages.candidate_hydrator.hydrate(query, user, candidates),
+        )
+        candidates, features = _cut(candidates, features, run.plan.num_candidates)
+        scores = run.stage(
+            "ranking", lambda _: stages.scorers[run.plan.scorer].score(features)
+        )
+        ranked = _best_first(candidates, scores)
+        slate = run.stage(
+            "reranking",
+            lambda _: stages.reranker.rerank(query, user, ranked, run.plan),
+        )
+        return run.slate(slate, scores.names)
+
+    def _retrieved(self, run: "_Run", user: UserContext, at: Deadline) -> Retrieved:
+        given = run.query.given_rows
+        if given is None:
+            return self._stages.retriever.run(run.query, user, run.plan, at)
+        allowed = given[~np.isin(given, run.query.excluded_rows)]
+        return Retrieved(CandidateSet.of_rows(allowed), {})
+
+    def _popular(self, run: "_Run") -> Slate:
+        popular = run.timed("popular", lambda: self._stages.popular.slate(run.query))
+        return Slate(
+            ranked=popular.ranked,
+            tier=Tier.POPULAR,
+            reasons=tuple(run.reasons),
+            coverage=run.coverage,
+            stage_us=run.stage_us,
+            user=run.user,
+            source_failures=run.failures,
+            cached_age_us=popular.cached_age_us,
+        )
+
+
+class _SteppedOffError(Exception):
+    """No plan with stages fits any more."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One request on its way: the plans that are left, and what happened so far."""
+
+    query: Query
+    plans: list[tuple[Tier, ExecutionPlan]]
+    reasons: list[Reason] = field(default_factory=list)
+    stage_us: dict[str, int] = field(default_factory=dict)
+    coverage: float = 1.0
+    user: UserContext | None = None
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        return self.plans[0][1]
+
+    def stage(self, name: str, work: Callable[[Deadline], T]) -> T:
+        """Runs one stage, times it, and steps down when it leaves too little time."""
+        rest_us = _rest_us(self.plan.budgets, name)
+        at = Deadline(self.query.deadline.clock, self.query.deadline.at_us - rest_us)
+        try:
+            result = self.timed(name, lambda: work(at))
+        except DeadlineExceededError:
+            self._note(DEADLINE_REASONS[name])
+            raise _SteppedOffError from None
+        except UnavailableError:
+            self._note(_UNAVAILABLE_REASONS[name])
+            raise _SteppedOffError from None
+        if at.expired():
+            self._step_down(name)
+        return result
+
+    def timed(self, name: str, work: Callable[[], T]) -> T:
+        clock = self.query.deadline.clock
+        start_us = clock.monotonic_us()
+        try:
+            return work()
+        finally:
+            self.stage_us[name] = clock.monotonic_us() - start_us
+
+    def note_user(self, user: UserContext) -> None:
+        self.user = user
+        if user.is_cold:
+            self._note(Reason.MISSING_USER)
+        if user.stale:
+            self._note(Reason.STALE_FEATURES)
+
+    def note_failures(self, retrieved: Retrieved) -> None:
+        self.failures = retrieved.failures
+        if retrieved.failures:
+            asked = max(len(self.plan.source_limits), len(retrieved.failures))
+            self.coverage = 1.0 - len(retrieved.failures) / asked
+            self._note(Reason.SHARD_COVERAGE)
+
+    def slate(self, ranked: RankedSet, objective_names: tuple[str, ...]) -> Slate:
+        return Slate(
+            ranked=ranked,
+            tier=self.plans[0][0],
+            reasons=tuple(self.reasons),
+            objective_names=objective_names,
+            coverage=self.coverage,
+            stage_us=self.stage_us,
+            user=self.user,
+            source_failures=self.failures,
+        )
+
+    def _step_down(self, name: str) -> None:
+        """Drops the plans whose rest does not fit into the time that is left.
+
+        Once everything is scored the work is done: the slate is answered, late or not,
+        with the cheapest re-ranking there is.
+        """
+        late = DEADLINE_REASONS[name]
+        if name == "reranking":
+            # What an earlier stage overspent is not re-ranking's fault.
+            if not set(self.reasons) & set(DEADLINE_REASONS.values()):
+                self._note(late)
+            return
+        self._note(late)
+        remaining_us = self.query.deadline.remaining_us()
+        lower = self.plans[1:]
+        fitting = [p for p in lower if _rest_us(p[1].budgets, name) <= remaining_us]
+        if name == "ranking":
+            fitting = fitting or lower[-1:] or self.plans
+        if not fitting:
+            raise _SteppedOffError
+        self.plans = fitting
+
+    def _note(self, reason: Reason) -> None:
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+
+def _rest_us(budgets: StageBudgets, name: str) -> int:
+    """Returns what the stages after `name` need, microseconds."""
+    later = STAGE_NAMES[STAGE_NAMES.index(name) + 1 :]
+    return sum(getattr(budgets, f"{stage}_us") for stage in later)
+
+
+def _first(candidates: CandidateSet, num_candidates: int) -> CandidateSet:
+    """The first of the merged candidates; all of them unless a request stepped down."""
+    if len(candidates) <= num_candidates or not np.any(candidates.source_ranks >= 0):
+        return candidates
+    return candidates.taken(np.arange(num_candidates))
+
+
+def _cut(
+    candidates: CandidateSet, features: FeatureBatch, num_candidates: int
+) -> tuple[CandidateSet, FeatureBatch]:
+    kept = _first(candidates, num_candidates)
+    num_kept = len(kept)
+    batch = FeatureBatch(features.dense[:num_kept], features.sparse[:num_kept])
+    return kept, batch
+
+
+def _best_first(candidates: CandidateSet, scores: Scores) -> RankedSet:
+    """Orders by score, ties by lower row; non-finite scores have sunk to -inf."""
+    order = np.lexsort((candidates.rows, -scores.total))
+    return RankedSet(
+        candidates.taken(order), scores.total[order], scores.objectives[order]
+    )

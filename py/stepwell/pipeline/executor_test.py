@@ -1,0 +1,255 @@
+"""The executor on stages that take as long as they are told, on a fake clock."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from stepwell.base.clock import FakeClock
+from stepwell.base.deadline import Deadline
+from stepwell.base.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    UnavailableError,
+)
+from stepwell.degradation.reasons import DEADLINE_REASONS, Reason
+from stepwell.degradation.tier import Tier
+from stepwell.pipeline.candidate import CandidateSet, RankedSet
+from stepwell.pipeline.executor import STAGE_NAMES, Executor, Stages
+from stepwell.pipeline.plan import ExecutionPlan
+from stepwell.pipeline.planner import Planner
+from stepwell.pipeline.query import FeatureBatch, Query, Scores, UserContext
+from stepwell.pipeline.slate import PopularSlate, Slate
+from stepwell.pipeline.stages import Retrieved
+
+BUDGET_US = 50_000
+NUM_FOUND = 500
+
+
+@dataclass
+class TimedStages:
+    """Every stage in one object: advances the clock, notes what it was asked."""
+
+    clock: FakeClock
+    takes_us: dict[str, int] = field(default_factory=dict)
+    raises: dict[str, Exception] = field(default_factory=dict)
+    user: UserContext = field(
+        default_factory=lambda: replace(UserContext.unknown("u"), is_cold=False)
+    )
+    failures: dict[str, str] = field(default_factory=dict)
+    num_scored: dict[str, int] = field(default_factory=dict)
+    rerank_plan: ExecutionPlan | None = None
+
+    def spend(self, stage: str) -> None:
+        self.clock.advance_us(self.takes_us.get(stage, 100))
+        if stage in self.raises:
+            raise self.raises[stage]
+
+
+def _stages(timed: TimedStages) -> Stages:
+    return Stages(
+        query_hydrator=_Hydrate(timed),
+        retriever=_Retrieve(timed),
+        candidate_hydrator=_Features(timed),
+        scorers={"full": _Score(timed, "full"), "reduced": _Score(timed, "reduced")},
+        reranker=_Rerank(timed),
+        popular=_Popular(timed),
+    )
+
+
+@dataclass
+class _Hydrate:
+    timed: TimedStages
+
+    def hydrate(self, query: Query, deadline: Deadline) -> UserContext:
+        self.timed.spend("hydrate")
+        return self.timed.user
+
+
+@dataclass
+class _Retrieve:
+    timed: TimedStages
+
+    def run(
+        self, query: Query, user: UserContext, plan: ExecutionPlan, deadline: Deadline
+    ) -> Retrieved:
+        self.timed.spend("retrieval")
+        found = CandidateSet.of_rows(np.arange(NUM_FOUND)[: plan.num_candidates])
+        ranks = np.zeros_like(found.source_ranks)
+        return Retrieved(replace(found, source_ranks=ranks), self.timed.failures)
+
+
+@dataclass
+class _Features:
+    timed: TimedStages
+
+    def hydrate(
+        self, query: Query, user: UserContext, candidates: CandidateSet
+    ) -> FeatureBatch:
+        self.timed.spend("features")
+        dense = candidates.rows[:, None].astype(np.float32)
+        return FeatureBatch(dense, np.zeros((len(candidates), 0), np.int64))
+
+
+@dataclass
+class _Score:
+    timed: TimedStages
+    name: str
+
+    def score(self, features: FeatureBatch) -> Scores:
+        self.timed.spend("ranking")
+        total = features.dense[:, 0] % 7
+        self.timed.num_scored[self.name] = len(total)
+        return Scores(total, total[:, None], ("bought",))
+
+
+@dataclass
+class _Rerank:
+    timed: TimedStages
+
+    def rerank(
+        self, query: Query, user: UserContext, ranked: RankedSet, plan: ExecutionPlan
+    ) -> RankedSet:
+        self.timed.spend("reranking")
+        self.timed.rerank_plan = plan
+        return ranked.taken(np.arange(min(len(ranked), query.num_items)))
+
+
+@dataclass
+class _Popular:
+    timed: TimedStages
+
+    def slate(self, query: Query) -> PopularSlate:
+        self.timed.spend("popular")
+        rows = np.array([9, 8])
+        scores = np.zeros((2, 1), np.float32)
+        ranked = RankedSet(CandidateSet.of_rows(rows), scores[:, 0], scores)
+        return PopularSlate(ranked, cached_age_us=77)
+
+
+def _run(timed: TimedStages, tier: Tier = Tier.FULL, **changes: object) -> Slate:
+    deadline = Deadline.after_us(timed.clock, BUDGET_US)
+    query = Query("r", "u", 10, 1_500_000_000, deadline)
+    query = replace(query, **changes)  # type: ignore[arg-type]
+    return Executor(_stages(timed), Planner()).run(query, tier)
+
+
+def test_a_healthy_request_gets_its_tier_without_a_reason() -> None:
+    timed = TimedStages(FakeClock())
+    slate = _run(timed)
+    assert (slate.tier, slate.reasons, slate.coverage) == (Tier.FULL, (), 1.0)
+    assert slate.stage_us == dict.fromkeys(STAGE_NAMES, 100)
+    assert timed.num_scored == {"full": 500}
+    assert slate.objective_names == ("bought",)
+
+
+def test_orders_by_score_with_ties_by_lower_row() -> None:
+    ranked = _run(TimedStages(FakeClock())).ranked
+    assert ranked.candidates.rows.tolist() == [6, 13, 20, 27, 34, 41, 48, 55, 62, 69]
+    assert ranked.scores.tolist() == [6.0] * 10
+
+
+def test_reduced_uses_the_small_scorer_on_fewer_candidates() -> None:
+    timed = TimedStages(FakeClock())
+    slate = _run(timed, Tier.REDUCED)
+    assert (slate.tier, slate.reasons) == (Tier.REDUCED, ())
+    assert timed.num_scored == {"reduced": 150}
+
+
+def test_popular_runs_no_stage() -> None:
+    timed = TimedStages(
+        FakeClock(), raises={name: ValueError() for name in STAGE_NAMES}
+    )
+    slate = _run(timed, Tier.POPULAR)
+    assert (slate.tier, slate.reasons) == (Tier.POPULAR, ())
+    assert slate.stage_us == {"popular": 100}
+    assert slate.cached_age_us == 77
+
+
+LATE_CASES = [
+    # stage, microseconds, tier that answers, scorer that ran on how many
+    ("hydrate", 5_001, Tier.REDUCED, {"reduced": 150}),
+    ("hydrate", 32_001, Tier.POPULAR, {}),
+    ("retrieval", 22_401, Tier.REDUCED, {"reduced": 150}),
+    ("retrieval", 38_901, Tier.POPULAR, {}),
+    ("features", 32_301, Tier.REDUCED, {"reduced": 150}),
+    ("features", 49_000, Tier.POPULAR, {}),
+    ("ranking", 44_701, Tier.REDUCED, {"full": 500}),
+    ("ranking", 90_000, Tier.REDUCED, {"full": 500}),
+    ("reranking", 49_601, Tier.FULL, {"full": 500}),
+]
+
+
+@pytest.mark.parametrize(("stage", "takes_us", "tier", "num_scored"), LATE_CASES)
+def test_a_late_stage_steps_down_with_what_it_has(
+    stage: str, takes_us: int, tier: Tier, num_scored: dict[str, int]
+) -> None:
+    timed = TimedStages(FakeClock(), takes_us={stage: takes_us})
+    slate = _run(timed)
+    assert (slate.tier, slate.reasons) == (tier, (DEADLINE_REASONS[stage],))
+    assert timed.num_scored == num_scored
+    assert slate.stage_us[stage] == takes_us
+
+
+def test_a_request_late_after_ranking_is_re_ranked_the_cheap_way() -> None:
+    timed = TimedStages(FakeClock(), takes_us={"ranking": 45_000})
+    _run(timed)
+    assert timed.rerank_plan is not None
+    assert timed.rerank_plan.diversity_lambda == 0.0
+
+
+@pytest.mark.parametrize("stage", STAGE_NAMES)
+def test_a_stage_that_gives_up_on_its_deadline_leaves_a_popular_answer(
+    stage: str,
+) -> None:
+    raises: dict[str, Exception] = {stage: DeadlineExceededError("late")}
+    slate = _run(TimedStages(FakeClock(), raises=raises))
+    assert (slate.tier, slate.reasons) == (Tier.POPULAR, (DEADLINE_REASONS[stage],))
+    assert slate.cached_age_us == 77
+
+
+@pytest.mark.parametrize(
+    ("stage", "reason"),
+    [
+        ("hydrate", Reason.BREAKER_STORE),
+        ("retrieval", Reason.BREAKER_INDEX),
+        ("ranking", Reason.BREAKER_EMBEDDINGS),
+    ],
+)
+def test_a_dependency_that_is_down_leaves_a_popular_answer(
+    stage: str, reason: Reason
+) -> None:
+    raises: dict[str, Exception] = {stage: UnavailableError("down")}
+    slate = _run(TimedStages(FakeClock(), raises=raises))
+    assert (slate.tier, slate.reasons) == (Tier.POPULAR, (reason,))
+
+
+def test_a_bug_in_a_stage_is_an_error_and_not_a_degraded_answer() -> None:
+    raises: dict[str, Exception] = {"ranking": InvalidArgumentError("a bug")}
+    with pytest.raises(InvalidArgumentError, match="a bug"):
+        _run(TimedStages(FakeClock(), raises=raises))
+
+
+def test_says_when_nothing_is_known_of_the_user_and_when_views_are_stale() -> None:
+    user = replace(UserContext.unknown("u"), stale=("user_history",))
+    slate = _run(TimedStages(FakeClock(), user=user))
+    assert slate.tier is Tier.FULL
+    assert slate.reasons == (Reason.MISSING_USER, Reason.STALE_FEATURES)
+
+
+def test_failed_sources_lower_the_coverage_and_are_named() -> None:
+    timed = TimedStages(FakeClock(), failures={"ann": "timeout"})
+    slate = _run(timed)
+    assert slate.reasons == (Reason.SHARD_COVERAGE,)
+    assert slate.coverage == pytest.approx(0.8)
+    assert slate.source_failures == {"ann": "timeout"}
+
+
+def test_given_candidates_skip_retrieval_and_lose_the_excluded() -> None:
+    given = np.arange(600)
+    timed = TimedStages(FakeClock())
+    excluded = np.array([6, 13])
+    slate = _run(timed, given_rows=given, excluded_rows=excluded)
+    assert timed.num_scored == {"full": 598}
+    assert not np.isin(excluded, slate.ranked.candidates.rows).any()
+    assert slate.coverage == 1.0

@@ -1,0 +1,52 @@
+"""What the pipeline hands back: the slate and how it came about."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stepwell.degradation.reasons import Reason
+from stepwell.degradation.tier import Tier
+from stepwell.pipeline.candidate import RankedSet
+from stepwell.pipeline.query import Query, UserContext
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """One answer, still in rows of the release.
+
+    Attributes:
+        ranked: the entries from top to bottom.
+        tier: the tier that made it; lower than asked for when a stage was late.
+        reasons: why it is not a plain FULL answer, each once, in order of occurrence.
+        objective_names: names of the columns of `ranked.objectives`.
+        coverage: share of the asked sources that answered, 0..1.
+        stage_us: microseconds spent in each stage that ran, by name.
+        user: what was known of the user; None when no store was asked.
+        source_failures: sources that failed open, name -> error.
+        cached_age_us: age of the cached slate that was served, None when none was.
+    """
+
+    ranked: RankedSet
+    tier: Tier
+    reasons: tuple[Reason, ...] = ()
+    objective_names: tuple[str, ...] = ()
+    coverage: float = 1.0
+    stage_us: dict[str, int] = field(default_factory=dict)
+    user: UserContext | None = None
+    source_failures: dict[str, str] = field(default_factory=dict)
+    cached_age_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PopularSlate:
+    """What is served without any stage: a cached or a popular list, policy-filtered."""
+
+    ranked: RankedSet
+    cached_age_us: int | None
+
+
+class PopularSlates(Protocol):
+    """Answers from memory only: no store, no model, no index."""
+
+    def slate(self, query: Query) -> PopularSlate:
+        """Returns at most `query.num_items` entries; at most 1 ms."""
+        ...
