@@ -1,0 +1,1 @@
+"""Stores: packed blobs by view and entity, and a durable log of events."""

@@ -1,0 +1,67 @@
+"""The online store in Redis, or anything that speaks its protocol."""
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from stepwell.stores.key_value_store import Guard, checked_entries, entry_key
+from stepwell.stores.redis_connection import WatchError, connect, redis_errors
+
+
+class RedisKeyValueStore:
+    """A KeyValueStore in one Redis server.
+
+    Args:
+        url: redis://host:port/database, rediss: or unix:.
+        timeout_ms: limit of a call, the hop budget of the request path.
+        prefix: put before every key, so that several systems share one server.
+
+    Concurrency: as the interface says; a pool of connections.
+    Cost: one round trip a call, 64 blobs about 160 us on loopback.
+    """
+
+    def __init__(
+        self, url: str, timeout_ms: int = 5, prefix: str = "stepwell:"
+    ) -> None:
+        self._client = connect(url, timeout_ms)
+        self._prefix = prefix.encode()
+
+    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+        if not keys:
+            return []
+        entries = [self._prefix + entry_key(view, key) for key in keys]
+        with redis_errors(f"get {view}"):
+            blobs = self._client.mget(entries)
+        # Replies are bytes: the client was made without decode_responses.
+        return cast(list[bytes | None], blobs)
+
+    def put_many(self, view: str, values: Mapping[str, bytes]) -> None:
+        entries = self._prefixed({view: values})
+        if entries:
+            with redis_errors(f"put {view}"):
+                self._client.mset(entries)
+
+    def write_if(
+        self, guard: Guard, changes: Mapping[str, Mapping[str, bytes]]
+    ) -> bool:
+        entries = self._prefixed(changes)
+        guarded = self._prefix + entry_key(guard.view, guard.key)
+        with redis_errors("guarded write"), self._client.pipeline() as pipeline:
+            pipeline.watch(guarded)  # type: ignore[no-untyped-call]
+            if pipeline.get(guarded) != guard.expected:
+                return False
+            pipeline.multi()
+            if entries:
+                pipeline.mset(entries)
+            try:
+                pipeline.execute()
+            except WatchError:
+                return False
+        return True
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _prefixed(
+        self, changes: Mapping[str, Mapping[str, bytes]]
+    ) -> dict[bytes, bytes]:
+        return {self._prefix + key: blob for key, blob in checked_entries(changes)}
