@@ -72,8 +72,11 @@ def stepwell_py_library(name, srcs, deps = [], data = [], visibility = None, **k
         **kwargs
     )
 
-def stepwell_py_binary(name, srcs, main = None, deps = [], data = [], **kwargs):
-    """A program; its file's name ends in `_main`."""
+def stepwell_py_binary(name, srcs, main = None, deps = [], data = [], plugins = [], **kwargs):
+    """A program; its file's name ends in `_main`.
+
+    `plugins` are libraries that it imports by a name it knows only at run time.
+    """
     native.py_binary(
         name = name,
         srcs = srcs,
@@ -82,7 +85,8 @@ def stepwell_py_binary(name, srcs, main = None, deps = [], data = [], **kwargs):
         data = data,
         imports = _import_path(),
         python_version = "PY3",
-        deps = deps + _package_init(),
+        visibility = kwargs.pop("visibility", ["//visibility:public"]),
+        deps = deps + plugins + _package_init(),
         **kwargs
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORT_ROOTS = ("py/bin", "py", "tests", "tools", "loadtest")
-PACKAGE_ROOTS = ("py/stepwell", "py/bin", "tests", "loadtest", "tools/bench")
+PACKAGE_ROOTS = ("py/stepwell", "py/bin", "tests", "loadtest", "tools/bench", "tools/setup")
 PROTO_TARGET = "//proto/stepwell_pb/v1:v1_py"
 RULES = ("stepwell_py_binary", "stepwell_py_library", "stepwell_py_test")
 MAX_LINE = 78
