@@ -1,0 +1,248 @@
+"""One suite for every EventLog, then what only one backend can do wrong."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from stepwell.base.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from stepwell.stores.event_log import (
+    MAX_BATCH_EVENTS,
+    MAX_PAYLOAD_BYTES,
+    EventLog,
+    EventRecord,
+)
+from stepwell.stores.lmdb_environment import LmdbOptions
+from stepwell.stores.lmdb_event_log import LmdbEventLog
+from stepwell.stores.redis_event_log import RedisEventLog
+from stepwell.stores.redis_server_fixture import redis_server
+
+OpenLog = Callable[[], EventLog]
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(params=["lmdb", "redis"])
+def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> OpenLog:
+    if request.param == "lmdb":
+        return lambda: LmdbEventLog(tmp_path / "events.lmdb")
+    url = request.getfixturevalue("redis_url")
+    return lambda: RedisEventLog(url, prefix=f"{tmp_path}:")
+
+
+@pytest.fixture
+def log(open_log: OpenLog) -> Iterator[EventLog]:
+    opened = open_log()
+    yield opened
+    opened.close()
+
+
+def records(*names: str) -> list[EventRecord]:
+    return [EventRecord(name, f"payload of {name}".encode()) for name in names]
+
+
+def test_offsets_start_at_zero_and_grow_by_one(log: EventLog) -> None:
+    assert log.end_offset() == 0
+    assert log.append(records("a", "b")).offsets == (0, 1)
+    assert log.append(records("c")).offsets == (2,)
+    assert log.end_offset() == 3
+
+
+def test_reads_back_what_was_appended_in_order(log: EventLog) -> None:
+    payload = bytes(range(256)) * 4
+    log.append([EventRecord("a", payload), EventRecord("é", b"")])
+    first, second = log.read(0, 10)
+    assert (first.offset, first.event_id, first.payload) == (0, "a", payload)
+    assert (second.offset, second.event_id, second.payload) == (1, "é", b"")
+
+
+def test_reads_from_an_offset_and_no_more_than_the_limit(log: EventLog) -> None:
+    log.append(records(*"abcdef"))
+    assert [event.event_id for event in log.read(2, 3)] == ["c", "d", "e"]
+    assert log.read(6, 10) == []
+
+
+def test_a_repeated_event_is_stored_once_and_answers_its_first_place(
+    log: EventLog,
+) -> None:
+    log.append(records("a", "b"))
+    receipt = log.append(records("c", "a", "c", "d"))
+    assert receipt.offsets == (2, 0, 2, 3)
+    assert (receipt.num_stored, receipt.num_duplicates) == (2, 2)
+    assert [event.event_id for event in log.read(0, 10)] == ["a", "b", "c", "d"]
+
+
+def test_the_first_payload_of_a_repeated_event_stays(log: EventLog) -> None:
+    log.append([EventRecord("a", b"first")])
+    log.append([EventRecord("a", b"second")])
+    assert [event.payload for event in log.read(0, 10)] == [b"first"]
+
+
+def test_events_ids_and_consumers_are_there_after_reopening(
+    open_log: OpenLog,
+) -> None:
+    log = open_log()
+    log.append(records("a", "b"))
+    log.commit_offset("updater", 1)
+    log.close()
+    again = open_log()
+    assert again.append(records("b", "c")).offsets == (1, 2)
+    assert again.committed_offset("updater") == 1
+    assert len(again.read(0, 10)) == 3
+    again.close()
+
+
+def test_each_consumer_has_its_own_offset(log: EventLog) -> None:
+    log.commit_offset("updater", 5)
+    log.commit_offset("attribution", 2)
+    assert log.committed_offset("updater") == 5
+    assert log.committed_offset("attribution") == 2
+    assert log.committed_offset("unknown") == 0
+
+
+def test_concurrent_producers_lose_nothing_and_share_no_offset(log: EventLog) -> None:
+    offsets: list[int] = []
+
+    def produce(name: str) -> None:
+        for step in range(10):
+            receipt = log.append(records(f"{name}{step}", f"{name}{step}x"))
+            offsets.extend(receipt.offsets)
+
+    threads = [threading.Thread(target=produce, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(offsets) == list(range(80))
+    assert len({event.event_id for event in log.read(0, 100)}) == 80
+
+
+def test_trim_forgets_old_events_and_offsets_go_on(log: EventLog) -> None:
+    log.append(records(*"abcde"))
+    assert log.trim(3) == 3
+    assert log.trim(3) == 0
+    assert [event.offset for event in log.read(0, 10)] == [3, 4]
+    assert log.append(records("a")).offsets == (5,)
+    assert log.trim(6) == 3
+    assert log.append(records("f")).offsets == (6,)
+
+
+def test_close_makes_what_was_submitted_durable(open_log: OpenLog) -> None:
+    log = open_log()
+    futures = [log.submit(records(f"e{step}")) for step in range(50)]
+    log.close()
+    assert [future.result(timeout=0).offsets for future in futures] == [
+        (step,) for step in range(50)
+    ]
+    with pytest.raises(FailedPreconditionError, match="closed"):
+        log.submit(records("late"))
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [],
+        records("a") * (MAX_BATCH_EVENTS + 1),
+        records("a", ""),
+        records("a", "x" * 301),
+        [EventRecord("a", bytes(MAX_PAYLOAD_BYTES + 1))],
+    ],
+    ids=["empty", "too-many", "no-id", "long-id", "large"],
+)
+def test_a_batch_over_a_limit_is_refused_whole(
+    log: EventLog, batch: list[EventRecord]
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"must be in \["):
+        log.append(batch)
+    assert log.end_offset() == 0
+
+
+@pytest.mark.parametrize(("from_offset", "limit"), [(-1, 1), (0, 0), (0, 100_001)])
+def test_a_read_of_the_impossible_is_refused(
+    log: EventLog, from_offset: int, limit: int
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="must be in"):
+        log.read(from_offset, limit)
+
+
+def test_lmdb_that_is_full_acknowledges_nothing_and_recovers(tmp_path: Path) -> None:
+    log = LmdbEventLog(tmp_path / "e", LmdbOptions(map_size_bytes=512 << 10))
+    stored = log.append(records("a")).num_stored
+    large = [EventRecord(f"large{n}", bytes(60_000)) for n in range(20)]
+    with pytest.raises(ResourceExhaustedError, match="full"):
+        log.append(large)
+    assert log.append(records("b")).offsets == (stored,)
+    assert [event.event_id for event in log.read(0, 10)] == ["a", "b"]
+    log.close()
+
+
+def test_two_lmdb_logs_in_two_folders_are_two_logs(tmp_path: Path) -> None:
+    one, other = LmdbEventLog(tmp_path / "1"), LmdbEventLog(tmp_path / "2")
+    one.append(records("a"))
+    assert other.append(records("a")).num_stored == 1
+    one.close()
+    other.close()
+
+
+def test_lmdb_finds_every_flipped_byte_of_a_stored_event(tmp_path: Path) -> None:
+    log = LmdbEventLog(tmp_path / "e")
+    log.append(records("a"))
+    log.close()
+    frame = _stored_frame(tmp_path / "e")
+    for position in range(len(frame)):
+        flipped = bytearray(frame)
+        flipped[position] ^= 0x10
+        _put_frame(tmp_path / "e", bytes(flipped))
+        log = LmdbEventLog(tmp_path / "e")
+        with pytest.raises(DataLossError, match="event 0"):
+            log.read(0, 1)
+        log.close()
+
+
+def _stored_frame(path: Path) -> bytes:
+    with lmdb.open(str(path), max_dbs=8) as environment:
+        events = environment.open_db(b"events")
+        with environment.begin(events) as transaction:
+            return bytes(transaction.get(bytes(8)) or b"")
+
+
+def _put_frame(path: Path, frame: bytes) -> None:
+    with lmdb.open(str(path), max_dbs=8, sync=False) as environment:
+        events = environment.open_db(b"events")
+        with environment.begin(events, write=True) as transaction:
+            transaction.put(bytes(8), frame)
+
+
+def test_redis_that_may_lose_acknowledged_writes_is_refused(tmp_path: Path) -> None:
+    with (
+        redis_server(tmp_path / "r", ("--appendfsync", "everysec")) as server,
+        pytest.raises(FailedPreconditionError, match="everysec"),
+    ):
+        RedisEventLog(server.url)
+
+
+def test_redis_that_died_acknowledges_nothing(tmp_path: Path) -> None:
+    with redis_server(tmp_path / "r") as server:
+        log = RedisEventLog(server.url, timeout_ms=500)
+        log.append(records("a"))
+        server.process.kill()
+        server.process.wait(timeout=10)
+        with pytest.raises(UnavailableError):
+            log.append(records("b"))
+        log.close()
+    with redis_server(tmp_path / "r") as server:
+        log = RedisEventLog(server.url)
+        assert [event.event_id for event in log.read(0, 10)] == ["a"]
+        log.close()

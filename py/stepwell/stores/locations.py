@@ -1,0 +1,59 @@
+"""A store from the word that a flag gives: a folder is LMDB, a URL is Redis."""
+
+from pathlib import Path
+
+from stepwell.base.errors import InvalidArgumentError
+from stepwell.stores.event_log import EventLog
+from stepwell.stores.key_value_store import KeyValueStore
+
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+DEFAULT_HOP_MS = 5
+"""Limit of one read on the request path."""
+
+
+def open_key_value_store(
+    location: str, timeout_ms: int = DEFAULT_HOP_MS
+) -> KeyValueStore:
+    """Opens the online store at `location`, a folder path or a Redis URL.
+
+    Args:
+        timeout_ms: limit of a call to Redis; LMDB has none to keep.
+    Raises:
+        InvalidArgumentError: it is empty or a URL of another scheme.
+    """
+    # Each backend is imported when it is used: a server starts with one of the two.
+    if _is_redis(location):
+        from stepwell.stores.redis_key_value_store import RedisKeyValueStore
+
+        return RedisKeyValueStore(location, timeout_ms)
+    from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
+
+    return LmdbKeyValueStore(Path(location))
+
+
+def open_event_log(location: str) -> EventLog:
+    """Opens the event log at `location`, a folder path or a Redis URL.
+
+    Raises:
+        InvalidArgumentError: it is empty or a URL of another scheme.
+        FailedPreconditionError: the Redis server may lose acknowledged writes.
+    """
+    if _is_redis(location):
+        from stepwell.stores.redis_event_log import RedisEventLog
+
+        return RedisEventLog(location)
+    from stepwell.stores.lmdb_event_log import LmdbEventLog
+
+    return LmdbEventLog(Path(location))
+
+
+def _is_redis(location: str) -> bool:
+    if location.startswith(_REDIS_SCHEMES):
+        return True
+    if not location or "://" in location:
+        raise InvalidArgumentError(
+            f"location is {location!r}, must be a folder or start with one of "
+            f"{', '.join(_REDIS_SCHEMES)}",
+            "location",
+        )
+    return False
