@@ -103,29 +103,37 @@ class LadderController:
         self._trimmed_us = clock.monotonic_us()
         self._forced: Tier | None = None
         self._num_served = dict.fromkeys(BEST_FIRST, 0)
+        self._has_release = True
         self._lock = threading.Lock()
 
     def admits(self, arrival: Arrival, num_ahead: int) -> bool:
         """False only when not even POPULAR would make the deadline."""
-        return can_make_popular(self._snapshot(arrival, num_ahead, has_release=True))
+        return can_make_popular(self._snapshot(arrival, num_ahead))
 
-    def decide(
-        self, arrival: Arrival, num_waiting: int, *, has_release: bool = True
-    ) -> TierDecision:
+    def decide(self, arrival: Arrival, num_waiting: int) -> TierDecision:
         """Returns the tier of a request that leaves the queue now."""
-        return self._policy.decide(self._snapshot(arrival, num_waiting, has_release))
+        return self._policy.decide(self._snapshot(arrival, num_waiting))
 
     def budget_us(self, arrival: Arrival) -> int:
         """Returns the time the request should take from arrival to answer."""
         deadline_us = arrival.deadline_us - arrival.arrived_us
         return min(deadline_us, self._options.latency_budget_us)
 
-    def record(self, tier: Tier, service_us: int, arrival: Arrival) -> None:
-        """Learns from an answer that was just given."""
+    def record(
+        self, tier: Tier, service_us: int, arrival: Arrival, served: Tier | None = None
+    ) -> None:
+        """Learns from an answer that was just given.
+
+        Args:
+            tier: the tier that was decided; it has the cost, however the request ended.
+            service_us: time on a worker.
+            arrival: of the request.
+            served: the tier that the answer names when it stepped down in flight.
+        """
         now_us = self._clock.monotonic_us()
         with self._lock:
             self._estimator.record(tier, service_us, now_us)
-            self._num_served[tier] += 1
+            self._num_served[tier if served is None else served] += 1
             self._record_budget_use(arrival, now_us)
 
     def record_failure(self, tier: Tier, service_us: int, arrival: Arrival) -> None:
@@ -134,16 +142,26 @@ class LadderController:
         with self._lock:
             self._estimator.record_failure(tier, service_us, budget_us, now_us)
 
+    def forced_tier(self, arrival: Arrival) -> Tier | None:
+        """Returns the tier that the caller, else an operator, asks for; None is free."""
+        return arrival.forced or self._forced
+
     def force(self, tier: Tier | None) -> Tier | None:
         """Pins every request to a tier, None releases; returns what was pinned before."""
         with self._lock:
             previous, self._forced = self._forced, tier
             return previous
 
-    def replace_card(self, card_costs: Mapping[Tier, TierCost]) -> None:
-        """Takes the measured costs of another release."""
+    def release_went_live(self, card_costs: Mapping[Tier, TierCost]) -> None:
+        """Takes the measured costs of the release that now serves."""
         with self._lock:
             self._estimator.replace_card(card_costs)
+            self._has_release = True
+
+    def release_gone(self) -> None:
+        """No release is live: every decision is NO_RELEASE until one is."""
+        with self._lock:
+            self._has_release = False
 
     def retry_after_ms(self, num_ahead: int) -> int:
         """Returns push-back for a refused caller: the time the queue needs at POPULAR."""
@@ -168,9 +186,7 @@ class LadderController:
                 open_breakers=not_closed,
             )
 
-    def _snapshot(
-        self, arrival: Arrival, num_waiting: int, has_release: bool
-    ) -> PolicySnapshot:
+    def _snapshot(self, arrival: Arrival, num_waiting: int) -> PolicySnapshot:
         now_us = self._clock.monotonic_us()
         blocked = self._blocked(now_us)
         with self._lock:
@@ -183,8 +199,8 @@ class LadderController:
                 costs=self._estimator.costs(now_us),
                 fit_ppm=self._fit_ppm,
                 blocked=blocked,
-                forced=arrival.forced or self._forced,
-                has_release=has_release,
+                forced=self.forced_tier(arrival),
+                has_release=self._has_release,
                 user_draw=arrival.user_draw,
                 request_draw=arrival.request_draw,
             )

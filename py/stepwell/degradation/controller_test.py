@@ -145,9 +145,10 @@ def test_counts_what_it_served() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
     ladder.record(Tier.FULL, 6_000, _arrival(clock))
-    ladder.replace_card({tier: TierCost(9, 9) for tier in BEST_FIRST})
+    ladder.record(Tier.FULL, 40_000, _arrival(clock), served=Tier.POPULAR)
+    ladder.release_went_live({tier: TierCost(9, 9) for tier in BEST_FIRST})
     status = ladder.status()
-    assert status.num_served == {Tier.FULL: 1, Tier.REDUCED: 0, Tier.POPULAR: 0}
+    assert status.num_served == {Tier.FULL: 1, Tier.REDUCED: 0, Tier.POPULAR: 1}
     assert status.costs[Tier.REDUCED] == TierCost(9, 9, is_live=False)
     assert status.costs[Tier.FULL].is_live
 
@@ -157,3 +158,12 @@ def test_draws_are_stable_and_spread() -> None:
     draws = [draw(f"user-{i}") for i in range(2_000)]
     assert all(0 <= value < 1_000_000 for value in draws)
     assert 450_000 < sum(draws) / len(draws) < 550_000
+
+
+def test_without_a_release_every_decision_says_so_until_one_is_live() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    ladder.release_gone()
+    assert ladder.decide(_arrival(clock), 0).reasons == (Reason.NO_RELEASE,)
+    ladder.release_went_live(CARD)
+    assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL

@@ -1,0 +1,1 @@
+"""Wires the parts into servers: servicers, limits, engine, dispatcher, assembly."""

@@ -1,0 +1,202 @@
+"""Between the event loop and the workers: admission, the queue, the tier, the answer."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, TypeVar
+
+from stepwell.base.clock import Clock
+from stepwell.base.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    ResourceExhaustedError,
+    StepwellError,
+)
+from stepwell.base.metric_names import (
+    DEGRADATION_REASONS,
+    QUEUE_SECONDS,
+    REFUSALS,
+)
+from stepwell.base.metrics import Metrics
+from stepwell.degradation.admission_queue import AdmissionQueue, Ticket
+from stepwell.degradation.controller import LadderController
+from stepwell.degradation.reasons import Reason
+from stepwell.degradation.tier import Tier
+from stepwell.degradation.tier_policy import TierDecision
+from stepwell.serving.call import Call
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[R]):
+    """A response, and the tier it names."""
+
+    response: R
+    tier: Tier
+
+
+Answer = Callable[[Call, TierDecision, int], Answered[R]]
+"""Makes a response: (call, decision, microseconds in the queue)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[R]):
+    """A call in the queue and whom to tell."""
+
+    call: Call
+    done: "asyncio.Future[Answered[R]]"
+    loop: asyncio.AbstractEventLoop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loop = self.done.get_loop()
+
+
+class Dispatcher(Generic[R]):
+    """Admits calls on the event loop and answers them on worker threads.
+
+    A call that finds no place in the queue, and one that is pinned to POPULAR, is
+    answered at once on the event loop: POPULAR touches memory only and costs less than
+    the way to a worker.
+
+    Args:
+        ladder: decides; learns from the outcomes.
+        queue: bounded; the dispatcher is its only taker.
+        answer: makes the response; called from the workers and from the event loop.
+        clock: monotonic time.
+        metrics: reasons of refusals, waiting times.
+
+    Concurrency: `submit` on one event loop; everything else from any thread.
+    """
+
+    def __init__(
+        self,
+        ladder: LadderController,
+        queue: AdmissionQueue[_Waiting[R]],
+        answer: Answer[R],
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._ladder = ladder
+        self._queue = queue
+        self._answer = answer
+        self._clock = clock
+        self._metrics = metrics
+        self._workers: list[threading.Thread] = []
+
+    def start(self, num_workers: int) -> None:
+        """Starts the workers; each runs one request at a time."""
+        for number in range(num_workers):
+            worker = threading.Thread(
+                target=self._work, name=f"worker-{number}", daemon=True
+            )
+            self._workers.append(worker)
+            worker.start()
+
+    def close(self) -> None:
+        """Takes nothing more in, finishes what waits, and joins the workers."""
+        self._queue.close()
+        for worker in self._workers:
+            worker.join()
+
+    async def submit(self, call: Call) -> R:
+        """Returns the response to a call.
+
+        Raises:
+            ResourceExhaustedError: not even POPULAR would make the deadline.
+            DeadlineExceededError: the deadline passed while it waited.
+            FailedPreconditionError: no release is live.
+        """
+        num_ahead = self._queue.num_ahead(call.priority)
+        if not self._ladder.admits(call.arrival, num_ahead):
+            self._metrics.add(REFUSALS, "overload")
+            raise ResourceExhaustedError(
+                f"overloaded: {num_ahead} requests are ahead",
+                self._ladder.retry_after_ms(num_ahead),
+            )
+        if self._ladder.forced_tier(call.arrival) is Tier.POPULAR:
+            return self._serve(call, self._ladder.decide(call.arrival, 0)).response
+        waiting: _Waiting[R] = _Waiting(
+            call, asyncio.get_running_loop().create_future()
+        )
+        ticket = Ticket(
+            waiting,
+            call.arrival.arrived_us,
+            call.arrival.deadline_us,
+            call.priority,
+            call.arrival.user_draw,
+        )
+        self._offer(ticket)
+        try:
+            return (await waiting.done).response
+        except asyncio.CancelledError:
+            ticket.abandoned = True
+            raise
+
+    def _offer(self, ticket: "Ticket[_Waiting[R]]") -> None:
+        displaced = self._queue.offer(ticket)
+        if displaced is not None and not displaced.abandoned:
+            call = displaced.payload.call
+            decision = TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
+            self._settle(displaced.payload, partial(self._serve, call, decision))
+
+    def _work(self) -> None:
+        while (ticket := self._queue.take()) is not None:
+            call = ticket.payload.call
+            self._settle(ticket.payload, partial(self._decide_and_serve, call))
+
+    def _decide_and_serve(self, call: Call) -> Answered[R]:
+        return self._serve(call, self._ladder.decide(call.arrival, len(self._queue)))
+
+    def _settle(self, waiting: _Waiting[R], make: Callable[[], Answered[R]]) -> None:
+        """Runs `make` and tells its outcome to whoever waits, on their loop."""
+        try:
+            answered = make()
+        except Exception as error:  # noqa: BLE001 - travels to the caller's await
+            waiting.loop.call_soon_threadsafe(_fail, waiting.done, error)
+        else:
+            waiting.loop.call_soon_threadsafe(_finish, waiting.done, answered)
+
+    def _serve(self, call: Call, decision: TierDecision) -> Answered[R]:
+        if decision.tier is None:
+            raise self._refusal(decision)
+        started_us = self._clock.monotonic_us()
+        queue_us = started_us - call.arrival.arrived_us
+        self._metrics.observe(QUEUE_SECONDS, queue_us / 1e6)
+        try:
+            answered = self._answer(call, decision, queue_us)
+        except Exception as error:
+            self._record_error(call, decision.tier, started_us, error)
+            raise
+        service_us = self._clock.monotonic_us() - started_us
+        self._ladder.record(decision.tier, service_us, call.arrival, answered.tier)
+        return answered
+
+    def _record_error(
+        self, call: Call, tier: Tier, started_us: int, error: Exception
+    ) -> None:
+        """An error of ours counts as the worst latency; a caller's counts as nothing."""
+        if isinstance(error, StepwellError) and error.code == "INVALID_ARGUMENT":
+            return
+        service_us = self._clock.monotonic_us() - started_us
+        self._ladder.record_failure(tier, service_us, call.arrival)
+
+    def _refusal(self, decision: TierDecision) -> StepwellError:
+        if Reason.NO_RELEASE in decision.reasons:
+            self._metrics.add(DEGRADATION_REASONS, Reason.NO_RELEASE.label)
+            self._metrics.add(REFUSALS, "no_release")
+            return FailedPreconditionError("no release is live")
+        self._metrics.add(REFUSALS, "expired")
+        return DeadlineExceededError("the deadline passed before work on it began")
+
+
+def _finish(done: "asyncio.Future[Answered[R]]", answered: Answered[R]) -> None:
+    if not done.done():
+        done.set_result(answered)
+
+
+def _fail(done: "asyncio.Future[Answered[R]]", error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)

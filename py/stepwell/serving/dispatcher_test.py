@@ -1,0 +1,184 @@
+"""The dispatcher with a real queue and real workers; answers wait for events, not time."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from stepwell.base.clock import FakeClock
+from stepwell.base.errors import (
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    ResourceExhaustedError,
+)
+from stepwell.base.metric_names import REFUSALS
+from stepwell.base.metrics import Metrics
+from stepwell.degradation.admission_queue import AdmissionQueue, Priority
+from stepwell.degradation.controller import Arrival, LadderController
+from stepwell.degradation.reasons import Reason
+from stepwell.degradation.tier import Tier
+from stepwell.degradation.tier_policy import TierCost, TierDecision
+from stepwell.serving.call import Call
+from stepwell.serving.dispatcher import Answered, Dispatcher
+
+CARD = {
+    Tier.FULL: TierCost(8_000, 6_000),
+    Tier.REDUCED: TierCost(3_000, 2_000),
+    Tier.POPULAR: TierCost(300, 200),
+}
+
+
+class _Bench:
+    """A dispatcher whose answers say who answered, at which tier, on which thread."""
+
+    def __init__(self, max_queue_size: int = 8) -> None:
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        self.ladder = LadderController(self.clock, CARD, {})
+        self.queue: AdmissionQueue[object] = AdmissionQueue(max_queue_size)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.busy = threading.Event()
+        self.error: Exception | None = None
+        self.dispatcher: Dispatcher[tuple[str, TierDecision, str]] = Dispatcher(
+            self.ladder,
+            self.queue,
+            self._answer,
+            self.clock,
+            self.metrics,  # type: ignore[arg-type]
+        )
+
+    def _answer(
+        self, call: Call, decision: TierDecision, queue_us: int
+    ) -> Answered[tuple[str, TierDecision, str]]:
+        thread = threading.current_thread().name
+        if thread.startswith("worker"):
+            self.busy.set()
+            self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        assert decision.tier is not None
+        return Answered((call.user_id, decision, thread), decision.tier)
+
+    def call(self, user: str = "u", tier: Tier | None = None, draw: int = 0) -> Call:
+        now_us = self.clock.monotonic_us()
+        arrival = Arrival(now_us, now_us + 100_000, draw, 999_999, tier)
+        return Call("r", user, 10, arrival, Priority.INTERACTIVE)
+
+
+@pytest.fixture
+def bench() -> Iterator[_Bench]:
+    bench = _Bench()
+    bench.dispatcher.start(num_workers=1)
+    yield bench
+    bench.gate.set()
+    bench.dispatcher.close()
+
+
+async def test_a_worker_answers_at_the_tier_that_fits(bench: _Bench) -> None:
+    user, decision, thread = await bench.dispatcher.submit(bench.call("ann"))
+    assert (user, decision, thread) == ("ann", TierDecision(Tier.FULL), "worker-0")
+    assert bench.ladder.status().num_served[Tier.FULL] == 1
+
+
+async def test_forced_popular_is_answered_without_a_worker(bench: _Bench) -> None:
+    bench.gate.clear()
+    _, decision, thread = await bench.dispatcher.submit(bench.call(tier=Tier.POPULAR))
+    assert decision == TierDecision(Tier.POPULAR, (Reason.FORCED,))
+    assert thread == "MainThread"
+
+
+async def test_a_call_without_a_place_in_the_queue_is_answered_popular() -> None:
+    bench = _Bench(max_queue_size=1)
+    bench.gate.clear()
+    bench.dispatcher.start(num_workers=1)
+    running = asyncio.create_task(bench.dispatcher.submit(bench.call("running")))
+    await asyncio.to_thread(bench.busy.wait)
+    waiting = asyncio.create_task(bench.dispatcher.submit(bench.call("waiting")))
+    await asyncio.sleep(0)
+    user, decision, _ = await bench.dispatcher.submit(bench.call("late", draw=9))
+    assert user == "late"
+    assert decision == TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
+    bench.gate.set()
+    assert (await running)[0] == "running"
+    assert (await waiting)[0] == "waiting"
+    bench.dispatcher.close()
+
+
+async def test_refuses_with_push_back_when_even_popular_would_be_late(
+    bench: _Bench,
+) -> None:
+    call = bench.call()
+    bench.clock.advance_us(99_900)
+    with pytest.raises(ResourceExhaustedError) as caught:
+        await bench.dispatcher.submit(call)
+    assert caught.value.retry_after_ms >= 1
+    assert bench.metrics.value(REFUSALS, "overload") == 1
+
+
+async def test_an_expired_call_is_never_started(bench: _Bench) -> None:
+    bench.gate.clear()
+    running = asyncio.create_task(bench.dispatcher.submit(bench.call("running")))
+    await asyncio.to_thread(bench.busy.wait)
+    waiting = asyncio.create_task(bench.dispatcher.submit(bench.call("waiting")))
+    await asyncio.sleep(0)
+    bench.clock.advance_us(100_000)
+    bench.gate.set()
+    await running
+    with pytest.raises(DeadlineExceededError):
+        await waiting
+    assert bench.metrics.value(REFUSALS, "expired") == 1
+
+
+async def test_a_call_whose_caller_has_gone_is_never_started(bench: _Bench) -> None:
+    bench.gate.clear()
+    running = asyncio.create_task(bench.dispatcher.submit(bench.call("running")))
+    await asyncio.to_thread(bench.busy.wait)
+    waiting = asyncio.create_task(bench.dispatcher.submit(bench.call("gone")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    bench.gate.set()
+    await running
+    await bench.dispatcher.submit(bench.call("next"))
+    assert bench.ladder.status().num_served[Tier.FULL] == 2
+
+
+async def test_without_a_release_says_so(bench: _Bench) -> None:
+    bench.ladder.release_gone()
+    with pytest.raises(FailedPreconditionError, match="no release is live"):
+        await bench.dispatcher.submit(bench.call())
+    assert bench.metrics.value(REFUSALS, "no_release") == 1
+
+
+async def test_an_error_of_ours_reaches_the_caller_and_raises_the_cost(
+    bench: _Bench,
+) -> None:
+    bench.error = RuntimeError("a bug")
+    with pytest.raises(RuntimeError, match="a bug"):
+        await bench.dispatcher.submit(bench.call())
+    assert bench.ladder.status().costs[Tier.FULL].p95_us >= 50_000
+
+
+async def test_a_mistake_of_the_caller_costs_nothing(bench: _Bench) -> None:
+    bench.error = InvalidArgumentError("bad", "k")
+    with pytest.raises(InvalidArgumentError):
+        await bench.dispatcher.submit(bench.call())
+    assert not bench.ladder.status().costs[Tier.FULL].is_live
+
+
+async def test_closing_finishes_what_waits() -> None:
+    bench = _Bench()
+    bench.gate.clear()
+    bench.dispatcher.start(num_workers=1)
+    calls = [
+        asyncio.create_task(bench.dispatcher.submit(bench.call(f"u{place}")))
+        for place in range(3)
+    ]
+    await asyncio.sleep(0)
+    bench.gate.set()
+    await asyncio.to_thread(bench.dispatcher.close)
+    assert [user for user, _, _ in await asyncio.gather(*calls)] == ["u0", "u1", "u2"]
