@@ -1,0 +1,34 @@
+// The border C++ -> Python: statuses become exceptions of stepwell.base.errors.
+#ifndef STEPWELL_CC_PYBIND_STATUS_CASTERS_H_
+#define STEPWELL_CC_PYBIND_STATUS_CASTERS_H_
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "pybind11/pybind11.h"
+
+namespace stepwell::python {
+
+// Raises the exception of a status that is not OK; the GIL must be held. The class is
+// found by the one table in status_casters.cc; a code without a line is StepwellError.
+[[noreturn]] void ThrowStatus(const absl::Status& status);
+
+// Runs `work` without the GIL and gives back its value, or raises its error.
+template <typename Work>
+auto WithoutGil(Work work) {
+  auto result = [&] {
+    pybind11::gil_scoped_release release;
+    return work();
+  }();
+  if constexpr (std::is_same_v<decltype(result), absl::Status>) {
+    if (!result.ok()) ThrowStatus(result);
+  } else {
+    if (!result.ok()) ThrowStatus(result.status());
+    return *std::move(result);
+  }
+}
+
+}  // namespace stepwell::python
+
+#endif  // STEPWELL_CC_PYBIND_STATUS_CASTERS_H_
