@@ -1,0 +1,1 @@
+"""What has weights and a forward pass: shared by training and serving."""

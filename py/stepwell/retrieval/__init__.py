@@ -1,0 +1,1 @@
+"""Candidate sources, their artifacts and the merge: the retrieval stage."""

@@ -1,0 +1,45 @@
+"""Items whose vector is nearest to the user's, found by graph search."""
+
+import numpy as np
+
+from stepwell.index.ann_index import AnnIndex
+from stepwell.models.two_tower_user import UserTower
+from stepwell.pipeline.candidate import SourceResult
+from stepwell.pipeline.query import Query, UserContext
+from stepwell.pipeline.stages import SourceRequest
+
+
+class AnnSource:
+    """The two-tower source: the user's tower here, the items' in an index.
+
+    Concurrency: as safe as the index, whose searches may run side by side.
+    Cost: UserTower.user_vector and one search, which stops at the deadline with what it
+    has.
+    """
+
+    name = "ann"
+
+    def __init__(self, user_tower: UserTower, index: AnnIndex) -> None:
+        self._user_tower = user_tower
+        self._index = index
+
+    def retrieve(
+        self, query: Query, user: UserContext, request: SourceRequest
+    ) -> SourceResult:
+        """Returns the nearest items; nothing without a known history."""
+        request.deadline.check(self.name)
+        vector = self._user_tower.user_vector(
+            user.history, user.history_rows, query.event_time
+        )
+        if vector is None:
+            return SourceResult.empty()
+        found = self._index.search(
+            vector[None, :],
+            request.limit,
+            ef_search=request.ef_search,
+            exclude_ids=query.excluded_rows,
+            budget_us=max(request.deadline.remaining_us(), 1),
+        )
+        rows, scores = found.ids[0], found.scores[0]
+        held = rows >= 0
+        return SourceResult(rows[held].astype(np.int64), scores[held])

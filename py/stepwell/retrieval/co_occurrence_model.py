@@ -1,0 +1,89 @@
+"""What is bought with what: a low-rank part and each item's strongest corrections."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file, save_file
+
+from stepwell.base.errors import DataLossError
+from stepwell.schema.vocabulary import RowArray
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class CoOccurrenceModel:
+    """Scores every item by a weighted history: h A Z^T + h R.
+
+    The item-item matrix of EASE is dense; its D leading directions (A, Z) and, for each
+    item, the K entries that they get most wrong (R) keep its quality in 1 % of its size
+    (Complete Journey: new R@500 0.236 against 0.2355; the K largest entries alone 0.206).
+
+    Attributes:
+        input_vectors: float32 [N, D], A. D may be 0: neighbours alone.
+        output_vectors: float32 [N, D], Z.
+        neighbour_rows: int32 [N, K], -1 pads.
+        neighbour_weights: float32 [N, K], 0 in pads; may be negative.
+
+    Concurrency: immutable.
+    Source: Steck, WWW 2019 (EASE); low rank + sparse after Steck & Liang, RecSys 2021.
+    """
+
+    input_vectors: FloatArray
+    output_vectors: FloatArray
+    neighbour_rows: npt.NDArray[np.int32]
+    neighbour_weights: FloatArray
+
+    @property
+    def num_items(self) -> int:
+        """N."""
+        return len(self.neighbour_rows)
+
+    def scores(self, rows: RowArray, weights: FloatArray) -> FloatArray:
+        """Returns float32 [N], the score of every item; 0 means no evidence.
+
+        Args:
+            rows: int64 [H], known item rows.
+            weights: float32 [H], what each says of the user.
+        Cost: O(N D + H K): about 1 ms at N = 26,673, D = 64, H = 250, K = 64.
+        """
+        near = self.neighbour_rows[rows]
+        spread = self.neighbour_weights[rows] * weights[:, None]
+        padded = near < 0
+        if padded.any():
+            near, spread = np.where(padded, 0, near), np.where(padded, 0.0, spread)
+        scores = np.bincount(near.ravel(), spread.ravel(), self.num_items)
+        if self.input_vectors.shape[1]:
+            scores += self.output_vectors @ (weights @ self.input_vectors[rows])
+        return scores.astype(np.float32)
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file."""
+        tensors = {name: getattr(self, name) for name in self.__slots__}
+        save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "CoOccurrenceModel":
+        """Reads what `save` wrote.
+
+        Raises:
+            DataLossError: a tensor is missing, shapes differ, or a row is out of range.
+        """
+        tensors = load_file(path)
+        missing = set(cls.__slots__) - set(tensors)
+        if missing:
+            raise DataLossError(f"{path}: lacks {', '.join(sorted(missing))}")
+        model = cls(**{name: tensors[name] for name in cls.__slots__})
+        near, num_items = model.neighbour_rows, model.num_items
+        fits = (
+            near.shape == model.neighbour_weights.shape
+            and model.input_vectors.shape == model.output_vectors.shape
+            and len(model.input_vectors) == num_items
+        )
+        if not fits:
+            raise DataLossError(f"{path}: shapes of the co-occurrence model differ")
+        if near.size and not (near.min() >= -1 and near.max() < num_items):
+            raise DataLossError(f"{path}: a neighbour is not in [-1, {num_items})")
+        return model

@@ -1,0 +1,90 @@
+"""Many best-first lists become one, without duplicates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stepwell.pipeline.candidate import SOURCE_NAMES, CandidateSet, SourceResult
+from stepwell.schema.vocabulary import RowArray
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    """How lists share the places of the merged one.
+
+    Attributes:
+        weights: a source's say. An item's merged score is the sum over the sources that
+            emit it of weight / (rank_offset + rank), ranks from 0.
+        quotas: places that a source's first items have for certain, by name.
+        rank_offset: how slowly a source's say falls along its list, > 0.
+
+    Source: Cormack et al., SIGIR 2009 (reciprocal rank fusion). Scores of different
+    sources are not comparable, their ranks are.
+    """
+
+    weights: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "history": 3.0,
+            "co_occurrence": 1.0,
+            "ann": 0.3,
+            "trending": 0.1,
+            "popular": 0.1,
+        }
+    )
+    quotas: Mapping[str, int] = field(
+        default_factory=lambda: {"history": 100, "trending": 5, "popular": 20}
+    )
+    rank_offset: float = 100.0
+
+    def __post_init__(self) -> None:
+        unknown = (set(self.weights) | set(self.quotas)) - set(SOURCE_NAMES)
+        if unknown:
+            raise ValueError(f"no such source: {', '.join(sorted(unknown))}")
+        if self.rank_offset <= 0:
+            raise ValueError(f"rank_offset is {self.rank_offset}, must be > 0")
+
+
+def merge(
+    results: Mapping[str, SourceResult],
+    excluded_rows: RowArray,
+    num_candidates: int,
+    options: MergeOptions,
+) -> CandidateSet:
+    """Returns the merged candidates, best first.
+
+    Args:
+        results: what each source emitted, by name; absent sources count as empty.
+        excluded_rows: int64 [X], never returned.
+        num_candidates: candidates at most, >= 1.
+        options: weights and quotas. Quotas hold while they fit together; the first
+            sources of SOURCE_NAMES come first.
+    Returns:
+        CandidateSet: by merged score, ties by lower row; ranks are those of the source's
+        own list, excluded items counted.
+    Cost: O(M log M) in the M rows emitted, about 0.3 ms at M = 1,500.
+    """
+    lists = [results.get(name, SourceResult.empty()) for name in SOURCE_NAMES]
+    rows, inverse = np.unique(
+        np.concatenate([result.rows for result in lists]), return_inverse=True
+    )
+    scores = np.zeros((len(rows), len(SOURCE_NAMES)), np.float32)
+    ranks = np.full((len(rows), len(SOURCE_NAMES)), -1, np.int16)
+    fused = np.zeros(len(rows))
+    reserved = np.zeros(len(rows), bool)
+    allowed = ~np.isin(rows, excluded_rows)
+    start = 0
+    for column, (name, result) in enumerate(zip(SOURCE_NAMES, lists, strict=True)):
+        at = inverse[start : start + len(result.rows)]
+        start += len(result.rows)
+        rank = np.arange(len(at))
+        scores[at, column], ranks[at, column] = result.scores, rank
+        fused[at] += options.weights.get(name, 0.0) / (options.rank_offset + rank)
+        room = num_candidates - int(reserved.sum())
+        head = at[allowed[at]][: options.quotas.get(name, 0)]
+        reserved[head[~reserved[head]][:room]] = True
+    # Reserved places first, then by score; then the chosen ones again by score alone.
+    order = np.lexsort((rows, -fused, ~reserved))
+    order = order[allowed[order]][:num_candidates]
+    order = order[np.lexsort((rows[order], -fused[order]))]
+    return CandidateSet(rows[order], scores[order], ranks[order])
