@@ -1,0 +1,1 @@
+"""Releases: one signed directory, published, verified, swapped and drained as a unit."""

@@ -1,0 +1,181 @@
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from stepwell.base.clock import FakeClock
+from stepwell.base.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from stepwell.releases.manifest import ReleaseMetadata, parse_manifest
+from stepwell.releases.publisher import Publisher
+from stepwell.releases.signing import SigningKey
+from stepwell.releases.source import TRUSTED_KEY_NAME, DirectorySource
+from stepwell.releases.verification import verify_release
+
+KEY = SigningKey.generate()
+METADATA = ReleaseMetadata(
+    data_watermark_seconds=1_500_000_000,
+    embedding_space_hash="a" * 64,
+    feature_schema_hash="b" * 64,
+    embedding_spaces={"index.hnsw": "a" * 64},
+    models={"full": {"layers": [64, 1], "dropout": 0.1, "name": "größe"}},
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    trained = tmp_path / "trained"
+    (trained / "tables").mkdir(parents=True)
+    (trained / "index.hnsw").write_bytes(b"graph" * 100)
+    (trained / "tables" / "items.safetensors").write_bytes(bytes(1_000))
+    METADATA.save(trained)
+    return trained
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    return tmp_path / "registry"
+
+
+def names(registry: Path) -> list[str]:
+    return sorted(entry.name for entry in registry.iterdir() if entry.is_dir())
+
+
+def test_publishes_a_release_that_verifies(folder: Path, registry: Path) -> None:
+    publisher = Publisher(registry, KEY, clock=FakeClock(1_600_000_000))
+    directory = publisher.publish(folder, ReleaseMetadata.load(folder))
+    manifest = verify_release(directory, KEY.verifying_key())
+    assert directory == registry / "v000001"
+    assert manifest.metadata == METADATA
+    assert manifest.created_time_seconds == 1_600_000_000
+    assert [file.path for file in manifest.files] == [
+        "index.hnsw",
+        "tables/items.safetensors",
+    ]
+    assert manifest.total_bytes == 1_500
+    assert (folder / "index.hnsw").exists()  # a copy: the trained folder stays
+
+
+def test_a_staged_folder_of_the_registry_is_moved(folder: Path, registry: Path) -> None:
+    registry.mkdir()
+    staged = shutil.move(folder, registry / "train.tmp")
+    Publisher(registry, KEY).publish(Path(staged), METADATA)
+    assert names(registry) == ["v000001"]
+
+
+def test_serials_grow_and_the_newest_releases_stay(
+    folder: Path, registry: Path
+) -> None:
+    publisher = Publisher(registry, KEY, kept=2)
+    for serial in range(1, 5):
+        published = publisher.publish(folder, METADATA)
+        assert published.name == f"v{serial:06d}"
+    assert names(registry) == ["v000003", "v000004"]
+    versions = DirectorySource(registry).versions()
+    assert [version.serial for version in versions] == [3, 4]
+
+
+def test_clears_what_a_dead_publish_left(folder: Path, registry: Path) -> None:
+    (registry / "v000001.tmp").mkdir(parents=True)
+    (registry / "v000001.tmp" / "half").write_bytes(b"x")
+    Publisher(registry, KEY).publish(folder, METADATA)
+    assert names(registry) == ["v000001"]
+    assert not (registry / "v000001" / "half").exists()
+
+
+def test_two_publishers_at_once_make_two_releases(folder: Path, registry: Path) -> None:
+    threads = [
+        threading.Thread(
+            target=Publisher(registry, KEY).publish, args=(folder, METADATA)
+        )
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names(registry) == ["v000001", "v000002"]
+
+
+def test_refuses_a_registry_of_another_key(folder: Path, registry: Path) -> None:
+    Publisher(registry, KEY).publish(folder, METADATA)
+    other = Publisher(registry, SigningKey.generate())
+    with pytest.raises(FailedPreconditionError, match=TRUSTED_KEY_NAME):
+        other.publish(folder, METADATA)
+    assert names(registry) == ["v000001"]
+
+
+def test_refuses_an_index_of_another_embedding_space(
+    folder: Path, registry: Path
+) -> None:
+    mixed = METADATA.model_copy(update={"embedding_spaces": {"index.hnsw": "d" * 64}})
+    with pytest.raises(DataLossError, match="embedding space dddd"):
+        Publisher(registry, KEY).publish(folder, mixed)
+    assert DirectorySource(registry).versions() == ()
+
+
+@pytest.mark.parametrize("name", [".hidden", "with blank", "ümlaut", "a" * 200])
+def test_refuses_a_file_with_an_unfit_name(
+    folder: Path, registry: Path, name: str
+) -> None:
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(InvalidArgumentError, match="path"):
+        Publisher(registry, KEY).publish(folder, METADATA)
+    assert DirectorySource(registry).versions() == ()
+
+
+def test_refuses_a_link(folder: Path, registry: Path) -> None:
+    (folder / "link").symlink_to("/etc/hostname")
+    with pytest.raises(DataLossError, match="not a regular file"):
+        Publisher(registry, KEY).publish(folder, METADATA)
+
+
+def test_refuses_a_missing_and_an_empty_folder(tmp_path: Path, registry: Path) -> None:
+    publisher = Publisher(registry, KEY)
+    with pytest.raises(NotFoundError, match="no folder"):
+        publisher.publish(tmp_path / "missing", METADATA)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidArgumentError, match="no files"):
+        publisher.publish(tmp_path / "empty", METADATA)
+
+
+def test_metadata_that_training_never_wrote_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"release_metadata\.json"):
+        ReleaseMetadata.load(tmp_path)
+    (tmp_path / "release_metadata.json").write_text('{"data_watermark_seconds": -1}')
+    with pytest.raises(DataLossError, match="data_watermark_seconds"):
+        ReleaseMetadata.load(tmp_path)
+
+
+def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "keys" / "signing.key"
+    key = SigningKey.load_or_create(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    again = SigningKey.load_or_create(path)
+    assert again.verifying_key().pem() == key.verifying_key().pem()
+    path.chmod(0o640)
+    with pytest.raises(PermissionDeniedError, match="0640"):
+        SigningKey.load_or_create(path)
+
+
+def test_a_file_that_is_no_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "signing.key"
+    path.touch(0o600)
+    with pytest.raises(DataLossError, match="no private key"):
+        SigningKey.load_or_create(path)
+
+
+def test_manifest_is_one_canonical_page(folder: Path, registry: Path) -> None:
+    directory = Publisher(registry, KEY).publish(folder, METADATA)
+    content = (directory / "manifest.json").read_bytes()
+    assert parse_manifest(content).to_json() == content
+    spaced = json.dumps(json.loads(content), indent=1).encode()
+    with pytest.raises(DataLossError, match="canonical"):
+        parse_manifest(spaced)
