@@ -46,7 +46,7 @@ class Loader(Generic[Content]):
             if self._warm_up is not None:
                 self._warm_up(content)
         # Whatever the build raises, the answer is the same: this release is refused.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             reason = f"{directory.name} was verified but cannot serve: {error!r}"
             raise DataLossError(reason) from error
         return Release(manifest, directory, content)
