@@ -7,6 +7,7 @@ from stepwell_pb.v1 import common_pb2, recommend_pb2
 
 from stepwell.degradation.admission_queue import Priority
 from stepwell.degradation.controller import Arrival, draw
+from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 
 TIER_OF_WIRE = {
@@ -18,6 +19,11 @@ TIER_OF_WIRE = {
 
 WIRE_OF_TIER = {tier: number for number, tier in TIER_OF_WIRE.items()}
 """Wire numbers by tier."""
+
+WIRE_OF_REASON = {
+    reason: common_pb2.Reason.Value(f"REASON_{reason.name}") for reason in Reason
+}
+"""Wire numbers by reason."""
 
 _PRIORITY_OF_WIRE = {
     recommend_pb2.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,

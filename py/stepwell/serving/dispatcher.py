@@ -43,7 +43,7 @@ Answer = Callable[[Call, TierDecision, int], Answered[R]]
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[R]):
+class WaitingCall(Generic[R]):
     """A call in the queue and whom to tell."""
 
     call: Call
@@ -74,7 +74,7 @@ class Dispatcher(Generic[R]):
     def __init__(
         self,
         ladder: LadderController,
-        queue: AdmissionQueue[_Waiting[R]],
+        queue: AdmissionQueue[WaitingCall[R]],
         answer: Answer[R],
         clock: Clock,
         metrics: Metrics,
@@ -118,7 +118,7 @@ class Dispatcher(Generic[R]):
             )
         if self._ladder.forced_tier(call.arrival) is Tier.POPULAR:
             return self._serve(call, self._ladder.decide(call.arrival, 0)).response
-        waiting: _Waiting[R] = _Waiting(
+        waiting: WaitingCall[R] = WaitingCall(
             call, asyncio.get_running_loop().create_future()
         )
         ticket = Ticket(
@@ -135,7 +135,7 @@ class Dispatcher(Generic[R]):
             ticket.abandoned = True
             raise
 
-    def _offer(self, ticket: "Ticket[_Waiting[R]]") -> None:
+    def _offer(self, ticket: "Ticket[WaitingCall[R]]") -> None:
         displaced = self._queue.offer(ticket)
         if displaced is not None and not displaced.abandoned:
             call = displaced.payload.call
@@ -150,7 +150,7 @@ class Dispatcher(Generic[R]):
     def _decide_and_serve(self, call: Call) -> Answered[R]:
         return self._serve(call, self._ladder.decide(call.arrival, len(self._queue)))
 
-    def _settle(self, waiting: _Waiting[R], make: Callable[[], Answered[R]]) -> None:
+    def _settle(self, waiting: WaitingCall[R], make: Callable[[], Answered[R]]) -> None:
         """Runs `make` and tells its outcome to whoever waits, on their loop."""
         try:
             answered = make()

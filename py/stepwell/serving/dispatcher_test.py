@@ -21,7 +21,9 @@ from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import TierCost, TierDecision
 from stepwell.serving.call import Call
-from stepwell.serving.dispatcher import Answered, Dispatcher
+from stepwell.serving.dispatcher import Answered, Dispatcher, WaitingCall
+
+Outcome = tuple[str, TierDecision, str]
 
 CARD = {
     Tier.FULL: TierCost(8_000, 6_000),
@@ -37,22 +39,24 @@ class _Bench:
         self.clock = FakeClock()
         self.metrics = Metrics()
         self.ladder = LadderController(self.clock, CARD, {})
-        self.queue: AdmissionQueue[object] = AdmissionQueue(max_queue_size)
+        self.queue: AdmissionQueue[WaitingCall[Outcome]] = AdmissionQueue(
+            max_queue_size
+        )
         self.gate = threading.Event()
         self.gate.set()
         self.busy = threading.Event()
         self.error: Exception | None = None
-        self.dispatcher: Dispatcher[tuple[str, TierDecision, str]] = Dispatcher(
+        self.dispatcher: Dispatcher[Outcome] = Dispatcher(
             self.ladder,
             self.queue,
             self._answer,
             self.clock,
-            self.metrics,  # type: ignore[arg-type]
+            self.metrics,
         )
 
     def _answer(
         self, call: Call, decision: TierDecision, queue_us: int
-    ) -> Answered[tuple[str, TierDecision, str]]:
+    ) -> Answered[Outcome]:
         thread = threading.current_thread().name
         if thread.startswith("worker"):
             self.busy.set()

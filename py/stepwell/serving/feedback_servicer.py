@@ -1,0 +1,82 @@
+"""FeedbackService over the event log: an answer means the events are on disk."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import grpc
+from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
+
+from stepwell.base.clock import Clock
+from stepwell.base.errors import InvalidArgumentError
+from stepwell.base.metric_names import EVENTS_DUPLICATE, EVENTS_STORED
+from stepwell.base.metrics import Metrics
+from stepwell.serving.validation import check_message
+from stepwell.stores.event_log import AppendReceipt, EventLog, EventRecord
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+OnStored = Callable[[Sequence[feedback_pb2.Event], AppendReceipt], None]
+"""Called after a batch is durable, off the event loop, before it is acknowledged."""
+
+
+class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
+    """Checks a batch, appends it, and answers when it is durable.
+
+    Args:
+        log: where events go.
+        clock: event time for events that bring none, and the time of ingestion.
+        metrics: events stored and repeated.
+        on_stored: brings the events into effect, such as the user state of this process;
+            None where another process does.
+
+    Concurrency: one event loop; waits for the disk without holding it.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        clock: Clock,
+        metrics: Metrics,
+        on_stored: OnStored | None = None,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._metrics = metrics
+        self._on_stored = on_stored
+
+    async def LogEvents(
+        self, request: feedback_pb2.LogEventsRequest, context: _Context
+    ) -> feedback_pb2.LogEventsResponse:
+        """Appends a batch, all or nothing."""
+        _check(request)
+        now_seconds = self._clock.event_seconds()
+        for event in request.events:
+            event.event_time_seconds = event.event_time_seconds or now_seconds
+        records = [self._record(event, now_seconds) for event in request.events]
+        # Shielded: what was submitted may become durable even if the caller has gone.
+        pending = asyncio.wrap_future(self._log.submit(records))
+        receipt = await asyncio.shield(pending)
+        self._metrics.add(EVENTS_STORED, amount=receipt.num_stored)
+        self._metrics.add(EVENTS_DUPLICATE, amount=receipt.num_duplicates)
+        if self._on_stored is not None:
+            await asyncio.to_thread(self._on_stored, request.events, receipt)
+        return feedback_pb2.LogEventsResponse(
+            num_stored=receipt.num_stored, num_duplicates=receipt.num_duplicates
+        )
+
+    def _record(self, event: feedback_pb2.Event, now_seconds: int) -> EventRecord:
+        logged = feedback_pb2.LoggedEvent(
+            ingestion_time_us=now_seconds * 1_000_000, feedback=event
+        )
+        return EventRecord(event.event_id, logged.SerializeToString())
+
+
+def _check(request: feedback_pb2.LogEventsRequest) -> None:
+    check_message(request)
+    for place, event in enumerate(request.events):
+        prefix = f"events[{place}]."
+        check_message(event, prefix)
+        if event.event_type == common_pb2.EVENT_TYPE_UNSPECIFIED:
+            path = f"{prefix}event_type"
+            text = f"{path} is EVENT_TYPE_UNSPECIFIED, must say what happened"
+            raise InvalidArgumentError(text, path)

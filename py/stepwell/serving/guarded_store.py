@@ -1,0 +1,56 @@
+"""The online store behind its circuit breaker."""
+
+from collections.abc import Mapping, Sequence
+
+from stepwell.base.clock import Clock
+from stepwell.base.errors import UnavailableError
+from stepwell.degradation.circuit_breaker import CircuitBreaker
+from stepwell.stores.key_value_store import Guard, KeyValueStore
+
+
+class GuardedStore:
+    """A KeyValueStore whose reads stop while the store is slow or failing.
+
+    Writes pass: they are not on the request path and their errors are their caller's.
+
+    Concurrency: as the store's.
+    """
+
+    def __init__(
+        self, store: KeyValueStore, breaker: CircuitBreaker, clock: Clock
+    ) -> None:
+        self._store = store
+        self._breaker = breaker
+        self._clock = clock
+
+    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+        """As the store's; UnavailableError at once while the breaker is open."""
+        started_us = self._clock.monotonic_us()
+        permit = self._breaker.try_acquire(started_us)
+        if permit is None:
+            raise UnavailableError("the online store's breaker is open")
+        try:
+            blobs = self._store.get_many(view, keys)
+        except UnavailableError:
+            permit.drop(self._clock.monotonic_us())
+            raise
+        except BaseException:
+            permit.ignore()
+            raise
+        now_us = self._clock.monotonic_us()
+        permit.success(now_us - started_us, now_us)
+        return blobs
+
+    def put_many(self, view: str, values: Mapping[str, bytes]) -> None:
+        """As the store's."""
+        self._store.put_many(view, values)
+
+    def write_if(
+        self, guard: Guard, changes: Mapping[str, Mapping[str, bytes]]
+    ) -> bool:
+        """As the store's."""
+        return self._store.write_if(guard, changes)
+
+    def close(self) -> None:
+        """As the store's."""
+        self._store.close()

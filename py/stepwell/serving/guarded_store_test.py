@@ -1,0 +1,100 @@
+"""The guarded store: reads stop when the store is ill, and come back when it is well."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from stepwell.base.clock import FakeClock
+from stepwell.base.errors import InvalidArgumentError, UnavailableError
+from stepwell.degradation.circuit_breaker import (
+    BreakerOptions,
+    BreakerState,
+    CircuitBreaker,
+)
+from stepwell.serving.guarded_store import GuardedStore
+from stepwell.stores.key_value_store import Guard
+
+
+class _Store:
+    """Answers in a given time on a fake clock, or fails."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.takes_us = 100
+        self.error: Exception | None = None
+        self.num_reads = 0
+        self.written: dict[str, bytes] = {}
+
+    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+        self.num_reads += 1
+        self.clock.advance_us(self.takes_us)
+        if self.error is not None:
+            raise self.error
+        return [b"x" for _ in keys]
+
+    def put_many(self, view: str, values: Mapping[str, bytes]) -> None:
+        self.written.update(values)
+
+    def write_if(
+        self, guard: Guard, changes: Mapping[str, Mapping[str, bytes]]
+    ) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.written.clear()
+
+
+def _guarded() -> tuple[GuardedStore, _Store, CircuitBreaker]:
+    store = _Store(FakeClock())
+    breaker = CircuitBreaker(BreakerOptions(slow_call_us=5_000))
+    return GuardedStore(store, breaker, store.clock), store, breaker
+
+
+def _read(guarded: GuardedStore) -> None:
+    guarded.get_many("user_history", ["u"])
+
+
+def test_ten_failures_stop_the_reads_until_the_store_had_its_time() -> None:
+    guarded, store, breaker = _guarded()
+    store.error = UnavailableError("gone")
+    for _ in range(15):
+        with pytest.raises(UnavailableError):
+            _read(guarded)
+    assert store.num_reads == 10
+    store.error = None
+    store.clock.advance_us(1_000_000)
+    for _ in range(3):
+        _read(guarded)
+    assert breaker.state(store.clock.monotonic_us()) is BreakerState.CLOSED
+
+
+def test_slow_answers_stop_the_reads() -> None:
+    guarded, store, breaker = _guarded()
+    store.takes_us = 6_000
+    for _ in range(10):
+        _read(guarded)
+    with pytest.raises(UnavailableError, match="breaker is open"):
+        _read(guarded)
+    assert breaker.state(store.clock.monotonic_us()) is BreakerState.OPEN
+
+
+def test_a_mistake_of_the_caller_says_nothing_of_the_store() -> None:
+    guarded, store, _ = _guarded()
+    store.error = InvalidArgumentError("bad key")
+    for _ in range(20):
+        with pytest.raises(InvalidArgumentError):
+            _read(guarded)
+    assert store.num_reads == 20
+
+
+def test_writes_pass_while_reads_are_stopped() -> None:
+    guarded, store, _ = _guarded()
+    store.error = UnavailableError("gone")
+    for _ in range(10):
+        with pytest.raises(UnavailableError):
+            _read(guarded)
+    guarded.put_many("user_history", {"u": b"new"})
+    assert guarded.write_if(Guard("v", "k", None), {})
+    assert store.written == {"u": b"new"}
+    guarded.close()
+    assert store.written == {}

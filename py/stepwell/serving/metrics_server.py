@@ -1,0 +1,63 @@
+"""/metrics over HTTP on its own port, loopback unless told otherwise."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from stepwell.base.metrics import Metrics
+
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class MetricsServer:
+    """Serves the metrics of one process.
+
+    Args:
+        metrics: what to expose.
+        refresh: called before every answer, to set gauges that nobody else sets.
+        host, port: where to listen; port 0 takes a free one.
+
+    Concurrency: its own daemon threads.
+    """
+
+    def __init__(
+        self, metrics: Metrics, refresh: Callable[[], None], host: str, port: int
+    ) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 5  # a reader that stalls gives its thread back
+
+            def do_GET(self) -> None:
+                if self.path.split("?")[0] != "/metrics":
+                    self.send_error(404, "only /metrics is here")
+                    return
+                refresh()
+                body = metrics.exposition()
+                self.send_response(200)
+                self.send_header("Content-Type", _CONTENT_TYPE)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                """Scrapes are not worth a log line."""
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="metrics", daemon=True
+        )
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begins to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops answering and gives the port back."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
