@@ -15,7 +15,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 IMPORT_ROOTS = ("py/bin", "py", "tests", "tools", "loadtest")
-PACKAGE_ROOTS = ("py/stepwell", "py/bin", "tests", "loadtest", "tools/bench", "tools/setup")
+PACKAGE_ROOTS = (
+    "py/stepwell",
+    "py/bin",
+    "tests",
+    "loadtest",
+    "tools/bench",
+    "tools/setup",
+)
 PROTO_TARGET = "//proto/stepwell_pb/v1:v1_py"
 RULES = ("stepwell_py_binary", "stepwell_py_library", "stepwell_py_test")
 MAX_LINE = 78
@@ -77,7 +84,9 @@ def existing_calls(text: str) -> dict[str, ast.Call]:
     for node in ast.parse(text).body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             names = [k.value for k in node.value.keywords if k.arg == "name"]
-            name = names[0].value if names and isinstance(names[0], ast.Constant) else ""
+            name = (
+                names[0].value if names and isinstance(names[0], ast.Constant) else ""
+            )
             calls[str(name) or f"#{node.lineno}"] = node.value
     return calls
 
