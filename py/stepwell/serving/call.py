@@ -3,12 +3,11 @@
 import uuid
 from dataclasses import dataclass
 
-from stepwell_pb.v1 import common_pb2, recommend_pb2
-
 from stepwell.degradation.admission_queue import Priority
 from stepwell.degradation.controller import Arrival, draw
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
+from stepwell_pb.v1 import common_pb2, recommend_pb2
 
 TIER_OF_WIRE = {
     common_pb2.TIER_FULL: Tier.FULL,
@@ -20,8 +19,8 @@ TIER_OF_WIRE = {
 WIRE_OF_TIER = {tier: number for number, tier in TIER_OF_WIRE.items()}
 """Wire numbers by tier."""
 
-WIRE_OF_REASON = {
-    reason: common_pb2.Reason.Value(f"REASON_{reason.name}") for reason in Reason
+WIRE_OF_REASON: "dict[Reason, common_pb2.Reason]" = {
+    reason: getattr(common_pb2, f"REASON_{reason.name}") for reason in Reason
 }
 """Wire numbers by reason."""
 

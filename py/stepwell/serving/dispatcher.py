@@ -1,4 +1,4 @@
-"""Between the event loop and the workers: admission, the queue, the tier, the answer."""
+"""Between the event loop and the workers: admission, queue, tier, answer."""
 
 import asyncio
 import threading
@@ -154,7 +154,7 @@ class Dispatcher(Generic[R]):
         """Runs `make` and tells its outcome to whoever waits, on their loop."""
         try:
             answered = make()
-        except Exception as error:  # noqa: BLE001 - travels to the caller's await
+        except Exception as error:
             waiting.loop.call_soon_threadsafe(_fail, waiting.done, error)
         else:
             waiting.loop.call_soon_threadsafe(_finish, waiting.done, answered)
@@ -177,7 +177,7 @@ class Dispatcher(Generic[R]):
     def _record_error(
         self, call: Call, tier: Tier, started_us: int, error: Exception
     ) -> None:
-        """An error of ours counts as the worst latency; a caller's counts as nothing."""
+        """An error of ours counts as the worst latency, a caller's as nothing."""
         if isinstance(error, StepwellError) and error.code == "INVALID_ARGUMENT":
             return
         service_us = self._clock.monotonic_us() - started_us

@@ -1,4 +1,4 @@
-"""The dispatcher with a real queue and real workers; answers wait for events, not time."""
+"""The dispatcher with a real queue and real workers, gated by events."""
 
 import asyncio
 import threading

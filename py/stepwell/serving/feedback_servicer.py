@@ -5,14 +5,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
-from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
 
 from stepwell.base.clock import Clock
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.base.metric_names import EVENTS_DUPLICATE, EVENTS_STORED
 from stepwell.base.metrics import Metrics
+from stepwell.feedback.logged_events import event_record
 from stepwell.serving.validation import check_message
-from stepwell.stores.event_log import AppendReceipt, EventLog, EventRecord
+from stepwell.stores.event_log import AppendReceipt, EventLog
+from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 OnStored = Callable[[Sequence[feedback_pb2.Event], AppendReceipt], None]
@@ -26,8 +27,8 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         log: where events go.
         clock: event time for events that bring none, and the time of ingestion.
         metrics: events stored and repeated.
-        on_stored: brings the events into effect, such as the user state of this process;
-            None where another process does.
+        on_stored: brings the events into effect, such as in the user state; None
+            where another process does.
 
     Concurrency: one event loop; waits for the disk without holding it.
     """
@@ -52,7 +53,8 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         now_seconds = self._clock.event_seconds()
         for event in request.events:
             event.event_time_seconds = event.event_time_seconds or now_seconds
-        records = [self._record(event, now_seconds) for event in request.events]
+        ingested_us = now_seconds * 1_000_000
+        records = [event_record(event, ingested_us) for event in request.events]
         # Shielded: what was submitted may become durable even if the caller has gone.
         pending = asyncio.wrap_future(self._log.submit(records))
         receipt = await asyncio.shield(pending)
@@ -63,12 +65,6 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         return feedback_pb2.LogEventsResponse(
             num_stored=receipt.num_stored, num_duplicates=receipt.num_duplicates
         )
-
-    def _record(self, event: feedback_pb2.Event, now_seconds: int) -> EventRecord:
-        logged = feedback_pb2.LoggedEvent(
-            ingestion_time_us=now_seconds * 1_000_000, feedback=event
-        )
-        return EventRecord(event.event_id, logged.SerializeToString())
 
 
 def _check(request: feedback_pb2.LogEventsRequest) -> None:

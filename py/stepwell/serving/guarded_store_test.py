@@ -1,4 +1,4 @@
-"""The guarded store: reads stop when the store is ill, and come back when it is well."""
+"""The guarded store: reads stop while the store is ill, and come back."""
 
 from collections.abc import Mapping, Sequence
 

@@ -23,8 +23,8 @@ class Limit:
     """An inclusive range.
 
     Attributes:
-        low, high: the range of a number, of a string's UTF-8 bytes (unit "bytes"), or of
-            the number of entries of a repeated field.
+        low, high: the range of a number, of a string's UTF-8 bytes (unit "bytes"), or
+            of the number of entries of a repeated field.
         unit: as the .proto comment names it; "" for a plain number.
         each: limit of every entry of a repeated field.
     """

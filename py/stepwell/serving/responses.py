@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stepwell_pb.v1 import recommend_pb2
-
 from stepwell.pipeline.candidate import SOURCE_NAMES
 from stepwell.pipeline.slate import Slate
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.serving.call import WIRE_OF_REASON, WIRE_OF_TIER, Call
+from stepwell_pb.v1 import recommend_pb2
 
 
 class ItemNames(Protocol):

@@ -18,7 +18,7 @@ def check_message(message: Message, prefix: str = "") -> None:
         message: of a type named in LIMITS; other types pass.
         prefix: path of the message in its request, such as "events[3].".
     Raises:
-        InvalidArgumentError: names the field, the value and the range of the first breach.
+        InvalidArgumentError: names the first field at fault, its value and its range.
     Concurrency: stateless. Cost: about 10 us, and 0.2 us an entry of a repeated field.
     """
     for name, limit in LIMITS.get(message.DESCRIPTOR.name, {}).items():

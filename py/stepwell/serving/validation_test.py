@@ -1,10 +1,10 @@
 """Validation: each limit at its edge, one past it, and the text of the error."""
 
 import pytest
-from stepwell_pb.v1 import admin_pb2, common_pb2, feedback_pb2, recommend_pb2
 
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.serving.validation import check_message
+from stepwell_pb.v1 import admin_pb2, common_pb2, feedback_pb2, recommend_pb2
 
 
 def _recommend(**changes: object) -> recommend_pb2.RecommendRequest:
@@ -67,8 +67,8 @@ BREACHES = [
     (
         {"priority": 7},
         (
-            "priority is 7, must be one of: PRIORITY_UNSPECIFIED, PRIORITY_INTERACTIVE, "
-            "PRIORITY_PREFETCH, PRIORITY_BATCH"
+            "priority is 7, must be one of: PRIORITY_UNSPECIFIED, "
+            "PRIORITY_INTERACTIVE, PRIORITY_PREFETCH, PRIORITY_BATCH"
         ),
     ),
 ]

@@ -1,0 +1,141 @@
+"""The ranker as a gRPC server: listeners, health, reflection, drain."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf import message_factory
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from stepwell.base.errors import UnavailableError
+from stepwell.base.metric_names import SERVING_READY
+from stepwell.base.metrics import Metrics
+from stepwell.serving.interceptors import BorderInterceptor
+from stepwell.serving.limits import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
+from stepwell_pb.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    feedback_pb2,
+    feedback_pb2_grpc,
+    recommend_pb2,
+    recommend_pb2_grpc,
+)
+
+_log = structlog.get_logger(__name__)
+
+_RECOMMEND = recommend_pb2.DESCRIPTOR.services_by_name["RecommendService"]
+_FEEDBACK = feedback_pb2.DESCRIPTOR.services_by_name["FeedbackService"]
+_ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
+
+CHANNEL_OPTIONS = (
+    # A second server on the same port must fail, not share it in silence.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    admin_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Servicers:
+    """What answers; all three share the event loop."""
+
+    recommend: recommend_pb2_grpc.RecommendServiceServicer
+    feedback: feedback_pb2_grpc.FeedbackServiceServicer
+    admin: admin_pb2_grpc.AdminServiceServicer
+
+
+class RankerServer:
+    """Two listeners: one for callers, one on loopback for the operator.
+
+    Health says NOT_SERVING from the first moment until `set_ready`.
+
+    Concurrency: one event loop; `set_ready` there too.
+    """
+
+    def __init__(self, servicers: Servicers, listen: Listen, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._health = HealthServicer()
+        self._server = self._caller_server(servicers, metrics)
+        self._admin = _server(metrics, _ADMIN)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, self._admin)
+        self.port = _bound(self._server, listen.host, listen.port)
+        self.admin_port = _bound(self._admin, "127.0.0.1", listen.admin_port)
+
+    async def start(self) -> None:
+        """Begins to listen; not ready yet."""
+        await self.set_ready(ready=False)
+        await self._server.start()
+        await self._admin.start()
+
+    async def set_ready(self, *, ready: bool) -> None:
+        """Tells health checks, for the whole server and for each service."""
+        status = health_pb2.HealthCheckResponse.ServingStatus.Value(
+            "SERVING" if ready else "NOT_SERVING"
+        )
+        for name in ("", _RECOMMEND.full_name, _FEEDBACK.full_name):
+            await self._health.set(name, status)
+        self._metrics.set(SERVING_READY, float(ready))
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Stops taking calls in and lets those in flight finish."""
+        await self._health.enter_graceful_shutdown()
+        self._metrics.set(SERVING_READY, 0.0)
+        await asyncio.gather(
+            self._server.stop(grace_seconds), self._admin.stop(grace_seconds)
+        )
+
+    def _caller_server(
+        self, servicers: Servicers, metrics: Metrics
+    ) -> "grpc.aio.Server":
+        server = _server(metrics, _RECOMMEND, _FEEDBACK)
+        recommend_pb2_grpc.add_RecommendServiceServicer_to_server(
+            servicers.recommend, server
+        )
+        feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
+            servicers.feedback, server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (
+            _RECOMMEND.full_name,
+            _FEEDBACK.full_name,
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            reflection.SERVICE_NAME,
+        )
+        reflection.enable_server_reflection(names, server)
+        return server
+
+
+def _server(metrics: Metrics, *services: Any) -> "grpc.aio.Server":
+    requests = {
+        f"/{service.full_name}/{method.name}": _message_class(method.input_type)
+        for service in services
+        for method in service.methods
+    }
+    interceptor = BorderInterceptor(metrics, requests)
+    return grpc.aio.server(interceptors=[interceptor], options=CHANNEL_OPTIONS)
+
+
+def _message_class(descriptor: Any) -> type[Message]:
+    return message_factory.GetMessageClass(descriptor)
+
+
+def _bound(server: "grpc.aio.Server", host: str, port: int) -> int:
+    try:
+        return server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise UnavailableError(f"cannot listen on {host}:{port}: {error}") from error
