@@ -139,6 +139,10 @@ IMPRESSIONS_DROPPED = _counter(
 EVENTS_APPLIED = _counter(
     "stepwell_feedback_events_applied_total", "Events folded into online user state."
 )
+EVENTS_SKIPPED = _counter(
+    "stepwell_feedback_events_skipped_total",
+    "Events left out of user state because they or the state could not be read.",
+)
 
 # releases
 RELEASE_SERIAL = _gauge(

@@ -1,0 +1,136 @@
+"""The impression side effect: every answered slate becomes a line of the event log."""
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from stepwell.base.clock import Clock
+from stepwell.base.errors import StepwellError
+from stepwell.base.metric_names import IMPRESSIONS_DROPPED, IMPRESSIONS_LOGGED
+from stepwell.base.metrics import Metrics
+from stepwell.feedback.logged_events import impression_record
+from stepwell.stores.event_log import EventLog
+from stepwell_pb.v1 import common_pb2, feedback_pb2
+
+_log = structlog.get_logger(__name__)
+_MAX_GROUP = 256
+DEFAULT_MAX_PENDING = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSlate:
+    """One answer as it was shown, top to bottom.
+
+    Attributes:
+        tier, reasons: of the wire.
+        item_ids: the n items shown.
+        scores: float32 [n].
+        propensities: float32 [n], probability that the policy showed the item at this
+            place; None when the policy is deterministic.
+    """
+
+    request_id: str
+    user_id: str
+    event_time_seconds: int
+    surface: str
+    tier: common_pb2.Tier
+    reasons: tuple[common_pb2.Reason, ...]
+    release_id: str
+    item_ids: tuple[str, ...]
+    scores: npt.NDArray[np.float32]
+    propensities: npt.NDArray[np.float32] | None = None
+
+    def to_message(self) -> feedback_pb2.Impression:
+        """Returns the wire form."""
+        number = len(self.item_ids)
+        propensities = [1.0] * number
+        if self.propensities is not None:
+            propensities = self.propensities.tolist()
+        shown = zip(self.item_ids, self.scores.tolist(), propensities, strict=True)
+        return feedback_pb2.Impression(
+            request_id=self.request_id,
+            user_id=self.user_id,
+            event_time_seconds=self.event_time_seconds,
+            surface=self.surface,
+            tier=self.tier,
+            reasons=self.reasons,
+            release_id=self.release_id,
+            items=[
+                feedback_pb2.ShownItem(item_id=item_id, score=score, propensity=p)
+                for item_id, score, p in shown
+            ],
+        )
+
+
+class ImpressionSideEffect:
+    """Writes shown slates to the event log, off the request path.
+
+    A full queue or a failing log costs impressions, never an answer: what is not
+    written is counted.
+
+    Args:
+        max_pending: slates that may wait; one more is dropped.
+
+    Concurrency: `record` from any thread, never waits, about 1 us; one own thread
+    encodes and appends in groups.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        clock: Clock,
+        metrics: Metrics,
+        max_pending: int = DEFAULT_MAX_PENDING,
+    ) -> None:
+        self._event_log = log
+        self._clock = clock
+        self._metrics = metrics
+        self._max_pending = max_pending
+        self._pending: deque[ShownSlate] = deque()
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="impressions")
+        self._thread.daemon = True
+        self._thread.start()
+
+    def record(self, slate: ShownSlate) -> None:
+        """Queues a slate; drops and counts it when the queue is full or closed."""
+        with self._changed:
+            if len(self._pending) < self._max_pending and not self._closing:
+                self._pending.append(slate)
+                self._changed.notify()
+                return
+        self._metrics.add(IMPRESSIONS_DROPPED)
+
+    def close(self) -> None:
+        """Writes what is queued, then ends the thread; the log stays open."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while group := self._next_group():
+            self._write(group)
+
+    def _next_group(self) -> list[ShownSlate]:
+        with self._changed:
+            while not self._pending and not self._closing:
+                self._changed.wait()
+            number = min(len(self._pending), _MAX_GROUP)
+            return [self._pending.popleft() for _ in range(number)]
+
+    def _write(self, group: list[ShownSlate]) -> None:
+        now_us = self._clock.event_seconds() * 1_000_000
+        records = [impression_record(slate.to_message(), now_us) for slate in group]
+        try:
+            self._event_log.append(records)
+        except StepwellError as error:
+            self._metrics.add(IMPRESSIONS_DROPPED, amount=len(group))
+            _log.warning("impressions dropped", number=len(group), error=str(error))
+        else:
+            self._metrics.add(IMPRESSIONS_LOGGED, amount=len(group))

@@ -1,0 +1,62 @@
+"""Lines of the event log: how an event or an impression becomes bytes and back."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from stepwell.base.errors import DataLossError
+from stepwell.stores.event_log import EventRecord, StoredEvent
+from stepwell_pb.v1 import feedback_pb2
+
+_IMPRESSION_PREFIX = "impression:"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedLine:
+    """One line of the log, decoded: an Event or an Impression."""
+
+    offset: int
+    ingestion_time_us: int
+    event: feedback_pb2.Event | feedback_pb2.Impression
+
+
+def event_record(event: feedback_pb2.Event, ingestion_time_us: int) -> EventRecord:
+    """Returns the line of a client's event, deduplicated by its own id."""
+    logged = feedback_pb2.LoggedEvent(
+        ingestion_time_us=ingestion_time_us, feedback=event
+    )
+    return EventRecord(event.event_id, logged.SerializeToString())
+
+
+def impression_record(
+    impression: feedback_pb2.Impression, ingestion_time_us: int
+) -> EventRecord:
+    """Returns the line of a shown slate, deduplicated by its request id."""
+    logged = feedback_pb2.LoggedEvent(
+        ingestion_time_us=ingestion_time_us, impression=impression
+    )
+    event_id = _IMPRESSION_PREFIX + impression.request_id
+    return EventRecord(event_id, logged.SerializeToString())
+
+
+def decoded(stored: StoredEvent) -> LoggedLine:
+    """Returns the line in a stored event.
+
+    Raises:
+        DataLossError: the payload is none of ours, such as a later version's.
+    """
+    try:
+        logged = feedback_pb2.LoggedEvent.FromString(stored.payload)
+    except DecodeError as error:
+        raise DataLossError(f"event {stored.offset}: {error}") from error
+    kind = logged.WhichOneof("event")
+    if kind is None:
+        raise DataLossError(f"event {stored.offset} is of an unknown kind")
+    event = logged.feedback if kind == "feedback" else logged.impression
+    return LoggedLine(stored.offset, logged.ingestion_time_us, event)
+
+
+def decoded_lines(stored: Iterable[StoredEvent]) -> Iterator[LoggedLine]:
+    """Yields the lines of stored events, in order."""
+    return (decoded(event) for event in stored)

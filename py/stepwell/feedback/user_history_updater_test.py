@@ -1,0 +1,285 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stepwell.base.errors import UnavailableError
+from stepwell.base.metric_names import EVENTS_APPLIED, EVENTS_SKIPPED
+from stepwell.base.metrics import Metrics
+from stepwell.feedback.logged_events import event_record, impression_record
+from stepwell.feedback.user_history_updater import (
+    USER_HISTORY_VIEW,
+    UpdaterThread,
+    UserHistoryUpdater,
+)
+from stepwell.feedback.user_state_file import UserStateFile, write_user_state
+from stepwell.feedback.user_state_import import import_user_state
+from stepwell.schema.user_history import UserHistory
+from stepwell.schema.vocabulary import entity_key, entity_keys
+from stepwell.stores.event_log import EventRecord
+from stepwell.stores.key_value_store import Guard, KeyValueStore
+from stepwell.stores.lmdb_event_log import LmdbEventLog
+from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
+from stepwell_pb.v1 import common_pb2, feedback_pb2
+
+DAY = 86_400
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[LmdbEventLog]:
+    opened = LmdbEventLog(tmp_path / "events.lmdb")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[LmdbKeyValueStore]:
+    opened = LmdbKeyValueStore(tmp_path / "online.lmdb")
+    yield opened
+    opened.close()
+
+
+def purchase(
+    number: int,
+    user: str,
+    item: str,
+    time: int,
+    kind: common_pb2.EventType = common_pb2.EVENT_TYPE_PURCHASE,
+) -> EventRecord:
+    event = feedback_pb2.Event(
+        event_id=f"e{number}",
+        user_id=user,
+        item_id=item,
+        event_type=kind,
+        event_time_seconds=time,
+        value=2.5,
+    )
+    return event_record(event, time * 1_000_000)
+
+
+def history_of(store: KeyValueStore, user: str) -> UserHistory:
+    (blob,) = store.get_many(USER_HISTORY_VIEW, [user])
+    return UserHistory.unpack(blob) if blob else UserHistory.empty()
+
+
+def updater_of(log: LmdbEventLog, store: KeyValueStore) -> UserHistoryUpdater:
+    return UserHistoryUpdater(log, store, Metrics(), batch_events=3)
+
+
+def test_a_purchase_is_in_the_history_after_catching_up(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    updater = updater_of(log, store)
+    log.append([purchase(1, "u", "milk", DAY), purchase(2, "u", "milk", 3 * DAY)])
+    assert updater.catch_up() == 2
+    history = history_of(store, "u")
+    assert history.keys.tolist() == [entity_key("milk")]
+    assert history.num_purchases.tolist() == [2]
+    assert history.last_event_time == 3 * DAY
+    assert updater.next_offset() == 2
+    assert updater.catch_up() == 0
+
+
+def test_only_positive_feedback_enters_the_history(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    shown = feedback_pb2.Impression(request_id="r", user_id="u")
+    log.append(
+        [
+            impression_record(shown, 0),
+            purchase(1, "u", "milk", DAY, common_pb2.EVENT_TYPE_IMPRESSION),
+            purchase(2, "u", "milk", DAY, common_pb2.EVENT_TYPE_DISMISS),
+            purchase(3, "u", "bread", DAY, common_pb2.EVENT_TYPE_CLICK),
+        ]
+    )
+    assert updater_of(log, store).catch_up() == 4
+    assert history_of(store, "u").keys.tolist() == [entity_key("bread")]
+
+
+def test_late_events_give_the_history_that_training_would_build(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    chance = np.random.default_rng(3)
+    times = chance.permutation(60) * DAY
+    items = [f"item{n}" for n in chance.integers(0, 9, 60)]
+    lines = [
+        purchase(n, "u", item, int(time))
+        for n, (item, time) in enumerate(zip(items, times, strict=True))
+    ]
+    log.append(lines)
+    updater_of(log, store).catch_up()
+    values = np.full(60, 2.5, np.float32)
+    expected = UserHistory.from_events(entity_keys(items), times, values)
+    actual = history_of(store, "u")
+    assert actual.keys.tolist() == expected.keys.tolist()
+    assert actual.num_purchases.tolist() == expected.num_purchases.tolist()
+    np.testing.assert_allclose(actual.decayed_count, expected.decayed_count, rtol=1e-5)
+    np.testing.assert_allclose(actual.total_value, expected.total_value, rtol=1e-5)
+
+
+class DyingStore:
+    """A store that fails before or after its n-th guarded write, once."""
+
+    def __init__(self, store: KeyValueStore, dies_at: int, written: bool) -> None:
+        self._store = store
+        self._left = dies_at
+        self._written = written
+        self.get_many = store.get_many
+        self.put_many = store.put_many
+        self.close = store.close
+
+    def write_if(self, guard: Guard, changes: dict[str, dict[str, bytes]]) -> bool:
+        self._left -= 1
+        if self._left == 0 and not self._written:
+            raise UnavailableError("died before the write")
+        done = self._store.write_if(guard, changes)
+        if self._left == 0:
+            raise UnavailableError("died after the write")
+        return done
+
+
+@pytest.mark.parametrize("dies_at", [1, 2, 4])
+@pytest.mark.parametrize("written", [True, False])
+def test_a_death_at_any_write_repeats_nothing_and_loses_nothing(
+    log: LmdbEventLog, store: KeyValueStore, dies_at: int, written: bool
+) -> None:
+    log.append([purchase(n, f"u{n % 2}", "milk", n * DAY) for n in range(11)])
+    dying = DyingStore(store, dies_at, written)
+    with pytest.raises(UnavailableError):
+        updater_of(log, dying).catch_up()  # type: ignore[arg-type]
+    updater_of(log, store).catch_up()
+    counts = [int(history_of(store, user).num_events) for user in ("u0", "u1")]
+    assert counts == [6, 5]
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    events=st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.integers(0, 90)),
+        min_size=1,
+        max_size=40,
+    ),
+    batch_events=st.integers(1, 50),
+)
+def test_replay_from_the_start_gives_byte_identical_state(
+    tmp_path_factory: pytest.TempPathFactory,
+    events: list[tuple[str, int, int]],
+    batch_events: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("replay")
+    log = LmdbEventLog(folder / "events")
+    live = LmdbKeyValueStore(folder / "live")
+    replayed = LmdbKeyValueStore(folder / "replayed")
+    updater = UserHistoryUpdater(log, live, Metrics())
+    for number, (user, item, day) in enumerate(events):
+        log.append([purchase(number, user, f"i{item}", day * DAY)])
+        updater.catch_up()
+    UserHistoryUpdater(log, replayed, Metrics(), batch_events).catch_up()
+    users = ["a", "b", "c"]
+    for view in (USER_HISTORY_VIEW,):
+        assert live.get_many(view, users) == replayed.get_many(view, users)
+    for opened in (log, live, replayed):
+        opened.close()
+
+
+def test_two_updaters_at_once_apply_each_event_once(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    log.append([purchase(n, "u", f"i{n % 7}", n * DAY) for n in range(200)])
+    updaters = [updater_of(log, store) for _ in range(3)]
+    threads = [threading.Thread(target=updater.catch_up) for updater in updaters]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    updaters[0].catch_up()
+    assert history_of(store, "u").num_events == 200
+
+
+def test_what_cannot_be_read_is_counted_and_skipped(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    store.put_many(USER_HISTORY_VIEW, {"broken": b"SWUH?"})
+    log.append(
+        [
+            EventRecord("garbage", b"\xff\xff\xff"),
+            EventRecord("later version", b""),
+            purchase(1, "broken", "milk", DAY),
+            purchase(2, "u", "milk", DAY),
+        ]
+    )
+    metrics = Metrics()
+    assert UserHistoryUpdater(log, store, metrics).catch_up() == 4
+    assert metrics.value(EVENTS_SKIPPED) == 3
+    assert metrics.value(EVENTS_APPLIED) == 1
+    assert store.get_many(USER_HISTORY_VIEW, ["broken"]) == [b"SWUH?"]
+    assert history_of(store, "u").num_events == 1
+
+
+def test_imported_state_is_the_base_on_which_the_log_is_folded_again(
+    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
+) -> None:
+    updater = updater_of(log, store)
+    log.append([purchase(1, "u", "milk", 9 * DAY), purchase(2, "new", "tea", 9 * DAY)])
+    updater.catch_up()
+    base = UserHistory.from_events(
+        entity_keys(["milk", "bread"]), np.array([DAY, 2 * DAY])
+    )
+    path = tmp_path / "user_state.safetensors"
+    assert write_user_state(path, [("u", base), ("other", base)]) == 2
+    told: list[int] = []
+    assert import_user_state(UserStateFile.load(path), store, told.append) == 2
+    assert told == [2]
+    updater.catch_up()
+    expected = base.applied(entity_key("milk"), 9 * DAY, 2.5)
+    assert history_of(store, "u").pack() == expected.pack()
+    assert history_of(store, "other").pack() == base.pack()
+    # A user the file does not know keeps its event, and it counts once.
+    assert history_of(store, "new").num_events == 1
+
+
+def test_an_import_that_knows_part_of_the_log_is_not_given_it_again(
+    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
+) -> None:
+    log.append([purchase(n, "u", "milk", n * DAY) for n in (1, 2, 3)])
+    base = UserHistory.from_events(entity_keys(["milk"] * 2), np.array([DAY, 2 * DAY]))
+    path = tmp_path / "user_state.safetensors"
+    write_user_state(path, [("u", base)], event_log_offset=2)
+    import_user_state(UserStateFile.load(path), store)
+    updater_of(log, store).catch_up()
+    assert history_of(store, "u").num_events == 3
+
+
+def test_an_updater_waits_while_state_is_being_replaced(
+    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
+) -> None:
+    log.append([purchase(1, "u", "milk", DAY)])
+    updater = updater_of(log, store)
+    path = tmp_path / "user_state.safetensors"
+    write_user_state(path, [(f"u{n}", UserHistory.empty()) for n in range(3)])
+    seen: list[tuple[int, int | None]] = []
+
+    def during(number: int) -> None:
+        seen.append((updater.catch_up(), updater.next_offset()))
+
+    import_user_state(UserStateFile.load(path), store, during)
+    assert seen == [(0, None)]
+    assert updater.catch_up() == 1
+
+
+def test_the_thread_applies_what_it_is_told_of_and_the_rest_at_the_end(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    thread = UpdaterThread(updater_of(log, store), interval_s=60)
+    log.append([purchase(1, "u", "milk", DAY)])
+    thread.notify()
+    thread.close()
+    assert history_of(store, "u").num_events == 1
