@@ -1,0 +1,1 @@
+"""From event files to the artifacts of a release; serving never imports this room."""
