@@ -1,0 +1,101 @@
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands import publish
+from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
+from stepwell.feedback.user_state_file import write_user_state
+from stepwell.releases.loader import trusted_key
+from stepwell.releases.manifest import ReleaseMetadata
+from stepwell.releases.verification import verify_release
+from stepwell.schema.user_history import UserHistory
+from stepwell.schema.vocabulary import entity_keys
+from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one trained release of the generated data set."""
+    monkeypatch.setenv("STEPWELL_ROOT", str(tmp_path))
+    training = tmp_path / ".stepwell" / "generated" / "training"
+    trained = training / "v001.tmp"
+    trained.mkdir(parents=True)
+    (trained / "index.hnsw").write_bytes(b"graph")
+    ReleaseMetadata(
+        data_watermark_seconds=9,
+        embedding_space_hash="a" * 64,
+        feature_schema_hash="b" * 64,
+    ).save(trained)
+    history = UserHistory.from_events(entity_keys(["milk"]), np.array([1]))
+    write_user_state(
+        training / "user_state.safetensors",
+        [(f"u{number}", history) for number in range(600)],
+    )
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    publish.add_arguments(parser)
+    return publish.run(parser.parse_args(["--data", "generated", *words]))
+
+
+def test_publishes_the_newest_trained_release_and_the_users_state(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    folder = root / ".stepwell" / "generated"
+    assert said["release"] == str(folder / "registry" / "v000001")
+    assert (said["serial"], said["num_files"], said["num_users"]) == (1, 1, 600)
+    manifest = verify_release(Path(said["release"]), trusted_key(folder / "registry"))
+    assert manifest.metadata.data_watermark_seconds == 9
+    store = LmdbKeyValueStore(folder / "online.lmdb")
+    blobs = store.get_many(USER_HISTORY_VIEW, ["u0", "u599", "u600"])
+    store.close()
+    assert [blob is not None for blob in blobs] == [True, True, False]
+
+
+def test_the_second_publish_is_the_next_serial_of_the_same_key(root: Path) -> None:
+    assert run() == 0
+    assert run() == 0
+    registry = root / ".stepwell" / "generated" / "registry"
+    verify_release(registry / "v000002", trusted_key(registry))
+
+
+def test_a_dry_run_says_what_would_happen_and_changes_nothing(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(root.rglob("*"))
+    assert run("--dry-run", "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["serial"], said["num_users"], said["dry_run"]) == (1, 600, True)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_says_what_to_do_when_nothing_was_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STEPWELL_ROOT", str(tmp_path))
+    assert run() == 1
+    assert "./stepwell train" in capsys.readouterr().err
+
+
+def test_a_broken_user_state_stops_the_publish_before_anything_changes(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = root / ".stepwell" / "generated" / "training" / "user_state.safetensors"
+    state.write_bytes(b"broken")
+    assert run() == 1
+    assert "user_state.safetensors" in capsys.readouterr().err
+    assert not (root / ".stepwell" / "generated" / "registry").exists()
+
+
+def test_a_store_that_is_down_is_one_line(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--store", "redis://127.0.0.1:1/0") == 1
+    assert capsys.readouterr().err.startswith("publish: ")
