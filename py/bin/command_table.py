@@ -27,7 +27,9 @@ COMMANDS = (
     Command("evaluate", "score every tier on held-out time", "evaluate --split test"),
     Command("publish", "sign a release and hand it to the servers", "publish RELEASE"),
     Command("serve", "serve the published release over gRPC", "serve --port 8500"),
-    Command("recommend", "ask a server, explain the answer", "recommend --user 1 -k 10"),
+    Command(
+        "recommend", "ask a server, explain the answer", "recommend --user 1 -k 10"
+    ),
     Command("load", "put load on a server, print a table", "load --users 8"),
     Command("bench", "measure beside peers, check the bars", "bench retrieval --check"),
     Command("test", "build and test everything", "test //py/stepwell/base/..."),
@@ -38,7 +40,7 @@ COMMANDS = (
 def help_text() -> str:
     """Returns what `./stepwell --help` prints."""
     lines = [
-        "Stepwell: a real-time recommendation server that steps down before it fails.",
+        "Stepwell: real-time recommendations that step down before they fail.",
         "",
         "usage: ./stepwell COMMAND [arguments]    ./stepwell COMMAND --help",
         "",
@@ -48,13 +50,13 @@ def help_text() -> str:
     ]
     lines += [
         "",
-        "New here? On Debian 12 with Python 3.11 this does it all, in about 12 minutes:",
+        "New here? On Debian 12 with Python 3.11 this does it all in some 12 minutes:",
         "  ./stepwell demo",
         "Then, in a second terminal:",
         "  ./stepwell recommend --user 1 -k 10 --explain",
         "",
-        "Commands that a machine reads take --json. Nothing is installed twice; what is",
-        "made lies in .venv, .cache and .stepwell, all safe to delete.",
+        "Commands that a machine reads take --json. Nothing is installed twice; what",
+        "is made lies in .venv, .cache and .stepwell, all safe to delete.",
     ]
     return "\n".join(lines)
 

@@ -1,14 +1,14 @@
 """Where the commands keep what they make: one folder a data set, one running server.
 
-    .stepwell/
-        server.json               address, metrics address, pid and data set of the server
-        <data>/dataset/           the data set as Parquet, the importer's form
-        <data>/training/          checkpoints and trained releases not yet published
-        <data>/registry/          published releases, vNNNNNN
-        <data>/signing.key        private key of the registry, mode 0600
-        <data>/online.lmdb        online features
-        <data>/events.lmdb        the event log
-        <data>/server.log         what the last server said
+.stepwell/
+    server.json               address, metrics address, pid and data set of the server
+    <data>/dataset/           the data set as Parquet, the importer's form
+    <data>/training/          checkpoints and trained releases not yet published
+    <data>/registry/          published releases, vNNNNNN
+    <data>/signing.key        private key of the registry, mode 0600
+    <data>/online.lmdb        online features
+    <data>/events.lmdb        the event log
+    <data>/server.log         what the last server said
 """
 
 import json

@@ -24,7 +24,9 @@ def test_ratio_is_against_the_best_peer(
 
 def test_json_has_machine_and_rows(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
-    write_json(path, "ops", [BenchRow("w", 1.0, "us", {"peer": 2.0}, 2.0, "<= 3", True)])
+    write_json(
+        path, "ops", [BenchRow("w", 1.0, "us", {"peer": 2.0}, 2.0, "<= 3", True)]
+    )
     report = json.loads(path.read_text())
     assert set(report) == {"name", "machine", "rows"}
     assert set(report["rows"][0]) == {

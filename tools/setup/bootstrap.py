@@ -2,10 +2,11 @@
 
     python3.11 tools/setup/bootstrap.py --group runtime --group dev
 
-Two steps, each skipped when its work is done: the Debian packages that are missing (with
-root; else the one apt line is printed and the exit status is 3), and a virtual
+Two steps, each skipped when its work is done: the Debian packages that are missing
+(with root; else the one apt line is printed and the exit status is 3), and a virtual
 environment holding the pinned closure of each group. A stamp in the environment keeps
-the hash of each lock, so nothing is installed twice. Concurrent calls wait for the first.
+the hash of each lock, so nothing is installed twice. Concurrent calls wait for the
+first.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from progress import Step  # noqa: E402  (runs before any environment exists)
+from progress import Step
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = {

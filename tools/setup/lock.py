@@ -11,11 +11,13 @@ tags of a local wheel ("2.13.0+cpu") are left out: they name no version of an in
 import argparse
 import sys
 import tomllib
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+__all__ = ["PackageNotFoundError", "closure", "locks", "main", "rendered"]
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = {

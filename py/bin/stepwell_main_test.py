@@ -1,0 +1,58 @@
+"""The command line: every command is listed, only the chosen one is loaded."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import command_table
+import stepwell_main
+
+COMMANDS = Path(__file__).parent / "commands"
+
+
+def test_every_command_of_the_table_has_a_module() -> None:
+    modules = {path.stem for path in COMMANDS.glob("*.py")}
+    assert {command.name for command in command_table.COMMANDS} <= modules
+
+
+def test_the_chosen_command_gets_its_arguments() -> None:
+    args = stepwell_main.parse(["stepwell", "test", "--coverage", "//py/..."])
+    assert args.command == "test"
+    assert args.coverage
+    assert args.targets == ["//py/..."]
+
+
+def test_arguments_after_two_dashes_go_to_bazel() -> None:
+    args = stepwell_main.parse(["stepwell", "test", "--", "--test_output=all", "//a"])
+    assert args.targets == ["--test_output=all", "//a"]
+
+
+def test_a_command_that_was_not_chosen_is_not_imported() -> None:
+    sys.modules.pop("commands.lint", None)
+    stepwell_main.parse(["stepwell", "test"])
+    assert "commands.lint" not in sys.modules
+
+
+def test_an_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        stepwell_main.parse(["stepwell", "tset"])
+    assert stop.value.code == 2
+    assert "tset" in capsys.readouterr().err
+
+
+def test_help_names_every_command_with_an_example() -> None:
+    text = command_table.help_text()
+    for command in command_table.COMMANDS:
+        assert f"./stepwell {command.example}" in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_the_exit_status_is_the_commands_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = stepwell_main.parse(["stepwell", "test"])
+    args.run = lambda _: 7
+    assert stepwell_main.main(args) == 7
+    assert stepwell_main.main(stepwell_main.parse(["stepwell"])) == 0
+    assert "./stepwell demo" in capsys.readouterr().out
