@@ -111,7 +111,11 @@ struct Vec {
   static Vec MulAdd(Vec a, Vec b, Vec c) {
     return {_mm512_fmadd_ps(a.value, b.value, c.value)};
   }
-  float Sum() const { return _mm512_reduce_add_ps(value); }
+  // Not _mm512_reduce_add_ps: GCC 12 warns inside its own header.
+  float Sum() const {
+    const __m512 swapped = _mm512_maskz_shuffle_f32x4(0xFFFF, value, value, 0x4E);
+    return avx2::Vec{_mm512_castps512_ps256(_mm512_add_ps(value, swapped))}.Sum();
+  }
 };
 
 }  // namespace stepwell::kernels::avx512

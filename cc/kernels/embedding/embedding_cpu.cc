@@ -1,0 +1,95 @@
+#include <cstdint>
+
+#include "cc/kernels/embedding/embedding.h"
+#include "cc/kernels/embedding/embedding_shared.h"
+#include "cc/kernels/simd/isa.h"
+#include "cc/kernels/simd/vec.h"
+
+// The body three times, each in its namespace and with its instruction set.
+namespace stepwell::kernels::baseline {
+namespace {
+#include "cc/kernels/embedding/embedding_body.h"
+}  // namespace
+}  // namespace stepwell::kernels::baseline
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+namespace stepwell::kernels::avx2 {
+namespace {
+#include "cc/kernels/embedding/embedding_body.h"
+}  // namespace
+}  // namespace stepwell::kernels::avx2
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+namespace stepwell::kernels::avx512 {
+namespace {
+#include "cc/kernels/embedding/embedding_body.h"
+}  // namespace
+}  // namespace stepwell::kernels::avx512
+#pragma GCC pop_options
+
+namespace stepwell::kernels {
+
+template <typename Index>
+EmbeddingFault EmbeddingBagForward(const EmbeddingBags<Index>& bags, int64_t first_bag,
+                                   int64_t last_bag, float* output, Isa isa) {
+  if (first_bag >= last_bag) return {};
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::Forward(bags, first_bag, last_bag, output);
+    case Isa::kAvx2:
+      return avx2::Forward(bags, first_bag, last_bag, output);
+    case Isa::kBaseline:
+      break;
+  }
+  return baseline::Forward(bags, first_bag, last_bag, output);
+}
+
+template <typename Index>
+EmbeddingFault EmbeddingBagBackward(const EmbeddingBags<Index>& bags, int64_t table,
+                                    const float* output_grad, float* table_grad,
+                                    Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::Backward(bags, table, output_grad, table_grad);
+    case Isa::kAvx2:
+      return avx2::Backward(bags, table, output_grad, table_grad);
+    case Isa::kBaseline:
+      break;
+  }
+  return baseline::Backward(bags, table, output_grad, table_grad);
+}
+
+template <typename Index>
+EmbeddingFault EmbeddingBagWeightsBackward(const EmbeddingBags<Index>& bags,
+                                           int64_t first_bag, int64_t last_bag,
+                                           const float* output_grad,
+                                           float* weights_grad, Isa isa) {
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::WeightsBackward(bags, first_bag, last_bag, output_grad,
+                                     weights_grad);
+    case Isa::kAvx2:
+      return avx2::WeightsBackward(bags, first_bag, last_bag, output_grad,
+                                   weights_grad);
+    case Isa::kBaseline:
+      break;
+  }
+  return baseline::WeightsBackward(bags, first_bag, last_bag, output_grad,
+                                   weights_grad);
+}
+
+#define STEPWELL_INSTANTIATE(Index)                                                   \
+  template EmbeddingFault EmbeddingBagForward<Index>(                                 \
+      const EmbeddingBags<Index>&, int64_t, int64_t, float*, Isa);                    \
+  template EmbeddingFault EmbeddingBagBackward<Index>(                                \
+      const EmbeddingBags<Index>&, int64_t, const float*, float*, Isa);               \
+  template EmbeddingFault EmbeddingBagWeightsBackward<Index>(                         \
+      const EmbeddingBags<Index>&, int64_t, int64_t, const float*, float*, Isa);
+STEPWELL_INSTANTIATE(int32_t)
+STEPWELL_INSTANTIATE(int64_t)
+#undef STEPWELL_INSTANTIATE
+
+}  // namespace stepwell::kernels
