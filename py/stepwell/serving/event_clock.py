@@ -8,8 +8,8 @@ class EventClock:
 
     Args:
         follows_releases: False keeps event time at wall time. True lets it begin at the
-            first live release's data watermark and run from there at real speed: features
-            of historical data are then as old as they were meant to be.
+            first live release's data watermark and run from there at real speed, so
+            that features of historical data are as old as they were meant to be.
 
     Concurrency: thread-safe; `advance_to` from one thread.
     """

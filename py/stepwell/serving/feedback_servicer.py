@@ -1,7 +1,7 @@
 """FeedbackService over the event log: an answer means the events are on disk."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -12,12 +12,10 @@ from stepwell.base.metric_names import EVENTS_DUPLICATE, EVENTS_STORED
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.logged_events import event_record
 from stepwell.serving.validation import check_message
-from stepwell.stores.event_log import AppendReceipt, EventLog
+from stepwell.stores.event_log import EventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-OnStored = Callable[[Sequence[feedback_pb2.Event], AppendReceipt], None]
-"""Called after a batch is durable, off the event loop, before it is acknowledged."""
 
 
 class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
@@ -27,8 +25,9 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         log: where events go.
         clock: event time for events that bring none, and the time of ingestion.
         metrics: events stored and repeated.
-        on_stored: brings the events into effect, such as in the user state; None
-            where another process does.
+        on_stored: brings new events into effect; called off the event loop, after a
+            batch is durable and before it is acknowledged. None where another process
+            does.
 
     Concurrency: one event loop; waits for the disk without holding it.
     """
@@ -38,7 +37,7 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         log: EventLog,
         clock: Clock,
         metrics: Metrics,
-        on_stored: OnStored | None = None,
+        on_stored: Callable[[], None] | None = None,
     ) -> None:
         self._log = log
         self._clock = clock
@@ -61,7 +60,7 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         self._metrics.add(EVENTS_STORED, amount=receipt.num_stored)
         self._metrics.add(EVENTS_DUPLICATE, amount=receipt.num_duplicates)
         if self._on_stored is not None:
-            await asyncio.to_thread(self._on_stored, request.events, receipt)
+            await asyncio.to_thread(self._on_stored)
         return feedback_pb2.LogEventsResponse(
             num_stored=receipt.num_stored, num_duplicates=receipt.num_duplicates
         )

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from stepwell.base.metrics import Metrics
 
+_CLOSE_POLL_SECONDS = 0.05
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -44,7 +45,10 @@ class MetricsServer:
         self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="metrics", daemon=True
+            target=self._server.serve_forever,
+            args=(_CLOSE_POLL_SECONDS,),
+            name="metrics",
+            daemon=True,
         )
 
     @property

@@ -1,0 +1,239 @@
+"""The ranker process: every part in its place, from start to drain."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from stepwell.base.errors import StepwellError
+from stepwell.base.metric_names import RELEASE_SERIAL
+from stepwell.base.metrics import Metrics
+from stepwell.degradation.admission_queue import AdmissionQueue
+from stepwell.degradation.circuit_breaker import CircuitBreaker
+from stepwell.degradation.controller import LadderController, LadderOptions
+from stepwell.feedback.impression import ImpressionSideEffect
+from stepwell.feedback.user_history_updater import UpdaterThread, UserHistoryUpdater
+from stepwell.releases.handle import Release
+from stepwell.releases.loader import Loader
+from stepwell.releases.manager import Manager
+from stepwell.releases.manifest import Manifest
+from stepwell.releases.source import Source
+from stepwell.serving.admin_servicer import AdminServicer
+from stepwell.serving.answering import Answering
+from stepwell.serving.dispatcher import Dispatcher, WaitingCall
+from stepwell.serving.engine import DEFAULT_COSTS, Engine
+from stepwell.serving.event_clock import EventClock
+from stepwell.serving.feedback_servicer import FeedbackServicer
+from stepwell.serving.gauges import Gauges
+from stepwell.serving.metrics_server import MetricsServer
+from stepwell.serving.recommend_servicer import RecommendServicer, Response
+from stepwell.serving.server import Listen, RankerServer, Servicers
+from stepwell.stores.event_log import EventLog
+from stepwell.stores.key_value_store import KeyValueStore
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RankerOptions:
+    """Settings of the process.
+
+    Attributes:
+        listen: of callers and of the operator.
+        metrics_host, metrics_port: of the metrics page.
+        default_deadline_us: for calls that bring none.
+        num_workers: threads that answer; one per core is enough.
+        max_queue_size: calls that may wait.
+        poll_seconds: pause between looks at the registry.
+        drain_seconds: what calls in flight have to finish in.
+        ladder: budget and shares.
+    """
+
+    listen: Listen = field(default_factory=Listen)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    default_deadline_us: int = 200_000
+    num_workers: int = 1
+    max_queue_size: int = 512
+    poll_seconds: float = 5.0
+    drain_seconds: float = 8.0
+    ladder: LadderOptions = field(default_factory=LadderOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class RankerParts:
+    """What the process stands on; it closes the store and the log at its end.
+
+    Attributes:
+        source, loader: of releases.
+        store: online features, as the updater writes them.
+        event_log: of events and impressions.
+        breakers: by dependency; those that the engine's store is guarded by.
+        clock, metrics: shared by everything.
+    """
+
+    source: Source
+    loader: Loader[Engine]
+    store: KeyValueStore
+    event_log: EventLog
+    breakers: dict[str, CircuitBreaker]
+    clock: EventClock
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Where a server listens that has begun to serve."""
+
+    port: int
+    metrics_port: int
+    admin_port: int
+    release_id: str
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class Ranker:
+    """One ranker. Concurrency: `run` once, on the event loop it was made on."""
+
+    def __init__(self, parts: RankerParts, options: RankerOptions) -> None:
+        self._parts = parts
+        self._options = options
+        clock, metrics = parts.clock, parts.metrics
+        self._ladder = LadderController(
+            clock, DEFAULT_COSTS, parts.breakers, options.ladder
+        )
+        self._ladder.release_gone()
+        self._manager: Manager[Engine] = Manager(
+            parts.source, parts.loader, on_live=self._on_live
+        )
+        self._updater = UserHistoryUpdater(parts.event_log, parts.store, metrics)
+        self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
+        self._queue: AdmissionQueue[WaitingCall[Response]] = AdmissionQueue(
+            options.max_queue_size
+        )
+        answering = Answering(
+            self._manager.borrow,
+            self._ladder.budget_us,
+            self._impressions.record,
+            clock,
+            metrics,
+        )
+        self._dispatcher = Dispatcher(
+            self._ladder, self._queue, answering, clock, metrics
+        )
+        self._server = RankerServer(self._servicers(), options.listen, metrics)
+        gauges = Gauges(metrics, clock, self._ladder, self._queue, parts.breakers)
+        self._metrics_server = MetricsServer(
+            metrics, gauges.refresh, options.metrics_host, options.metrics_port
+        )
+
+    @property
+    def port(self) -> int:
+        """The port of callers, known before it serves."""
+        return self._server.port
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[Ready], None]) -> None:
+        """Serves until `stop` is set, then drains; returns when all is on disk.
+
+        Args:
+            stop: set from a signal handler.
+            on_ready: told once, when health has turned to SERVING.
+        """
+        self._metrics_server.start()
+        await self._server.start()
+        updater_thread = UpdaterThread(self._updater)
+        self._dispatcher.start(self._options.num_workers)
+        try:
+            await self._watch_releases(stop, on_ready)
+        finally:
+            await self._drain(updater_thread)
+
+    async def _watch_releases(
+        self, stop: asyncio.Event, on_ready: Callable[[Ready], None]
+    ) -> None:
+        ready = False
+        while not stop.is_set():
+            await asyncio.to_thread(self._manager.poll)
+            if not ready and self._manager.live_serial is not None:
+                ready = True
+                # What start-up made stays: the collector need not look at it again.
+                gc.collect()
+                gc.freeze()
+                await self._server.set_ready(ready=True)
+                on_ready(self._ready())
+            try:
+                await asyncio.wait_for(stop.wait(), self._options.poll_seconds)
+            except TimeoutError:
+                continue
+
+    async def _drain(self, updater_thread: UpdaterThread) -> None:
+        _log.info("draining")
+        await self._server.drain(self._options.drain_seconds)
+        # In the order in which work flows; each writes out what it still holds.
+        parts: Sequence[_Closable] = (
+            self._dispatcher,
+            self._impressions,
+            updater_thread,
+            self._manager,
+            self._parts.event_log,
+            self._parts.store,
+            self._metrics_server,
+        )
+        for part in parts:
+            await asyncio.to_thread(part.close)
+        _log.info("drained")
+
+    def _servicers(self) -> Servicers:
+        clock = self._parts.clock
+        return Servicers(
+            recommend=RecommendServicer(
+                self._dispatcher, clock, self._options.default_deadline_us
+            ),
+            feedback=FeedbackServicer(
+                self._parts.event_log, clock, self._parts.metrics, self._on_stored
+            ),
+            admin=AdminServicer(
+                self._ladder, self._live, lambda: len(self._queue), clock
+            ),
+        )
+
+    def _on_live(self, release: Release[Engine]) -> None:
+        watermark = release.manifest.metadata.data_watermark_seconds
+        self._parts.clock.advance_to(watermark)
+        self._parts.metrics.set(RELEASE_SERIAL, release.manifest.serial)
+        self._ladder.release_went_live(release.content.card_costs)
+
+    def _on_stored(self) -> None:
+        """Brings stored events into effect before they are acknowledged.
+
+        They are durable already: when the user state cannot follow now, the updater's
+        own thread brings it up later.
+        """
+        try:
+            self._updater.catch_up()
+        except StepwellError as error:
+            _log.warning("user state is behind", error=str(error))
+
+    def _live(self) -> tuple[Manifest | None, str]:
+        serial = self._manager.live_serial
+        states = {status.serial: status for status in self._manager.statuses()}
+        if serial is None:
+            newest = max(states, default=None)
+            return None, states[newest].state.name if newest is not None else ""
+        with self._manager.borrow() as release:
+            return release.manifest, states[serial].state.name
+
+    def _ready(self) -> Ready:
+        manifest, _ = self._live()
+        return Ready(
+            port=self._server.port,
+            metrics_port=self._metrics_server.port,
+            admin_port=self._server.admin_port,
+            release_id=manifest.release_id if manifest is not None else "",
+        )

@@ -1,0 +1,295 @@
+"""The ranker over real gRPC, real stores and a real registry, in this process."""
+
+import asyncio
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from stepwell.base.metric_names import ANSWERS, DEGRADATION_REASONS, GRPC_HANDLED
+from stepwell.feedback.logged_events import decoded_lines
+from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
+from stepwell.releases.signing import SigningKey
+from stepwell.schema.user_history import UserHistory
+from stepwell.schema.vocabulary import entity_key
+from stepwell.serving.ranker import Ranker, Ready
+from stepwell.serving.tiny_ranker_fixture import (
+    DENIED_ROW,
+    NUM_ITEMS,
+    OPTIONS,
+    WATERMARK,
+    RunningRanker,
+    ranker,
+    ranker_parts,
+)
+from stepwell.stores.lmdb_event_log import LmdbEventLog
+from stepwell_pb.v1 import admin_pb2, common_pb2, feedback_pb2, recommend_pb2
+
+FULL, REDUCED = common_pb2.TIER_FULL, common_pb2.TIER_REDUCED
+POPULAR = common_pb2.TIER_POPULAR
+
+__all__ = ["ranker"]  # the fixture that the tests ask for by name
+
+
+def _request(user: str = "ann", **fields: object) -> recommend_pb2.RecommendRequest:
+    values: dict[str, object] = {"user_id": user, "num_items": 5, **fields}
+    return recommend_pb2.RecommendRequest(**values)  # type: ignore[arg-type]
+
+
+def _bought(user: str, *rows: int) -> feedback_pb2.LogEventsRequest:
+    events = [
+        feedback_pb2.Event(
+            event_id=f"{user}-{row}",
+            user_id=user,
+            item_id=f"item-{row}",
+            event_type=common_pb2.EVENT_TYPE_PURCHASE,
+        )
+        for row in rows
+    ]
+    return feedback_pb2.LogEventsRequest(events=events)
+
+
+def _ids(response: recommend_pb2.RecommendResponse) -> list[str]:
+    return [item.item_id for item in response.items]
+
+
+async def _raw_call(channel: grpc.aio.Channel, request: bytes) -> bytes:
+    method = "/stepwell_pb.v1.RecommendService/Recommend"
+    call = channel.unary_unary(method, bytes, bytes)
+    return await call(request)
+
+
+async def test_a_stranger_gets_a_marked_cold_start_answer(
+    ranker: RunningRanker,
+) -> None:
+    answer = await ranker.recommend.Recommend(_request(request_id="r-1"))
+    assert answer.request_id == "r-1"
+    assert _ids(answer) == ["item-0", "item-1", "item-2", "item-4", "item-5"]
+    assert answer.items[0].name == "Item 0"
+    served_by = answer.served_by
+    assert served_by.tier == FULL
+    assert list(served_by.reasons) == [common_pb2.REASON_MISSING_USER]
+    assert list(served_by.defaulted_features) == [USER_HISTORY_VIEW]
+    assert served_by.release_id == "v000001"
+    assert served_by.coverage == 1.0
+    assert set(served_by.stage_us) >= {"hydrate", "retrieval", "ranking"}
+    assert served_by.server_us >= served_by.queue_us >= 0
+    assert WATERMARK <= served_by.event_time_seconds < WATERMARK + 60
+
+
+async def test_a_logged_purchase_changes_the_next_answer(ranker: RunningRanker) -> None:
+    stored = await ranker.feedback.LogEvents(_bought("ann", 400, 401))
+    assert (stored.num_stored, stored.num_duplicates) == (2, 0)
+    answer = await ranker.recommend.Recommend(_request(explain=True))
+    assert set(_ids(answer)[:2]) == {"item-400", "item-401"}
+    assert list(answer.served_by.reasons) == []
+    sources = {source.source: source.rank for source in answer.items[0].sources}
+    assert sources["history"] == 0
+    assert answer.items[0].objectives["bought"] > 0
+
+
+async def test_a_repeated_event_is_stored_and_applied_once(
+    ranker: RunningRanker,
+) -> None:
+    await ranker.feedback.LogEvents(_bought("ann", 400))
+    again = await ranker.feedback.LogEvents(_bought("ann", 400))
+    assert (again.num_stored, again.num_duplicates) == (0, 1)
+    (blob,) = ranker.store.get_many(USER_HISTORY_VIEW, ["ann"])
+    assert blob is not None
+    history = UserHistory.unpack(blob)
+    assert history.keys.tolist() == [entity_key("item-400")]
+    assert history.num_events == 1
+
+
+async def test_popular_serves_the_users_own_last_slate(ranker: RunningRanker) -> None:
+    await ranker.feedback.LogEvents(_bought("ann", 400))
+    full = await ranker.recommend.Recommend(_request())
+    popular = await ranker.recommend.Recommend(_request(forced_tier=POPULAR))
+    assert _ids(popular) == _ids(full)
+    served_by = popular.served_by
+    assert (served_by.tier, list(served_by.reasons)) == (
+        POPULAR,
+        [common_pb2.REASON_FORCED],
+    )
+    assert served_by.HasField("cached_slate_age_ms")
+    assert set(served_by.stage_us) == {"popular"}
+    stranger = await ranker.recommend.Recommend(_request("bob", forced_tier=POPULAR))
+    assert not stranger.served_by.HasField("cached_slate_age_ms")
+    assert _ids(stranger)[0] == "item-0"
+
+
+@pytest.mark.parametrize("tier", [FULL, REDUCED, POPULAR])
+async def test_every_tier_can_be_forced_and_shows_no_denied_item(
+    ranker: RunningRanker, tier: "common_pb2.Tier"
+) -> None:
+    answer = await ranker.recommend.Recommend(_request(num_items=50, forced_tier=tier))
+    assert answer.served_by.tier == tier
+    assert common_pb2.REASON_FORCED in answer.served_by.reasons
+    assert len(answer.items) == 50
+    assert f"item-{DENIED_ROW}" not in _ids(answer)
+    assert ranker.metrics.value(DEGRADATION_REASONS, "forced") == 1
+
+
+async def test_excluded_items_are_not_shown(ranker: RunningRanker) -> None:
+    excluded = ["item-0", "item-2", "no-such-item"]
+    answer = await ranker.recommend.Recommend(_request(exclude_item_ids=excluded))
+    assert _ids(answer) == ["item-1", "item-4", "item-5", "item-6", "item-7"]
+
+
+@pytest.mark.parametrize("tier", [FULL, POPULAR])
+async def test_rank_orders_the_given_items_and_names_the_unknown(
+    ranker: RunningRanker, tier: "common_pb2.Tier"
+) -> None:
+    request = recommend_pb2.RankRequest(
+        user_id="ann",
+        candidate_item_ids=["item-9", "item-2", "mystery", "item-9"],
+        forced_tier=tier,
+    )
+    answer = await ranker.recommend.Rank(request)
+    assert [item.item_id for item in answer.items] == ["item-2", "item-9"]
+    assert list(answer.unknown_item_ids) == ["mystery"]
+
+
+async def test_a_bad_field_is_answered_with_its_name_and_range(
+    ranker: RunningRanker,
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ranker.recommend.Recommend(_request(num_items=0))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "num_items is 0, must be in [1, 500]"
+    trailing: dict[str, str | bytes] = dict(caught.value.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    bad = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(bad)
+    assert bad.field_violations[0].field == "num_items"
+    assert trailing["x-request-id"]
+    handled = ("RecommendService", "Recommend", "INVALID_ARGUMENT")
+    assert ranker.metrics.value(GRPC_HANDLED, *handled) == 1
+
+
+async def test_bytes_that_are_no_request_are_the_callers_mistake(
+    ranker: RunningRanker,
+) -> None:
+    no_utf8 = b"\x0a\x02\xff\xfe\x10\x05"  # a user_id of two bytes, num_items 5
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await _raw_call(ranker.channel, no_utf8)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "not UTF-8" in str(caught.value.details())
+
+
+async def test_a_bad_event_stores_nothing_of_its_batch(ranker: RunningRanker) -> None:
+    request = _bought("ann", 400)
+    request.events.add(event_id="x", user_id="ann", item_id="item-1", value=-1)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ranker.feedback.LogEvents(request)
+    assert caught.value.details() == (
+        "events[1].value is -1.0, must be in [0, 1000000000]"
+    )
+    assert ranker.event_log.end_offset() == 0
+
+
+async def test_a_deadline_that_nothing_can_make_is_refused_with_push_back(
+    ranker: RunningRanker,
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ranker.recommend.Recommend(_request(), timeout=0.0004)
+    assert caught.value.code() in (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,  # the client's own timer was first
+    )
+
+
+async def test_while_the_store_is_down_the_answer_is_popular_and_says_why(
+    ranker: RunningRanker,
+) -> None:
+    for _ in range(10):
+        permit = ranker.breaker.try_acquire(0)
+        assert permit is not None
+        permit.drop(10**15)
+    answer = await ranker.recommend.Recommend(_request())
+    assert answer.served_by.tier == POPULAR
+    assert list(answer.served_by.reasons) == [common_pb2.REASON_BREAKER_STORE]
+
+
+async def test_what_was_shown_is_in_the_log_after_the_drain(
+    ranker: RunningRanker, tmp_path: Path
+) -> None:
+    answer = await ranker.recommend.Recommend(_request(request_id="shown"))
+    ranker.stop.set()
+    await ranker.done
+    log = LmdbEventLog(tmp_path / "events")
+    lines = [line.event for line in decoded_lines(log.read(0, 10))]
+    log.close()
+    (impression,) = lines
+    assert isinstance(impression, feedback_pb2.Impression)
+    assert (impression.request_id, impression.user_id) == ("shown", "ann")
+    assert [item.item_id for item in impression.items] == _ids(answer)
+    assert [item.propensity for item in impression.items] == [1.0] * 5
+    assert impression.release_id == "v000001"
+
+
+async def test_health_turns_with_readiness(ranker: RunningRanker) -> None:
+    health = health_pb2_grpc.HealthStub(ranker.channel)
+    service = "stepwell_pb.v1.RecommendService"
+    for name in ("", service):
+        check = await health.Check(health_pb2.HealthCheckRequest(service=name))
+        assert check.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_the_operator_sees_and_pins_the_ladder(ranker: RunningRanker) -> None:
+    admin = ranker.admin()
+    pin = admin_pb2.ForceTierRequest(tier=REDUCED, reason="test")
+    assert (await admin.ForceTier(pin)).previous == common_pb2.TIER_UNSPECIFIED
+    answer = await ranker.recommend.Recommend(_request())
+    assert answer.served_by.tier == REDUCED
+    status = await admin.GetStatus(admin_pb2.GetStatusRequest())
+    assert status.release.release_id == "v000001"
+    assert (status.release_state, status.forced_tier) == ("READY", REDUCED)
+    assert [tier.tier for tier in status.tiers] == [FULL, REDUCED, POPULAR]
+    assert status.tiers[1].num_served == 1
+    assert status.tiers[1].cost_is_live
+    free = admin_pb2.ForceTierRequest(reason="test over")
+    assert (await admin.ForceTier(free)).previous == REDUCED
+    with pytest.raises(grpc.aio.AioRpcError, match="reason is ''"):
+        await admin.ForceTier(admin_pb2.ForceTierRequest(tier=FULL))
+
+
+async def test_the_metrics_page_counts_what_was_answered(ranker: RunningRanker) -> None:
+    await ranker.recommend.Recommend(_request())
+    url = f"http://127.0.0.1:{ranker.ready.metrics_port}/metrics"
+    page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
+    assert f'{ANSWERS.name}{{tier="full"}} 1.0' in page
+    assert "stepwell_degradation_fit_ratio 0.5" in page
+    assert "stepwell_releases_live_serial_number 1.0" in page
+
+
+async def test_without_a_release_it_is_up_but_not_ready(tmp_path: Path) -> None:
+    parts = ranker_parts(tmp_path, SigningKey.generate())
+    stop, ready = asyncio.Event(), list[Ready]()
+    ranker = Ranker(parts, OPTIONS)
+    running = asyncio.create_task(ranker.run(stop, ready.append))
+    address = f"127.0.0.1:{ranker.port}"
+    async with grpc.aio.insecure_channel(address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        check = await health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True)
+        assert check.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError, match="no release is live") as caught:
+            await _raw_call(channel, _request().SerializeToString())
+        assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    stop.set()
+    await running
+    assert ready == []
+    assert parts.metrics.value(DEGRADATION_REASONS, "no_release") == 1
+
+
+async def test_the_whole_catalogue_fits_into_one_answer(ranker: RunningRanker) -> None:
+    answer = await ranker.recommend.Recommend(_request(num_items=500))
+    assert len(answer.items) == 199  # a stranger has only the popular source
+    popular = await ranker.recommend.Recommend(
+        _request("bob", num_items=500, forced_tier=POPULAR)
+    )
+    assert len(popular.items) == 500
+    assert NUM_ITEMS > 500
