@@ -10,20 +10,9 @@
 #include "cc/index/distance.h"
 #include "cc/index/row_filter.h"
 #include "cc/index/search_budget.h"
+#include "cc/index/search_pool.h"
 
 namespace stepwell::index {
-
-// A node at a distance; ties by lower node.
-struct NodeDistance {
-  float distance;
-  uint32_t node;
-
-  bool operator<(const NodeDistance& other) const {
-    return distance != other.distance ? distance < other.distance
-                                      : node < other.node;
-  }
-  bool operator>(const NodeDistance& other) const { return other < *this; }
-};
 
 struct GraphOptions {
   int64_t dim = 0;
@@ -54,6 +43,7 @@ class WalkScratch {
 
   std::vector<uint16_t> visited_;  // the epoch in which a node was seen last
   uint16_t epoch_ = 0;
+  SearchPool pool_;                       // of a walk without a filter
   std::vector<NodeDistance> candidates_;  // min-heap: to be expanded
   std::vector<NodeDistance> found_;       // max-heap: the best so far
   std::vector<uint32_t> batch_;
@@ -127,9 +117,10 @@ class HnswGraph {
                             int to) const;
   NodeDistance DescendToBase(const float* query, WalkScratch& scratch) const;
   void MeasureLinks(const float* query, uint32_t node, WalkScratch& scratch) const;
-  template <typename Keep>
-  bool WalkBase(const float* query, size_t ef, const Keep& keep, SearchBudget& budget,
-                WalkScratch& scratch) const;
+  bool WalkAll(const float* query, size_t ef, SearchBudget& budget,
+               WalkScratch& scratch) const;
+  bool WalkFiltered(const float* query, size_t ef, const RowFilter& filter,
+                    SearchBudget& budget, WalkScratch& scratch) const;
 
   const GraphOptions options_;
   const DistanceKernel& kernel_;

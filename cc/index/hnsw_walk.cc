@@ -58,10 +58,8 @@ bool HnswGraph::Walk(const float* query, int64_t ef, const RowFilter* filter,
   scratch.Start(size());
   if (size() == 0 || budget.Spent()) return size() != 0;
   const auto width = static_cast<size_t>(ef);
-  if (filter == nullptr) {
-    return WalkBase(query, width, [](uint32_t) { return true; }, budget, scratch);
-  }
-  return WalkBase(query, width, *filter, budget, scratch);
+  return filter == nullptr ? WalkAll(query, width, budget, scratch)
+                           : WalkFiltered(query, width, *filter, budget, scratch);
 }
 
 // Greedy search of the upper levels, one nearest node each (Alg. 5, lines 3-5).
@@ -103,29 +101,44 @@ void HnswGraph::MeasureLinks(const float* query, uint32_t node,
   scratch.num_distances_ += static_cast<int64_t>(scratch.batch_.size());
 }
 
-template <typename Keep>
-bool HnswGraph::WalkBase(const float* query, size_t ef, const Keep& keep,
-                         SearchBudget& budget, WalkScratch& scratch) const {
+bool HnswGraph::WalkAll(const float* query, size_t ef, SearchBudget& budget,
+                        WalkScratch& scratch) const {
+  SearchPool& pool = scratch.pool_;
+  const NodeDistance entry = DescendToBase(query, scratch);
+  scratch.Visit(entry.node);
+  pool.Start(ef);
+  pool.Offer(entry);
+  bool truncated = false;
+  for (uint32_t node; !truncated && pool.Next(node);) {
+    MeasureLinks(query, node, scratch);
+    for (size_t i = 0; i < scratch.batch_.size(); ++i) {
+      pool.Offer({scratch.distances_[i], scratch.batch_[i]});
+    }
+    truncated = scratch.num_hops_ % kHopsPerClockRead == 0 && budget.Spent();
+  }
+  pool.CopyTo(scratch.found_);
+  return truncated;
+}
+
+bool HnswGraph::WalkFiltered(const float* query, size_t ef, const RowFilter& filter,
+                             SearchBudget& budget, WalkScratch& scratch) const {
   std::vector<NodeDistance>& candidates = scratch.candidates_;
   std::vector<NodeDistance>& found = scratch.found_;
   const NodeDistance entry = DescendToBase(query, scratch);
   scratch.Visit(entry.node);
   candidates.push_back(entry);
-  if (keep(entry.node)) found.push_back(entry);
+  if (filter(entry.node)) found.push_back(entry);
   while (!candidates.empty()) {
     const NodeDistance nearest = PopNearest(candidates);
     if (found.size() == ef && nearest.distance > found.front().distance) return false;
-    if (scratch.num_hops_ % kHopsPerClockRead == 0 && budget.Spent()) return true;
     MeasureLinks(query, nearest.node, scratch);
     for (size_t i = 0; i < scratch.batch_.size(); ++i) {
       const NodeDistance next{scratch.distances_[i], scratch.batch_[i]};
       if (found.size() == ef && next.distance >= found.front().distance) continue;
       PushNearest(candidates, next);
-      if (keep(next.node)) PushBounded(found, next, ef);
+      if (filter(next.node)) PushBounded(found, next, ef);
     }
-    if (!candidates.empty()) {
-      __builtin_prefetch(Links(candidates.front().node, 0));
-    }
+    if (scratch.num_hops_ % kHopsPerClockRead == 0 && budget.Spent()) return true;
   }
   return false;
 }
