@@ -1,0 +1,1 @@
+"""Scorers: model inputs in, one score a candidate out."""

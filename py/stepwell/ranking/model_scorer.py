@@ -1,0 +1,98 @@
+"""Scores candidates with a model of the release."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from stepwell.base.errors import FailedPreconditionError
+from stepwell.models.dlrm import Dlrm
+from stepwell.models.ranker_config import ModelConfig, RankerConfig
+from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
+from stepwell.pipeline.query import FeatureBatch, Scores
+
+
+class ModelScorer:
+    """Weighted sum of the objectives' probabilities, by any ranker of the models room.
+
+    Args:
+        model: in evaluation mode; logits [N, O] of (dense, sparse).
+        config: the columns the model takes, and its objectives.
+        dense_names, sparse_names: the columns of the FeatureBatch, in its order; the
+            model may take any subset of them.
+
+    Raises:
+        FailedPreconditionError: the model takes a column that the batch has not.
+
+    Concurrency: safe from several threads; torch's thread count is the process's.
+    Cost: about 0.6 ms for 500 candidates with the full ranker on one core.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: ModelConfig,
+        dense_names: Sequence[str],
+        sparse_names: Sequence[str],
+    ) -> None:
+        self._model = model
+        self._names = tuple(objective.name for objective in config.objectives)
+        weights = [objective.weight for objective in config.objectives]
+        self._weights = np.array(weights, np.float32)
+        self._dense = _positions("dense", config.dense_names, dense_names)
+        self._sparse = _positions("sparse", config.sparse_names, sparse_names)
+
+    @classmethod
+    def load(
+        cls,
+        release_dir: Path,
+        dense_names: Sequence[str],
+        sparse_names: Sequence[str],
+    ) -> "ModelScorer":
+        """The full ranker of a release directory.
+
+        Raises:
+            DataLossError: the config or the weights are damaged.
+        """
+        config = RankerConfig.load(release_dir).full
+        model = Dlrm(config)
+        load_weights(model, release_dir / FULL_RANKER_NAME)
+        return cls(model, config, dense_names, sparse_names)
+
+    def score(self, features: FeatureBatch) -> Scores:
+        """Returns scores of the N candidates in the order of the features' rows."""
+        dense = _taken(features.dense, self._dense)
+        sparse = _taken(features.sparse, self._sparse)
+        with torch.inference_mode():
+            logits = self._model(torch.from_numpy(dense), torch.from_numpy(sparse))
+            objectives = torch.sigmoid(logits).numpy()
+        total = objectives @ self._weights
+        # A broken weight or input must never float to the top.
+        total[~np.isfinite(total)] = -np.inf
+        return Scores(total, objectives, self._names)
+
+
+def _positions(
+    kind: str, wanted: Sequence[str], present: Sequence[str]
+) -> npt.NDArray[np.int64] | None:
+    """Columns to take, None when they are all and in order."""
+    missing = set(wanted) - set(present)
+    if missing:
+        raise FailedPreconditionError(
+            f"the model takes {kind} features that are not computed: "
+            f"{', '.join(sorted(missing))}"
+        )
+    if tuple(wanted) == tuple(present):
+        return None
+    return np.array([list(present).index(name) for name in wanted], np.int64)
+
+
+def _taken(
+    columns: npt.NDArray[np.generic], positions: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.generic]:
+    if positions is None:
+        return columns
+    return np.ascontiguousarray(columns[:, positions])
