@@ -30,6 +30,7 @@ class UserTower:
         hidden_weight, hidden_bias: float32 [M, D2], [M].
         output_weight, output_bias: float32 [D2, M], [D2].
         gain: float32 [1], weight of the trained block.
+        space_hash: uint8 [32], names the space: the index of another one is refused.
 
     Concurrency: immutable. Cost: O(H (D1 + D2) + M D2), about 50 us at H = 250.
     Source: Covington et al., RecSys 2016 (pooled history); Yi et al., RecSys 2019.
@@ -42,6 +43,7 @@ class UserTower:
     output_weight: FloatArray
     output_bias: FloatArray
     gain: FloatArray
+    space_hash: npt.NDArray[np.uint8]
 
     @property
     def dim(self) -> int:
@@ -102,6 +104,7 @@ class UserTower:
             and tower.output_weight.shape == (d2, m)
             and tower.output_bias.shape == (d2,)
             and tower.gain.shape == (1,)
+            and tower.space_hash.shape == (32,)
         )
         if not fits:
             raise DataLossError(f"{path}: shapes of the user tower do not fit")

@@ -9,6 +9,10 @@ from stepwell.pipeline.query import Query, UserContext
 from stepwell.pipeline.stages import SourceRequest
 
 
+MAX_BUDGET_US = 60_000_000
+"""Longest search asked for, whatever the deadline: a minute."""
+
+
 class AnnSource:
     """The two-tower source: the user's tower here, the items' in an index.
 
@@ -38,7 +42,7 @@ class AnnSource:
             request.limit,
             ef_search=request.ef_search,
             exclude_ids=query.excluded_rows,
-            budget_us=max(request.deadline.remaining_us(), 1),
+            budget_us=min(max(request.deadline.remaining_us(), 1), MAX_BUDGET_US),
         )
         rows, scores = found.ids[0], found.scores[0]
         held = rows >= 0

@@ -36,7 +36,7 @@ def repeat_scores(history: UserHistory, now: int) -> npt.NDArray[np.float32]:
 
     The purchases, decayed over the user's own rhythm for the item: an item bought every
     six weeks is still due after six weeks, one bought daily is not. The half-life is
-    twice the mean interval, at least 60 days; a single purchase counts as one in 60 days.
+    twice the mean interval, at least 60 days; a single purchase's interval is 60 days.
     """
     count = history.num_purchases.astype(np.float64)
     span = (history.last_time - history.first_time) / DAY_SECONDS

@@ -60,8 +60,8 @@ def merge(
         options: weights and quotas. Quotas hold while they fit together; the first
             sources of SOURCE_NAMES come first.
     Returns:
-        CandidateSet: by merged score, ties by lower row; ranks are those of the source's
-        own list, excluded items counted.
+        CandidateSet: by merged score, ties by lower row; ranks are those in the
+        source's list, excluded items counted.
     Cost: O(M log M) in the M rows emitted, about 0.3 ms at M = 1,500.
     """
     lists = [results.get(name, SourceResult.empty()) for name in SOURCE_NAMES]

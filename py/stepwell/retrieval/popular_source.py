@@ -15,7 +15,10 @@ class PopularSource:
         self._lists = lists
 
     def retrieve(
-        self, query: Query, user: UserContext, request: SourceRequest
+        self,
+        query: Query,  # noqa: ARG002 - the protocol's
+        user: UserContext,
+        request: SourceRequest,
     ) -> SourceResult:
         """Returns the head of the segment's list, filled up from the global one."""
         request.deadline.check(self.name)

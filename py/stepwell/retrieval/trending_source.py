@@ -15,7 +15,10 @@ class TrendingSource:
         self._lists = lists
 
     def retrieve(
-        self, query: Query, user: UserContext, request: SourceRequest
+        self,
+        query: Query,  # noqa: ARG002 - the protocol's
+        user: UserContext,  # noqa: ARG002
+        request: SourceRequest,
     ) -> SourceResult:
         """Returns the head of the list."""
         request.deadline.check(self.name)
