@@ -110,7 +110,12 @@ def stepwell_py_test(
         main = _RUNNER,
         srcs_version = "PY3",
         args = ["$(rootpath {})".format(src) for src in srcs] + args,
-        data = data + ["//:pyproject.toml"],
+        # The locks stand for the environment: new packages mean new results.
+        data = data + [
+            "//:pyproject.toml",
+            "//:requirements-dev.lock",
+            "//:requirements.lock",
+        ],
         env = dict({"OMP_NUM_THREADS": "1"}, **env),
         imports = _import_path(),
         python_version = "PY3",
