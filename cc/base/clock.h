@@ -19,13 +19,15 @@ class Clock {
   static const Clock& Steady();
 };
 
-// Moves by `step_nanos` at every reading and when told to: a test then knows how often
-// the code has looked.
+// Moves by `step_nanos` at every reading and when told to: a test then knows
+// how often the code has looked.
 class FakeClock : public Clock {
  public:
   explicit FakeClock(int64_t step_nanos = 0) : step_nanos_(step_nanos) {}
 
-  int64_t NowNanos() const override { return now_nanos_.fetch_add(step_nanos_); }
+  int64_t NowNanos() const override {
+    return now_nanos_.fetch_add(step_nanos_);
+  }
   void AdvanceNanos(int64_t nanos) { now_nanos_ += nanos; }
 
  private:

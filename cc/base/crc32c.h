@@ -7,11 +7,13 @@
 
 namespace stepwell {
 
-// Returns the CRC-32C of the bytes seen so far followed by `size` bytes at `data`.
+// Returns the CRC-32C of the bytes seen so far followed by `size` bytes at
+// `data`.
 //
-// `crc` is the value for the bytes so far, 0 at the start, so that a long block can be
-// summed in pieces. Concurrency: pure. Cost: about 0.15 ns a byte with SSE4.2, chosen at
-// run time, and 2.5 ns a byte by table. Source: RFC 3720, appendix B.4.
+// `crc` is the value for the bytes so far, 0 at the start, so that a long block
+// can be summed in pieces. Concurrency: pure. Cost: about 0.15 ns a byte with
+// SSE4.2, chosen at run time, and 2.5 ns a byte by table. Source: RFC 3720,
+// appendix B.4.
 uint32_t ExtendCrc32c(uint32_t crc, const void* data, size_t size);
 
 namespace internal {

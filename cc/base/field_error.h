@@ -10,11 +10,12 @@
 
 namespace stepwell {
 
-// InvalidArgument about `field`; the name also travels as a payload, so that a border
-// can report it without reading the text.
+// InvalidArgument about `field`; the name also travels as a payload, so that a
+// border can report it without reading the text.
 absl::Status FieldError(absl::string_view field, absl::string_view message);
 
-// OK when low <= value <= high, else a FieldError naming field, value and range.
+// OK when low <= value <= high, else a FieldError naming field, value and
+// range.
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low,
                         int64_t high);
 

@@ -1,4 +1,5 @@
-// Early return of errors: the only control flow that macros may hide in this tree.
+// Early return of errors: the only control flow that macros may hide in this
+// tree.
 #ifndef STEPWELL_CC_BASE_STATUS_MACROS_H_
 #define STEPWELL_CC_BASE_STATUS_MACROS_H_
 
@@ -19,11 +20,11 @@
 #define STEPWELL_CONCAT_INNER_(a, b) a##b
 #define STEPWELL_CONCAT_(a, b) STEPWELL_CONCAT_INNER_(a, b)
 
-// Moves the value of a StatusOr into `target`, a declaration or an lvalue, or returns
-// its error from the enclosing function.
-#define STEPWELL_ASSIGN_OR_RETURN(target, expression)                           \
-  STEPWELL_ASSIGN_OR_RETURN_(STEPWELL_CONCAT_(stepwell_result_, __LINE__), target, \
-                             expression)
+// Moves the value of a StatusOr into `target`, a declaration or an lvalue, or
+// returns its error from the enclosing function.
+#define STEPWELL_ASSIGN_OR_RETURN(target, expression)                      \
+  STEPWELL_ASSIGN_OR_RETURN_(STEPWELL_CONCAT_(stepwell_result_, __LINE__), \
+                             target, expression)
 
 #define STEPWELL_ASSIGN_OR_RETURN_(result, target, expression) \
   auto result = (expression);                                  \

@@ -22,19 +22,20 @@ inline constexpr int64_t kMaxEf = 10'000;
 // hnswlib keeps positions in an int.
 inline constexpr int64_t kMaxItems = (int64_t{1} << 31) - 2;
 
-// SHA-256 of the embedding space: an index answers only towers of its own space.
+// SHA-256 of the embedding space: an index answers only towers of its own
+// space.
 using SpaceHash = std::array<uint8_t, 32>;
 
 struct SearchOptions {
-  // Width of the graph search, 1 <= ef_search <= 10'000; k when smaller than k. hnswlib
-  // calls it ef, faiss efSearch. Ignored by the exact index.
+  // Width of the graph search, 1 <= ef_search <= 10'000; k when smaller than k.
+  // hnswlib calls it ef, faiss efSearch. Ignored by the exact index.
   int64_t ef_search = 64;
   // Ids never to return; unknown ones are ignored.
   absl::Span<const int64_t> exclude_ids;
   // When set, only ids whose bit is set may be returned. Borrowed for the call.
   const IdBitmap* allowed = nullptr;
-  // Time for the whole call in nanoseconds, 0 for no limit. When it is over, queries
-  // give the best found so far and are marked as truncated.
+  // Time for the whole call in nanoseconds, 0 for no limit. When it is over,
+  // queries give the best found so far and are marked as truncated.
   int64_t budget_nanos = 0;
   const Clock* clock = &Clock::Steady();
 };
@@ -43,12 +44,13 @@ struct SearchOptions {
 struct SearchResult {
   int64_t num_queries = 0;
   int64_t k = 0;
-  std::vector<int64_t> ids;        // best first, padded with -1
-  std::vector<float> scores;       // descending, ties by lower id; 0 in the padding
-  std::vector<int32_t> counts;     // [num_queries], how many of the k are real
-  std::vector<uint8_t> truncated;  // [num_queries], 1 when the budget ended the search
-  int64_t num_hops = 0;            // nodes whose neighbours were read, all queries
-  int64_t num_distances = 0;       // distances computed, all queries
+  std::vector<int64_t> ids;   // best first, padded with -1
+  std::vector<float> scores;  // descending, ties by lower id; 0 in the padding
+  std::vector<int32_t> counts;  // [num_queries], how many of the k are real
+  std::vector<uint8_t>
+      truncated;         // [num_queries], 1 when the budget ended the search
+  int64_t num_hops = 0;  // nodes whose neighbours were read, all queries
+  int64_t num_distances = 0;  // distances computed, all queries
 };
 
 struct DeleteResult {
@@ -70,15 +72,17 @@ struct IndexStats {
 // Vectors under int64 ids, searched by score. Each class also has
 // `Build(vectors, ids, options)` and `Open(path, expected_space_hash)`.
 //
-// Concurrency: every method may be called from any thread. Searches, Save and Stats run
-// side by side; Upsert and Delete wait for them and run alone (one reader-writer lock,
-// which may favour readers). A write is seen whole by every search that starts after it.
+// Concurrency: every method may be called from any thread. Searches, Save and
+// Stats run side by side; Upsert and Delete wait for them and run alone (one
+// reader-writer lock, which may favour readers). A write is seen whole by every
+// search that starts after it.
 //
-// Memory: inputs are borrowed for the call, row-major float32 [N, dim]; results own
-// theirs. Ids are >= 0. Cosine keeps a copy of unit norm.
+// Memory: inputs are borrowed for the call, row-major float32 [N, dim]; results
+// own theirs. Ids are >= 0. Cosine keeps a copy of unit norm.
 //
-// Errors: InvalidArgument for a wrong size, an id < 0 or twice in a batch, a value that
-// is not finite, or a zero vector under cosine; nothing is changed then.
+// Errors: InvalidArgument for a wrong size, an id < 0 or twice in a batch, a
+// value that is not finite, or a zero vector under cosine; nothing is changed
+// then.
 class AnnIndex {
  public:
   virtual ~AnnIndex() = default;
@@ -86,22 +90,24 @@ class AnnIndex {
   // Length of every vector; never changes.
   virtual int64_t dim() const = 0;
 
-  // Adds the vectors, replacing those of known ids; a deleted id comes back to life.
-  // ResourceExhausted past kMaxItems or when memory is out.
+  // Adds the vectors, replacing those of known ids; a deleted id comes back to
+  // life. ResourceExhausted past kMaxItems or when memory is out.
   virtual absl::Status Upsert(absl::Span<const float> vectors,
                               absl::Span<const int64_t> ids) = 0;
 
-  // Removes the ids from all later answers. Unknown ids are counted, not an error.
-  virtual absl::StatusOr<DeleteResult> Delete(absl::Span<const int64_t> ids) = 0;
+  // Removes the ids from all later answers. Unknown ids are counted, not an
+  // error.
+  virtual absl::StatusOr<DeleteResult> Delete(
+      absl::Span<const int64_t> ids) = 0;
 
-  // The k best ids of each query, 1 <= k <= kMaxK. Fewer alive and allowed items than k
-  // give a short list, never an error.
-  virtual absl::StatusOr<SearchResult> Search(absl::Span<const float> queries,
-                                              int64_t k,
-                                              const SearchOptions& options) const = 0;
+  // The k best ids of each query, 1 <= k <= kMaxK. Fewer alive and allowed
+  // items than k give a short list, never an error.
+  virtual absl::StatusOr<SearchResult> Search(
+      absl::Span<const float> queries, int64_t k,
+      const SearchOptions& options) const = 0;
 
-  // Writes a file and makes it durable before it takes the name `path`: a crash leaves
-  // the old file or the new one. Waits for the disk.
+  // Writes a file and makes it durable before it takes the name `path`: a crash
+  // leaves the old file or the new one. Waits for the disk.
   virtual absl::Status Save(const std::string& path) const = 0;
 
   virtual IndexStats Stats() const = 0;

@@ -1,5 +1,5 @@
-// One suite for every AnnIndex: what the interface promises in C++. The wider suite is
-// py/stepwell/index/conformance_test.py.
+// One suite for every AnnIndex: what the interface promises in C++. The wider
+// suite is py/stepwell/index/conformance_test.py.
 #include "cc/index/ann_index.h"
 
 #include <algorithm>
@@ -53,7 +53,8 @@ class AnnIndexTest : public testing::TestWithParam<Maker> {
 };
 
 TEST_P(AnnIndexTest, ABudgetEndsTheSearchAndTheAnswerSaysSo) {
-  // Every look at the clock costs a microsecond: the budget is spent at the third.
+  // Every look at the clock costs a microsecond: the budget is spent at the
+  // third.
   const FakeClock clock(/*step_nanos=*/1'000);
   SearchOptions options;
   options.ef_search = kItems;
@@ -89,7 +90,8 @@ TEST_P(AnnIndexTest, FiltersExclusionsAndTombstonesWorkTogether) {
   options.exclude_ids = excluded;
   const SearchResult result =
       *index_->Search(absl::MakeConstSpan(queries_).first(kDim), 10, options);
-  std::vector<int64_t> ids(result.ids.begin(), result.ids.begin() + result.counts[0]);
+  std::vector<int64_t> ids(result.ids.begin(),
+                           result.ids.begin() + result.counts[0]);
   std::sort(ids.begin(), ids.end());
   EXPECT_EQ(ids, (std::vector<int64_t>{3, 4, 6, 7, 8}));
 }
@@ -102,13 +104,16 @@ TEST_P(AnnIndexTest, QueriesThatDoNotFillARowAreRefused) {
 
 TEST_P(AnnIndexTest, AVectorWhoseSquareOverflowsIsRefused) {
   std::vector<float> huge(kDim, 1e30f);
-  EXPECT_EQ(index_->Upsert(huge, Iota(1)).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(index_->Upsert(huge, Iota(1)).code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST_P(AnnIndexTest, MemoryGrowsWithTheItems) {
   const int64_t before = index_->Stats().memory_bytes;
   EXPECT_GE(before, kItems * kDim * static_cast<int64_t>(sizeof(float)));
-  ASSERT_TRUE(index_->Upsert(RandomVectors(3 * kItems, 4), Iota(3 * kItems, kItems)).ok());
+  ASSERT_TRUE(
+      index_->Upsert(RandomVectors(3 * kItems, 4), Iota(3 * kItems, kItems))
+          .ok());
   EXPECT_GE(index_->Stats().memory_bytes, 3 * before);
 }
 
@@ -122,7 +127,8 @@ double Recall(const SearchResult& found, const SearchResult& truth) {
   for (int64_t query = 0; query < found.num_queries; ++query) {
     const auto first = truth.ids.begin() + query * truth.k;
     for (int64_t i = 0; i < found.k; ++i) {
-      hits += std::count(first, first + truth.k, found.ids[query * found.k + i]);
+      hits +=
+          std::count(first, first + truth.k, found.ids[query * found.k + i]);
     }
   }
   return static_cast<double>(hits) / static_cast<double>(found.ids.size());

@@ -1,4 +1,5 @@
-// Distances between float32 vectors, by the widest instructions of this processor.
+// Distances between float32 vectors, by the widest instructions of this
+// processor.
 #ifndef STEPWELL_CC_INDEX_DISTANCE_H_
 #define STEPWELL_CC_INDEX_DISTANCE_H_
 
@@ -16,13 +17,14 @@ struct RowBlock {
   size_t stride_bytes;
 };
 
-// One processor family's way to compute one metric. Smaller is nearer: -q.x for inner
-// product and for cosine (on unit vectors), |q - x|^2 for L2.
+// One processor family's way to compute one metric. Smaller is nearer: -q.x for
+// inner product and for cosine (on unit vectors), |q - x|^2 for L2.
 //
-// Concurrency: pure functions. Cost of one distance: D / 16 multiply-adds with AVX-512,
-// D / 8 with AVX2; a row that is not in cache costs more than that.
+// Concurrency: pure functions. Cost of one distance: D / 16 multiply-adds with
+// AVX-512, D / 8 with AVX2; a row that is not in cache costs more than that.
 struct DistanceKernel {
-  // hnswlib's signature: two vectors and a pointer to a size_t with their length.
+  // hnswlib's signature: two vectors and a pointer to a size_t with their
+  // length.
   using PairFn = float (*)(const void* a, const void* b, const void* dim);
 
   // out[i] = distance of `query` to row `rows[i]`, for n rows.

@@ -16,7 +16,8 @@ std::vector<float> RandomFloats(size_t n, uint32_t seed) {
   return values;
 }
 
-double PlainDistance(Metric metric, const float* a, const float* b, size_t dim) {
+double PlainDistance(Metric metric, const float* a, const float* b,
+                     size_t dim) {
   double sum = 0;
   for (size_t i = 0; i < dim; ++i) {
     const double x = a[i], y = b[i];
@@ -46,7 +47,8 @@ TEST_P(DistanceTest, GatherGivesExactlyThePairDistances) {
   std::vector<char> block(kRows * kStride);
   const std::vector<float> values = RandomFloats(kDim * kRows, 3);
   for (size_t row = 0; row < kRows; ++row) {
-    std::memcpy(&block[row * kStride], &values[row * kDim], kDim * sizeof(float));
+    std::memcpy(&block[row * kStride], &values[row * kDim],
+                kDim * sizeof(float));
   }
   const std::vector<float> query = RandomFloats(kDim, 4);
   std::vector<uint32_t> rows = {49, 0, 7, 7, 3, 21, 48, 1, 2};

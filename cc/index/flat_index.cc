@@ -22,8 +22,8 @@ constexpr int64_t kChunkRows = 256;
 // Scans all rows for one query; true when the budget ended it.
 class Scanner {
  public:
-  Scanner(const DistanceKernel& kernel, const std::vector<float>& vectors, int64_t dim,
-          const LabelMap& labels)
+  Scanner(const DistanceKernel& kernel, const std::vector<float>& vectors,
+          int64_t dim, const LabelMap& labels)
       : kernel_(kernel), vectors_(vectors), dim_(dim), labels_(labels) {}
 
   bool Scan(const float* query, const RowFilter& filter, SearchBudget& budget,
@@ -49,7 +49,8 @@ class Scanner {
 
  private:
   RowBlock Block() const {
-    return {reinterpret_cast<const char*>(vectors_.data()), dim_ * sizeof(float)};
+    return {reinterpret_cast<const char*>(vectors_.data()),
+            dim_ * sizeof(float)};
   }
 
   const DistanceKernel& kernel_;
@@ -82,7 +83,8 @@ absl::Status FlatIndex::Upsert(absl::Span<const float> vectors,
     return absl::ResourceExhaustedError(
         absl::StrCat("an index holds at most ", kMaxItems, " items"));
   }
-  for (size_t i = 0; i < ids.size(); ++i) PutRow(ids[i], &stored[i * options_.dim]);
+  for (size_t i = 0; i < ids.size(); ++i)
+    PutRow(ids[i], &stored[i * options_.dim]);
   return absl::OkStatus();
 }
 
@@ -121,13 +123,15 @@ void FlatIndex::RemoveRow(int64_t row) {
   labels_.RemoveBySwap(row);
 }
 
-absl::StatusOr<SearchResult> FlatIndex::Search(absl::Span<const float> queries,
-                                               int64_t k,
-                                               const SearchOptions& options) const {
+absl::StatusOr<SearchResult> FlatIndex::Search(
+    absl::Span<const float> queries, int64_t k,
+    const SearchOptions& options) const {
   const int64_t dim = options_.dim;
-  STEPWELL_RETURN_IF_ERROR(CheckSearch(queries, dim, options_.metric, k, options));
+  STEPWELL_RETURN_IF_ERROR(
+      CheckSearch(queries, dim, options_.metric, k, options));
   const std::vector<float> stored = StoredForm(queries, dim, options_.metric);
-  SearchResult result = EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
+  SearchResult result =
+      EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
   SearchBudget budget(options);
   std::shared_lock lock(mutex_);
   const RowFilter filter(labels_, options, IdBitmap(), 0);
@@ -149,8 +153,9 @@ IndexStats FlatIndex::Stats() const {
   stats.num_items = labels_.size();
   stats.dim = options_.dim;
   stats.metric = options_.metric;
-  stats.memory_bytes = labels_.MemoryBytes() +
-                       static_cast<int64_t>(vectors_.capacity() * sizeof(float));
+  stats.memory_bytes =
+      labels_.MemoryBytes() +
+      static_cast<int64_t>(vectors_.capacity() * sizeof(float));
   stats.space_hash = options_.space_hash;
   return stats;
 }
@@ -185,10 +190,11 @@ absl::StatusOr<std::unique_ptr<FlatIndex>> FlatIndex::Open(
   std::unique_ptr<FlatIndex> index(
       new FlatIndex({dim, header.metric, header.space_hash}));
   STEPWELL_ASSIGN_OR_RETURN(
-      index->vectors_, reader->ReadArray<float>(Section::kVectors, num_rows * dim));
+      index->vectors_,
+      reader->ReadArray<float>(Section::kVectors, num_rows * dim));
   STEPWELL_RETURN_IF_ERROR(reader->CheckContent(CheckIds(labels)));
-  STEPWELL_RETURN_IF_ERROR(reader->CheckContent(CheckVectors(
-      index->vectors_, dim, num_rows, header.metric, "vectors")));
+  STEPWELL_RETURN_IF_ERROR(reader->CheckContent(
+      CheckVectors(index->vectors_, dim, num_rows, header.metric, "vectors")));
   index->labels_.Reserve(num_rows);
   for (int64_t label : labels) index->labels_.Append(label);
   return index;

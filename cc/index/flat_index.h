@@ -19,18 +19,19 @@ struct FlatOptions {
   SpaceHash space_hash{};
 };
 
-// Every answer is exact, by the distance functions that HnswIndex uses: the scores of
-// both are equal bit for bit. Concurrency as AnnIndex says. Cost of a search: N
-// distances a query, in the order of memory. A deleted row's place is reused at once.
+// Every answer is exact, by the distance functions that HnswIndex uses: the
+// scores of both are equal bit for bit. Concurrency as AnnIndex says. Cost of a
+// search: N distances a query, in the order of memory. A deleted row's place is
+// reused at once.
 class FlatIndex : public AnnIndex {
  public:
   static absl::StatusOr<std::unique_ptr<FlatIndex>> Build(
       absl::Span<const float> vectors, absl::Span<const int64_t> ids,
       const FlatOptions& options);
 
-  // Opens a file of Save. NotFound without one, DataLoss when any of its bytes is not
-  // what was written, FailedPrecondition for another kind of index or, where a hash is
-  // expected, another embedding space.
+  // Opens a file of Save. NotFound without one, DataLoss when any of its bytes
+  // is not what was written, FailedPrecondition for another kind of index or,
+  // where a hash is expected, another embedding space.
   static absl::StatusOr<std::unique_ptr<FlatIndex>> Open(
       const std::string& path, const SpaceHash* expected_space_hash = nullptr);
 
@@ -38,8 +39,9 @@ class FlatIndex : public AnnIndex {
   absl::Status Upsert(absl::Span<const float> vectors,
                       absl::Span<const int64_t> ids) override;
   absl::StatusOr<DeleteResult> Delete(absl::Span<const int64_t> ids) override;
-  absl::StatusOr<SearchResult> Search(absl::Span<const float> queries, int64_t k,
-                                      const SearchOptions& options) const override;
+  absl::StatusOr<SearchResult> Search(
+      absl::Span<const float> queries, int64_t k,
+      const SearchOptions& options) const override;
   absl::Status Save(const std::string& path) const override;
   IndexStats Stats() const override;
 

@@ -13,7 +13,8 @@
 namespace stepwell::index {
 namespace {
 
-// Unused places of a list are written as zeros, whatever an older link left there.
+// Unused places of a list are written as zeros, whatever an older link left
+// there.
 void CopyLinks(const uint32_t* links, std::vector<uint32_t>& row) {
   std::fill(row.begin(), row.end(), 0);
   std::copy_n(links, 1 + links[0], row.begin());
@@ -40,7 +41,8 @@ absl::Status CheckLinks(const uint32_t* links, uint32_t node, int level,
 }
 
 // Level and entry of the header fit the nodes.
-absl::Status CheckEntry(const FileHeader& header, absl::Span<const uint8_t> levels) {
+absl::Status CheckEntry(const FileHeader& header,
+                        absl::Span<const uint8_t> levels) {
   if (levels.empty()) {
     return header.max_level == -1 ? absl::OkStatus()
                                   : absl::DataLossError("levels without nodes");
@@ -116,10 +118,10 @@ absl::Status HnswIndex::WriteSections(IndexFileWriter& writer) const {
   }
   STEPWELL_RETURN_IF_ERROR(writer.AddSection(
       Section::kLabels, AsBytes(absl::MakeConstSpan(labels_.labels()))));
-  STEPWELL_RETURN_IF_ERROR(
-      writer.AddSection(Section::kDeleted, AsBytes(absl::MakeConstSpan(deleted))));
-  STEPWELL_RETURN_IF_ERROR(
-      writer.AddSection(Section::kLevels, AsBytes(absl::MakeConstSpan(levels))));
+  STEPWELL_RETURN_IF_ERROR(writer.AddSection(
+      Section::kDeleted, AsBytes(absl::MakeConstSpan(deleted))));
+  STEPWELL_RETURN_IF_ERROR(writer.AddSection(
+      Section::kLevels, AsBytes(absl::MakeConstSpan(levels))));
   STEPWELL_RETURN_IF_ERROR(writer.BeginSection(Section::kVectors));
   for (uint32_t node = 0; node < num_nodes; ++node) {
     STEPWELL_RETURN_IF_ERROR(writer.Append(
@@ -136,7 +138,8 @@ absl::Status HnswIndex::WriteSections(IndexFileWriter& writer) const {
   for (uint32_t node = 0; node < num_nodes; ++node) {
     for (int level = 1; level <= graph_.level(node); ++level) {
       CopyLinks(graph_.Links(node, level), row);
-      STEPWELL_RETURN_IF_ERROR(writer.Append(AsBytes(absl::MakeConstSpan(row))));
+      STEPWELL_RETURN_IF_ERROR(
+          writer.Append(AsBytes(absl::MakeConstSpan(row))));
     }
   }
   return absl::OkStatus();
@@ -202,7 +205,8 @@ absl::Status HnswIndex::ReadVectors(IndexFileReader& reader) {
           float* vector = graph_.mutable_vector(node);
           std::memcpy(vector, rows.data(), bytes);
           content.Update(CheckVectors(absl::MakeConstSpan(vector, options_.dim),
-                                      options_.dim, 1, options_.metric, "vectors"));
+                                      options_.dim, 1, options_.metric,
+                                      "vectors"));
         }
       }));
   return reader.CheckContent(content);

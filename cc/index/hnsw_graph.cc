@@ -18,7 +18,8 @@ namespace {
 // A level above this needs more nodes than an index can hold, for every M >= 2.
 constexpr int kMaxLevel = 31;
 
-// SplitMix64: a well-mixed word of a counter (Steele, Lea & Flood, OOPSLA 2014).
+// SplitMix64: a well-mixed word of a counter (Steele, Lea & Flood, OOPSLA
+// 2014).
 uint64_t Mixed(uint64_t x) {
   x += 0x9E3779B97F4A7C15;
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
@@ -26,9 +27,10 @@ uint64_t Mixed(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// Runs `work(0) .. work(n - 1)` on some threads, each index once, in order of start.
-// The first exception stops the rest and is thrown again here.
-void RunInOrder(size_t n, int num_threads, const std::function<void(size_t)>& work) {
+// Runs `work(0) .. work(n - 1)` on some threads, each index once, in order of
+// start. The first exception stops the rest and is thrown again here.
+void RunInOrder(size_t n, int num_threads,
+                const std::function<void(size_t)>& work) {
   std::atomic<size_t> next{0};
   std::exception_ptr failure;
   std::mutex failure_mutex;
@@ -57,8 +59,8 @@ HnswGraph::HnswGraph(const GraphOptions& options, const DistanceKernel& kernel,
     : options_(options),
       kernel_(kernel),
       dim_(options.dim),
-      engine_(std::make_unique<Engine>(options, kernel, std::max<int64_t>(capacity, 1))) {
-}
+      engine_(std::make_unique<Engine>(options, kernel,
+                                       std::max<int64_t>(capacity, 1))) {}
 
 HnswGraph::~HnswGraph() = default;
 
@@ -68,7 +70,9 @@ int64_t HnswGraph::size() const {
 
 int32_t HnswGraph::max_level() const { return engine_->maxlevel_; }
 uint32_t HnswGraph::entry_node() const { return engine_->enterpoint_node_; }
-int HnswGraph::level(uint32_t node) const { return engine_->element_levels_[node]; }
+int HnswGraph::level(uint32_t node) const {
+  return engine_->element_levels_[node];
+}
 
 const float* HnswGraph::vector(uint32_t node) const {
   return reinterpret_cast<const float*>(engine_->getDataByInternalId(node));
@@ -106,7 +110,8 @@ int64_t HnswGraph::MemoryBytes() const {
 int HnswGraph::LevelOf(uint32_t node) const {
   const uint64_t random = Mixed(Mixed(options_.seed) ^ node);
   const double uniform = (static_cast<double>(random >> 11) + 1.0) * 0x1.0p-53;
-  const double level = -std::log(uniform) / std::log(static_cast<double>(options_.m));
+  const double level =
+      -std::log(uniform) / std::log(static_cast<double>(options_.m));
   return std::min(static_cast<int>(level), kMaxLevel);
 }
 
@@ -131,12 +136,13 @@ void HnswGraph::Append(absl::Span<const float> vectors, int num_threads) {
   // The first node of a graph is the entry that all others start from.
   const size_t alone = first == 0 ? 1 : 0;
   if (alone == 1) insert(0);
-  RunInOrder(num_new - alone, num_threads, [&](size_t i) { insert(alone + i); });
+  RunInOrder(num_new - alone, num_threads,
+             [&](size_t i) { insert(alone + i); });
 }
 
-// Holds the node's own lock throughout: a thread that comes here over an upper level
-// waits until the lower ones are linked. Such waits cannot form a circle: a node is
-// found on a level only after it has left that level.
+// Holds the node's own lock throughout: a thread that comes here over an upper
+// level waits until the lower ones are linked. Such waits cannot form a circle:
+// a node is found on a level only after it has left that level.
 void HnswGraph::Insert(uint32_t node, const float* vector, int level) {
   Engine& engine = *engine_;
   std::unique_lock node_lock(engine.link_list_locks_[node]);
@@ -168,8 +174,8 @@ void HnswGraph::Insert(uint32_t node, const float* vector, int level) {
   }
 }
 
-uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest, int from,
-                                     int to) const {
+uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest,
+                                     int from, int to) const {
   float distance = kernel_.pair(query, vector(nearest), &dim_);
   std::vector<float> distances(options_.m);
   for (int at = from; at > to; --at) {
@@ -178,7 +184,8 @@ uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest, int f
       std::unique_lock lock(engine_->link_list_locks_[nearest]);
       const uint32_t* links = Links(nearest, at);
       const uint32_t num_links = links[0];
-      kernel_.gather(query, dim_, vectors(), links + 1, num_links, distances.data());
+      kernel_.gather(query, dim_, vectors(), links + 1, num_links,
+                     distances.data());
       for (uint32_t i = 0; i < num_links; ++i) {
         if (distances[i] >= distance) continue;
         distance = distances[i];
@@ -202,8 +209,8 @@ void HnswGraph::Adopt(const Parts& parts) {
     const int level = parts.levels[node];
     std::memset(engine.get_linklist0(node), 0, engine.size_data_per_element_);
     if (level > 0) {
-      engine.linkLists_[node] =
-          static_cast<char*>(std::calloc(level, engine.size_links_per_element_));
+      engine.linkLists_[node] = static_cast<char*>(
+          std::calloc(level, engine.size_links_per_element_));
       if (engine.linkLists_[node] == nullptr) throw std::bad_alloc();
     }
     engine.element_levels_[node] = level;

@@ -16,8 +16,9 @@
 namespace stepwell::index {
 namespace {
 
-// A filtered walk visits about this many nodes for each one it keeps, times the inverse
-// of the share kept: beyond `matches^2 > factor * ef * N` the graph is cheaper.
+// A filtered walk visits about this many nodes for each one it keeps, times the
+// inverse of the share kept: beyond `matches^2 > factor * ef * N` the graph is
+// cheaper.
 constexpr double kExactScanFactor = 4.0;
 
 // Scratches kept for reuse: more callers at once than this allocate anew.
@@ -74,8 +75,8 @@ absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Build(
         index->Put(StoredForm(vectors, options.dim, options.metric), ids));
     return index;
   } catch (const std::exception& error) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("building an index of ", num_rows, " items: ", error.what()));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "building an index of ", num_rows, " items: ", error.what()));
   }
 }
 
@@ -91,7 +92,8 @@ absl::Status HnswIndex::Upsert(absl::Span<const float> vectors,
   return Put(stored, ids);
 }
 
-// New ids form one batch at the end of the graph; known ones are replaced in place.
+// New ids form one batch at the end of the graph; known ones are replaced in
+// place.
 absl::Status HnswIndex::Put(absl::Span<const float> stored,
                             absl::Span<const int64_t> ids) {
   if (labels_.size() + static_cast<int64_t>(ids.size()) > kMaxItems) {
@@ -142,13 +144,15 @@ absl::StatusOr<DeleteResult> HnswIndex::Delete(absl::Span<const int64_t> ids) {
   return result;
 }
 
-absl::StatusOr<SearchResult> HnswIndex::Search(absl::Span<const float> queries,
-                                               int64_t k,
-                                               const SearchOptions& options) const {
+absl::StatusOr<SearchResult> HnswIndex::Search(
+    absl::Span<const float> queries, int64_t k,
+    const SearchOptions& options) const {
   const int64_t dim = options_.dim;
-  STEPWELL_RETURN_IF_ERROR(CheckSearch(queries, dim, options_.metric, k, options));
+  STEPWELL_RETURN_IF_ERROR(
+      CheckSearch(queries, dim, options_.metric, k, options));
   const std::vector<float> stored = StoredForm(queries, dim, options_.metric);
-  SearchResult result = EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
+  SearchResult result =
+      EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
   std::shared_lock lock(mutex_);
   const RowFilter filter(labels_, options, deleted_rows_, num_deleted_);
   const int64_t ef = std::max(options.ef_search, k);
@@ -168,7 +172,8 @@ bool HnswIndex::ScanIsCheaper(int64_t ef, const IdBitmap* allowed) const {
 }
 
 void HnswIndex::SearchGraph(absl::Span<const float> queries,
-                            const SearchOptions& options, const RowFilter& filter,
+                            const SearchOptions& options,
+                            const RowFilter& filter,
                             SearchResult& result) const {
   const int64_t ef = std::max(options.ef_search, result.k);
   const RowFilter* needed_filter = filter.passes_all() ? nullptr : &filter;
@@ -191,7 +196,8 @@ void HnswIndex::SearchGraph(absl::Span<const float> queries,
 }
 
 void HnswIndex::SearchExactly(absl::Span<const float> queries,
-                              const SearchOptions& options, const RowFilter& filter,
+                              const SearchOptions& options,
+                              const RowFilter& filter,
                               SearchResult& result) const {
   std::vector<uint32_t> rows;
   options.allowed->ForEachSet([&](int64_t id) {
@@ -209,8 +215,8 @@ void HnswIndex::SearchExactly(absl::Span<const float> queries,
     for (int64_t at = 0; at < num_rows && !result.truncated[query];
          at += kScanChunkRows) {
       const int64_t n = std::min(kScanChunkRows, num_rows - at);
-      kernel_.gather(&queries[query * options_.dim], options_.dim, graph_.vectors(),
-                     &rows[at], n, distances);
+      kernel_.gather(&queries[query * options_.dim], options_.dim,
+                     graph_.vectors(), &rows[at], n, distances);
       for (int64_t i = 0; i < n; ++i) {
         best.Offer({distances[i], labels_.label(rows[at + i])});
       }

@@ -19,8 +19,8 @@ namespace stepwell::index {
 struct HnswOptions {
   int64_t dim = 0;  // 1 .. kMaxDim
   Metric metric = Metric::kInnerProduct;
-  // Links of a node, 2 .. 128; hnswlib's M, faiss's M: the same default of 16. Level 0
-  // has twice as many.
+  // Links of a node, 2 .. 128; hnswlib's M, faiss's M: the same default of 16.
+  // Level 0 has twice as many.
   int64_t m = 16;
   // 1 .. kMaxEf; hnswlib's and faiss's name, hnswlib's default.
   int64_t ef_construction = 200;
@@ -30,21 +30,22 @@ struct HnswOptions {
   SpaceHash space_hash{};
 };
 
-// Concurrency and errors as AnnIndex says. A deleted item stays in the graph, where it
-// leads the way, until the index is built again; it is never returned.
+// Concurrency and errors as AnnIndex says. A deleted item stays in the graph,
+// where it leads the way, until the index is built again; it is never returned.
 //
 // An exact scan answers in place of the graph where few ids are allowed: see
-// kExactScanFactor. Inner product is no metric: on vectors of very different norms the
-// graph reaches less recall at the same ef_search than cosine or L2 do.
-// Source: Malkov & Yashunin, arXiv:1603.09320; see HnswGraph.
+// kExactScanFactor. Inner product is no metric: on vectors of very different
+// norms the graph reaches less recall at the same ef_search than cosine or L2
+// do. Source: Malkov & Yashunin, arXiv:1603.09320; see HnswGraph.
 class HnswIndex : public AnnIndex {
  public:
   static absl::StatusOr<std::unique_ptr<HnswIndex>> Build(
       absl::Span<const float> vectors, absl::Span<const int64_t> ids,
       const HnswOptions& options);
 
-  // As FlatIndex::Open. Every count and every link is checked as well, so that a file
-  // made by an enemy can give wrong neighbours but touch no other memory.
+  // As FlatIndex::Open. Every count and every link is checked as well, so that
+  // a file made by an enemy can give wrong neighbours but touch no other
+  // memory.
   static absl::StatusOr<std::unique_ptr<HnswIndex>> Open(
       const std::string& path, const SpaceHash* expected_space_hash = nullptr);
 
@@ -52,8 +53,9 @@ class HnswIndex : public AnnIndex {
   absl::Status Upsert(absl::Span<const float> vectors,
                       absl::Span<const int64_t> ids) override;
   absl::StatusOr<DeleteResult> Delete(absl::Span<const int64_t> ids) override;
-  absl::StatusOr<SearchResult> Search(absl::Span<const float> queries, int64_t k,
-                                      const SearchOptions& options) const override;
+  absl::StatusOr<SearchResult> Search(
+      absl::Span<const float> queries, int64_t k,
+      const SearchOptions& options) const override;
   absl::Status Save(const std::string& path) const override;
   IndexStats Stats() const override;
 
@@ -71,19 +73,23 @@ class HnswIndex : public AnnIndex {
 
   HnswIndex(const HnswOptions& options, int64_t capacity);
 
-  absl::Status Put(absl::Span<const float> stored, absl::Span<const int64_t> ids);
+  absl::Status Put(absl::Span<const float> stored,
+                   absl::Span<const int64_t> ids);
   void PutKnown(int64_t row, const float* vector);
-  void SearchGraph(absl::Span<const float> queries, const SearchOptions& options,
-                   const RowFilter& filter, SearchResult& result) const;
-  void SearchExactly(absl::Span<const float> queries, const SearchOptions& options,
-                     const RowFilter& filter, SearchResult& result) const;
+  void SearchGraph(absl::Span<const float> queries,
+                   const SearchOptions& options, const RowFilter& filter,
+                   SearchResult& result) const;
+  void SearchExactly(absl::Span<const float> queries,
+                     const SearchOptions& options, const RowFilter& filter,
+                     SearchResult& result) const;
   bool ScanIsCheaper(int64_t ef, const IdBitmap* allowed) const;
 
   FileHeader MakeHeader() const;
   absl::Status WriteSections(IndexFileWriter& writer) const;
   absl::Status ReadRows(IndexFileReader& reader);
   absl::Status ReadVectors(IndexFileReader& reader);
-  absl::Status ReadBaseLinks(IndexFileReader& reader, absl::Span<const uint8_t> levels);
+  absl::Status ReadBaseLinks(IndexFileReader& reader,
+                             absl::Span<const uint8_t> levels);
   absl::Status ReadUpperLinks(IndexFileReader& reader,
                               absl::Span<const uint8_t> levels);
 

@@ -32,7 +32,8 @@ class IdBitmap {
   void Set(int64_t id) { words_[id >> 6] |= uint64_t{1} << (id & 63); }
   void Clear(int64_t id) { words_[id >> 6] &= ~(uint64_t{1} << (id & 63)); }
 
-  // Calls `visit(id)` for each set bit, ascending. Cost: one step a word or set bit.
+  // Calls `visit(id)` for each set bit, ascending. Cost: one step a word or set
+  // bit.
   template <typename Visitor>
   void ForEachSet(Visitor visit) const {
     for (size_t word = 0; word < words_.size(); ++word) {

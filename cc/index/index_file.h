@@ -1,12 +1,12 @@
 // The file of an index: sections with checksums behind a checked header.
 //
-//   header, 96 bytes   magic, version, kind, parameters, count, space hash, checksum
-//   section table      24 bytes a section: name, checksum, offset, size
-//   sections           each at a multiple of 64 bytes, zeros in between
+//   header, 96 bytes   magic, version, kind, parameters, count, space hash,
+//   checksum section table      24 bytes a section: name, checksum, offset,
+//   size sections           each at a multiple of 64 bytes, zeros in between
 //
-// Little-endian. Every byte of the file is under a checksum or required to be zero. All
-// sizes follow from the header, and the sections must tile the file exactly, so a
-// reader knows every size before it allocates anything.
+// Little-endian. Every byte of the file is under a checksum or required to be
+// zero. All sizes follow from the header, and the sections must tile the file
+// exactly, so a reader knows every size before it allocates anything.
 #ifndef STEPWELL_CC_INDEX_INDEX_FILE_H_
 #define STEPWELL_CC_INDEX_INDEX_FILE_H_
 
@@ -30,12 +30,13 @@ namespace stepwell::index {
 enum class IndexKind : uint32_t { kFlat = 1, kHnsw = 2 };
 
 enum class Section : uint32_t {
-  kLabels = 1,       // int64 [count]
-  kVectors = 2,      // float32 [count, dim], as compared: unit norm under cosine
-  kDeleted = 3,      // uint8 [count], 0 or 1
-  kLevels = 4,       // uint8 [count], the node's highest level
-  kBaseLinks = 5,    // uint32 [count, 1 + 2 M]: number of links, links, zeros
-  kUpperLinks = 6,   // uint32 [sum of levels, 1 + M], nodes in order, level 1 first
+  kLabels = 1,     // int64 [count]
+  kVectors = 2,    // float32 [count, dim], as compared: unit norm under cosine
+  kDeleted = 3,    // uint8 [count], 0 or 1
+  kLevels = 4,     // uint8 [count], the node's highest level
+  kBaseLinks = 5,  // uint32 [count, 1 + 2 M]: number of links, links, zeros
+  kUpperLinks =
+      6,  // uint32 [sum of levels, 1 + M], nodes in order, level 1 first
 };
 
 struct FileHeader {
@@ -59,12 +60,14 @@ struct SectionEntry {
   uint64_t size;
 };
 
-// Writes beside `path` and takes its name at the end. One thread. Without a successful
-// Commit nothing is left behind and an older file at `path` is untouched.
+// Writes beside `path` and takes its name at the end. One thread. Without a
+// successful Commit nothing is left behind and an older file at `path` is
+// untouched.
 class IndexFileWriter {
  public:
   // Unavailable when the directory cannot be written.
-  static absl::StatusOr<std::unique_ptr<IndexFileWriter>> Create(std::string path);
+  static absl::StatusOr<std::unique_ptr<IndexFileWriter>> Create(
+      std::string path);
 
   ~IndexFileWriter();
   IndexFileWriter(const IndexFileWriter&) = delete;
@@ -72,7 +75,8 @@ class IndexFileWriter {
 
   absl::Status AddSection(Section section, absl::Span<const char> bytes);
 
-  // A section in pieces: Begin, any number of Appends, then the next section or Commit.
+  // A section in pieces: Begin, any number of Appends, then the next section or
+  // Commit.
   absl::Status BeginSection(Section section);
   absl::Status Append(absl::Span<const char> bytes);
 
@@ -93,13 +97,14 @@ class IndexFileWriter {
   std::vector<SectionEntry> entries_;
 };
 
-// Reads a file that nobody changes. One thread. Every error about the bytes is DataLoss
-// and names the path and what is wrong.
+// Reads a file that nobody changes. One thread. Every error about the bytes is
+// DataLoss and names the path and what is wrong.
 class IndexFileReader {
  public:
-  // Checks header, table and the file's size. NotFound, DataLoss, or FailedPrecondition
-  // for a format version that this code does not know.
-  static absl::StatusOr<std::unique_ptr<IndexFileReader>> Open(std::string path);
+  // Checks header, table and the file's size. NotFound, DataLoss, or
+  // FailedPrecondition for a format version that this code does not know.
+  static absl::StatusOr<std::unique_ptr<IndexFileReader>> Open(
+      std::string path);
 
   ~IndexFileReader();
   IndexFileReader(const IndexFileReader&) = delete;
@@ -107,21 +112,26 @@ class IndexFileReader {
 
   const FileHeader& header() const { return header_; }
 
-  // FailedPrecondition when the kind differs, or the hash where one is expected.
-  absl::Status CheckIs(IndexKind kind, const SpaceHash* expected_space_hash) const;
+  // FailedPrecondition when the kind differs, or the hash where one is
+  // expected.
+  absl::Status CheckIs(IndexKind kind,
+                       const SpaceHash* expected_space_hash) const;
 
   // Size of a section in bytes, 0 when it is not there.
   uint64_t SectionSize(Section section) const;
 
-  // Gives the section, which must have `size` bytes, to `consume` in pieces that are
-  // multiples of `unit` bytes, then checks the sum. What was consumed is to be thrown
-  // away when this fails.
-  absl::Status ReadSection(Section section, uint64_t size, uint64_t unit,
-                           absl::FunctionRef<void(absl::Span<const char>)> consume);
+  // Gives the section, which must have `size` bytes, to `consume` in pieces
+  // that are multiples of `unit` bytes, then checks the sum. What was consumed
+  // is to be thrown away when this fails.
+  absl::Status ReadSection(
+      Section section, uint64_t size, uint64_t unit,
+      absl::FunctionRef<void(absl::Span<const char>)> consume);
 
-  // A section of exactly `num_values` values; the size is checked before allocation.
+  // A section of exactly `num_values` values; the size is checked before
+  // allocation.
   template <typename T>
-  absl::StatusOr<std::vector<T>> ReadArray(Section section, uint64_t num_values) {
+  absl::StatusOr<std::vector<T>> ReadArray(Section section,
+                                           uint64_t num_values) {
     const uint64_t size = num_values * sizeof(T);
     STEPWELL_RETURN_IF_ERROR(CheckSize(section, size));
     std::vector<T> values(num_values);
@@ -154,7 +164,8 @@ class IndexFileReader {
 
 template <typename T>
 absl::Span<const char> AsBytes(absl::Span<const T> values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
+  return {reinterpret_cast<const char*>(values.data()),
+          values.size() * sizeof(T)};
 }
 
 }  // namespace stepwell::index

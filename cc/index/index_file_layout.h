@@ -1,4 +1,5 @@
-// The bytes of an index file's header: shared by its writer and its reader only.
+// The bytes of an index file's header: shared by its writer and its reader
+// only.
 #ifndef STEPWELL_CC_INDEX_INDEX_FILE_LAYOUT_H_
 #define STEPWELL_CC_INDEX_INDEX_FILE_LAYOUT_H_
 
@@ -35,7 +36,8 @@ struct RawHeader {
 static_assert(sizeof(RawHeader) == 96 && sizeof(SectionEntry) == 24);
 
 inline constexpr uint64_t Aligned(uint64_t offset) {
-  return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
+  return (offset + kSectionAlignment - 1) / kSectionAlignment *
+         kSectionAlignment;
 }
 
 // Where a table of so many lines ends.
@@ -47,7 +49,8 @@ inline uint32_t HeaderChecksum(RawHeader header,
                                absl::Span<const SectionEntry> entries) {
   header.crc32c = 0;
   const uint32_t crc = ExtendCrc32c(0, &header, sizeof(header));
-  return ExtendCrc32c(crc, entries.data(), entries.size() * sizeof(SectionEntry));
+  return ExtendCrc32c(crc, entries.data(),
+                      entries.size() * sizeof(SectionEntry));
 }
 
 }  // namespace stepwell::index

@@ -17,7 +17,8 @@ namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{1} << 20;
 
-// The first gap is the unused rest of the table, any other is less than one alignment.
+// The first gap is the unused rest of the table, any other is less than one
+// alignment.
 constexpr uint64_t kMaxGapBytes = EndOfTable(kMaxSections) + kSectionAlignment;
 
 absl::StatusOr<FileHeader> FromRaw(const RawHeader& raw) {
@@ -29,10 +30,12 @@ absl::StatusOr<FileHeader> FromRaw(const RawHeader& raw) {
   header.kind = static_cast<IndexKind>(raw.kind);
   STEPWELL_ASSIGN_OR_RETURN(header.metric, MetricFromNumber(raw.metric));
   if (raw.dim < 1 || raw.dim > kMaxDim) {
-    return absl::DataLossError(absl::StrCat("dim ", raw.dim, " is out of range"));
+    return absl::DataLossError(
+        absl::StrCat("dim ", raw.dim, " is out of range"));
   }
   if (raw.count > static_cast<uint64_t>(kMaxItems)) {
-    return absl::DataLossError(absl::StrCat("count ", raw.count, " is out of range"));
+    return absl::DataLossError(
+        absl::StrCat("count ", raw.count, " is out of range"));
   }
   header.dim = raw.dim;
   header.m = raw.m;
@@ -41,7 +44,8 @@ absl::StatusOr<FileHeader> FromRaw(const RawHeader& raw) {
   header.entry_row = raw.entry_row;
   header.count = raw.count;
   header.seed = raw.seed;
-  std::copy_n(raw.space_hash, header.space_hash.size(), header.space_hash.begin());
+  std::copy_n(raw.space_hash, header.space_hash.size(),
+              header.space_hash.begin());
   return header;
 }
 
@@ -87,17 +91,19 @@ absl::Status IndexFileReader::ReadHeader() {
   if (file_size_ < sizeof(raw)) {
     return Corrupt(absl::StrCat(file_size_, " bytes are too few for a header"));
   }
-  STEPWELL_RETURN_IF_ERROR(ReadAt(0, {reinterpret_cast<char*>(&raw), sizeof(raw)}));
+  STEPWELL_RETURN_IF_ERROR(
+      ReadAt(0, {reinterpret_cast<char*>(&raw), sizeof(raw)}));
   if (std::memcmp(raw.magic, kMagic, sizeof(kMagic)) != 0) {
     return Corrupt("not an index file: wrong magic");
   }
-  if (raw.num_sections > kMaxSections || EndOfTable(raw.num_sections) > file_size_) {
+  if (raw.num_sections > kMaxSections ||
+      EndOfTable(raw.num_sections) > file_size_) {
     return Corrupt("the section table does not fit into the file");
   }
   entries_.resize(raw.num_sections);
-  STEPWELL_RETURN_IF_ERROR(ReadAt(
-      sizeof(raw), {reinterpret_cast<char*>(entries_.data()),
-                    entries_.size() * sizeof(SectionEntry)}));
+  STEPWELL_RETURN_IF_ERROR(
+      ReadAt(sizeof(raw), {reinterpret_cast<char*>(entries_.data()),
+                           entries_.size() * sizeof(SectionEntry)}));
   if (HeaderChecksum(raw, entries_) != raw.crc32c) {
     return Corrupt("wrong checksum of the header");
   }
@@ -124,19 +130,21 @@ absl::Status IndexFileReader::CheckTiling() const {
     char gap[kMaxGapBytes];
     const absl::Span<char> bytes(gap, entry.offset - end);
     STEPWELL_RETURN_IF_ERROR(ReadAt(end, bytes));
-    if (std::any_of(bytes.begin(), bytes.end(), [](char byte) { return byte != 0; })) {
+    if (std::any_of(bytes.begin(), bytes.end(),
+                    [](char byte) { return byte != 0; })) {
       return Corrupt("a gap between sections is not zero");
     }
     end = entry.offset + entry.size;
   }
   if (end != file_size_) {
-    return Corrupt(absl::StrCat("has ", file_size_, " bytes, its sections end at ",
-                                end));
+    return Corrupt(
+        absl::StrCat("has ", file_size_, " bytes, its sections end at ", end));
   }
   return absl::OkStatus();
 }
 
-absl::Status IndexFileReader::ReadAt(uint64_t offset, absl::Span<char> bytes) const {
+absl::Status IndexFileReader::ReadAt(uint64_t offset,
+                                     absl::Span<char> bytes) const {
   while (!bytes.empty()) {
     const ssize_t got = pread(descriptor_, bytes.data(), bytes.size(),
                               static_cast<off_t>(offset));
@@ -153,16 +161,17 @@ absl::Status IndexFileReader::ReadAt(uint64_t offset, absl::Span<char> bytes) co
   return absl::OkStatus();
 }
 
-absl::Status IndexFileReader::CheckIs(IndexKind kind,
-                                      const SpaceHash* expected_space_hash) const {
+absl::Status IndexFileReader::CheckIs(
+    IndexKind kind, const SpaceHash* expected_space_hash) const {
   if (header_.kind != kind) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": an index of kind ", static_cast<int>(header_.kind),
-                     ", expected kind ", static_cast<int>(kind)));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path_, ": an index of kind ", static_cast<int>(header_.kind),
+        ", expected kind ", static_cast<int>(kind)));
   }
-  if (expected_space_hash != nullptr && *expected_space_hash != header_.space_hash) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path_, ": made for another embedding space (hash differs)"));
+  if (expected_space_hash != nullptr &&
+      *expected_space_hash != header_.space_hash) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path_, ": made for another embedding space (hash differs)"));
   }
   return absl::OkStatus();
 }
@@ -181,8 +190,9 @@ uint64_t IndexFileReader::SectionSize(Section section) const {
 
 absl::Status IndexFileReader::CheckSize(Section section, uint64_t size) const {
   if (SectionSize(section) == size) return absl::OkStatus();
-  return Corrupt(absl::StrCat("section ", static_cast<uint32_t>(section), " has ",
-                              SectionSize(section), " bytes, must have ", size));
+  return Corrupt(absl::StrCat("section ", static_cast<uint32_t>(section),
+                              " has ", SectionSize(section),
+                              " bytes, must have ", size));
 }
 
 absl::Status IndexFileReader::ReadSection(
@@ -195,7 +205,8 @@ absl::Status IndexFileReader::ReadSection(
   std::vector<char> buffer(std::min(piece_bytes, size));
   uint32_t crc = 0;
   for (uint64_t done = 0; done < size;) {
-    const absl::Span<char> piece(buffer.data(), std::min(piece_bytes, size - done));
+    const absl::Span<char> piece(buffer.data(),
+                                 std::min(piece_bytes, size - done));
     STEPWELL_RETURN_IF_ERROR(ReadAt(entry->offset + done, piece));
     crc = ExtendCrc32c(crc, piece.data(), piece.size());
     consume(piece);

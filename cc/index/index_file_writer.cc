@@ -148,7 +148,8 @@ absl::Status IndexFileWriter::Commit(const FileHeader& header) {
 
 absl::Status IndexFileWriter::Publish() {
   constexpr mode_t kReadableByAll = 0644;
-  if (fchmod(descriptor_, kReadableByAll) != 0) return FileError("chmod", temporary_);
+  if (fchmod(descriptor_, kReadableByAll) != 0)
+    return FileError("chmod", temporary_);
   if (fsync(descriptor_) != 0) return FileError("fsync", temporary_);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) {
     return FileError("rename to", path_);
@@ -156,7 +157,8 @@ absl::Status IndexFileWriter::Publish() {
   close(std::exchange(descriptor_, -1));
   // Without this the name itself can be lost in a power cut.
   const std::string directory = DirectoryOf(path_);
-  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor =
+      open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return FileError("open", directory);
   const int result = fsync(descriptor);
   const absl::Status status =

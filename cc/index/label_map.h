@@ -31,7 +31,8 @@ class LabelMap {
     rows_.reserve(num_rows);
   }
 
-  // Gives the next row to a new id; false, with nothing changed, for a known one.
+  // Gives the next row to a new id; false, with nothing changed, for a known
+  // one.
   bool Append(int64_t label) {
     if (!rows_.emplace(label, labels_.size()).second) return false;
     labels_.push_back(label);

@@ -6,7 +6,8 @@
 namespace stepwell::index {
 namespace {
 
-constexpr Metric kMetrics[] = {Metric::kInnerProduct, Metric::kCosine, Metric::kL2};
+constexpr Metric kMetrics[] = {Metric::kInnerProduct, Metric::kCosine,
+                               Metric::kL2};
 
 }  // namespace
 

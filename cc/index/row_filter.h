@@ -12,9 +12,10 @@ namespace stepwell::index {
 
 // Tombstones, the call's exclusions and its allowed set as one test of a row.
 //
-// Made once a call: N / 8 bytes are copied and each excluded id is looked up. The test
-// itself reads a bit, and where there is an allowed set the row's id and a second bit.
-// Concurrency: immutable once made; borrows `labels` and `options.allowed`.
+// Made once a call: N / 8 bytes are copied and each excluded id is looked up.
+// The test itself reads a bit, and where there is an allowed set the row's id
+// and a second bit. Concurrency: immutable once made; borrows `labels` and
+// `options.allowed`.
 class RowFilter {
  public:
   RowFilter(const LabelMap& labels, const SearchOptions& options,

@@ -21,12 +21,12 @@ struct NodeDistance {
   bool operator>(const NodeDistance& other) const { return other < *this; }
 };
 
-// At most `limit` nodes, sorted by distance: the two heaps of the paper in one array.
-// That is right while every node may be returned, because then a candidate that is not
-// among the `limit` nearest is never expanded.
+// At most `limit` nodes, sorted by distance: the two heaps of the paper in one
+// array. That is right while every node may be returned, because then a
+// candidate that is not among the `limit` nearest is never expanded.
 //
-// One thread. Cost of Offer: a comparison for a node that is too far, else a binary
-// search and a move of 8 bytes for each farther entry. Nodes are < 2^31.
+// One thread. Cost of Offer: a comparison for a node that is too far, else a
+// binary search and a move of 8 bytes for each farther entry. Nodes are < 2^31.
 class SearchPool {
  public:
   void Start(size_t limit) {
@@ -37,15 +37,18 @@ class SearchPool {
   }
 
   void Offer(NodeDistance offered) {
-    if (size_ == limit_ && offered.distance >= entries_[size_ - 1].distance) return;
+    if (size_ == limit_ && offered.distance >= entries_[size_ - 1].distance)
+      return;
     const auto first = entries_.begin();
-    const auto at = std::upper_bound(first, first + size_, offered.distance,
-                                     [](float distance, const NodeDistance& entry) {
-                                       return distance < entry.distance;
-                                     }) -
-                    first;
+    const auto at =
+        std::upper_bound(first, first + size_, offered.distance,
+                         [](float distance, const NodeDistance& entry) {
+                           return distance < entry.distance;
+                         }) -
+        first;
     NodeDistance* place = &entries_[at];
-    // One place more than the limit is allocated: the last entry may fall into it.
+    // One place more than the limit is allocated: the last entry may fall into
+    // it.
     std::memmove(place + 1, place, (size_ - at) * sizeof(NodeDistance));
     *place = offered;
     size_ = std::min(size_ + 1, limit_);

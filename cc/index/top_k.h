@@ -11,18 +11,20 @@
 
 namespace stepwell::index {
 
-// An id at a distance; nearer first, ties by lower id: the order of every answer.
+// An id at a distance; nearer first, ties by lower id: the order of every
+// answer.
 struct Neighbour {
   float distance;
   int64_t id;
 
   bool operator<(const Neighbour& other) const {
-    return distance != other.distance ? distance < other.distance : id < other.id;
+    return distance != other.distance ? distance < other.distance
+                                      : id < other.id;
   }
 };
 
-// Keeps the k nearest of what it is given. One thread. Cost: O(log k) for a neighbour
-// that enters, one comparison for any other.
+// Keeps the k nearest of what it is given. One thread. Cost: O(log k) for a
+// neighbour that enters, one comparison for any other.
 class TopK {
  public:
   explicit TopK(int64_t k) : k_(k) { heap_.reserve(k); }
@@ -40,7 +42,8 @@ class TopK {
     }
   }
 
-  // The kept ones, nearest first; the collector is no heap afterwards: Clear() it.
+  // The kept ones, nearest first; the collector is no heap afterwards: Clear()
+  // it.
   const std::vector<Neighbour>& Sort() {
     std::sort(heap_.begin(), heap_.end());
     return heap_;

@@ -10,8 +10,9 @@
 
 namespace stepwell::python {
 
-// Raises the exception of a status that is not OK; the GIL must be held. The class is
-// found by the one table in status_casters.cc; a code without a line is StepwellError.
+// Raises the exception of a status that is not OK; the GIL must be held. The
+// class is found by the one table in status_casters.cc; a code without a line
+// is StepwellError.
 [[noreturn]] void ThrowStatus(const absl::Status& status);
 
 // Runs `work` without the GIL and gives back its value, or raises its error.

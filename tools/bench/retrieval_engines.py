@@ -1,6 +1,7 @@
 """Four graph indexes behind one face, so that a benchmark treats them alike.
 
-All compare unit vectors by inner product in float32 with the same M and ef_construction.
+All compare unit vectors by inner product in float32, with the same M and
+ef_construction.
 """
 
 from collections.abc import Callable

@@ -188,7 +188,7 @@ class _NativeIndex:
 
     _native_name: str
 
-    def __init__(self, native: Any) -> None:  # noqa: ANN401 - a pybind11 object
+    def __init__(self, native: Any) -> None:
         self._native = native
 
     @classmethod
@@ -219,7 +219,9 @@ class _NativeIndex:
         budget_us: int = 0,
     ) -> SearchResult:
         """See AnnIndex.search."""
-        excluded = _NO_IDS if exclude_ids is None else _as_ids(exclude_ids, "exclude_ids")
+        excluded = (
+            _NO_IDS if exclude_ids is None else _as_ids(exclude_ids, "exclude_ids")
+        )
         if allowed is not None and np.asarray(allowed).dtype != np.bool_:
             raise InvalidArgumentError("allowed must be a bool array", "allowed")
         return SearchResult(

@@ -81,7 +81,8 @@ def test_result_has_the_documented_shapes_and_types(
 ) -> None:
     result = index.search(vectors[:3], 7)
     assert result.ids.shape == result.scores.shape == (3, 7)
-    assert (result.ids.dtype, result.scores.dtype) == (np.int64, np.float32)
+    assert result.ids.dtype == np.dtype(np.int64)
+    assert result.scores.dtype == np.dtype(np.float32)
     assert result.counts.tolist() == [7, 7, 7]
     assert result.truncated.tolist() == [False] * 3
     assert np.all(np.diff(result.scores) <= 0)

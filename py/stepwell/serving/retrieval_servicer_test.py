@@ -1,0 +1,204 @@
+"""RetrievalService over real sockets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+import pytest_asyncio
+from google.protobuf.json_format import ParseDict
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from stepwell.base.metrics import Metrics
+from stepwell.index.ann_index import FlatIndex, HnswIndex, HnswOptions
+from stepwell.serving.retrieval_server import RetrievalServer
+from stepwell_pb.v1 import retrieval_pb2, retrieval_pb2_grpc
+
+N, D = 300, 8
+HASH = bytes(range(32))
+VECTORS = np.random.default_rng(5).normal(size=(N, D)).astype(np.float32)
+SERVICE = "stepwell_pb.v1.RetrievalService"
+
+
+def _index() -> HnswIndex:
+    return HnswIndex.build(VECTORS, np.arange(N), HnswOptions(space_hash=HASH))
+
+
+@pytest_asyncio.fixture
+async def channel() -> AsyncIterator[grpc.aio.Channel]:
+    server = RetrievalServer(_index(), Metrics())
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield channel
+    await server.drain(0.1)
+
+
+@pytest.fixture
+def stub(channel: grpc.aio.Channel) -> retrieval_pb2_grpc.RetrievalServiceStub:
+    return retrieval_pb2_grpc.RetrievalServiceStub(channel)
+
+
+def _vector(values: np.ndarray) -> retrieval_pb2.Vector:
+    return retrieval_pb2.Vector(values=values.tolist())
+
+
+def _search(k: int = 5, **fields: object) -> retrieval_pb2.SearchRequest:
+    queries = [_vector(VECTORS[0]), _vector(VECTORS[1])]
+    return retrieval_pb2.SearchRequest(queries=queries, k=k, **fields)
+
+
+async def _refusal(call: object) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call  # type: ignore[misc]
+    return error.value
+
+
+async def test_search_answers_as_the_exact_index_does(stub) -> None:
+    response = await stub.Search(_search(ef_search=N, exclude_labels=[0]))
+    truth = FlatIndex.build(VECTORS, np.arange(N)).search(
+        VECTORS[:2], 5, exclude_ids=np.array([0])
+    )
+    for row, neighbours in enumerate(response.results):
+        assert list(neighbours.labels) == truth.ids[row].tolist()
+        assert neighbours.scores == pytest.approx(truth.scores[row].tolist())
+    assert response.embedding_space_hash == HASH
+
+
+async def test_fewer_items_than_k_give_a_short_list(stub) -> None:
+    response = await stub.Search(_search(k=500))
+    assert [len(r.labels) for r in response.results] == [N, N]
+
+
+async def test_an_upsert_is_seen_by_the_next_search(stub) -> None:
+    request = retrieval_pb2.UpsertRequest(labels=[900], vectors=[_vector(-VECTORS[0])])
+    assert (await stub.Upsert(request)).num_upserted == 1
+    query = retrieval_pb2.SearchRequest(queries=[_vector(-VECTORS[0])], k=1)
+    assert list((await stub.Search(query)).results[0].labels) == [900]
+    assert (await stub.Stats(retrieval_pb2.StatsRequest())).num_items == N + 1
+
+
+async def test_a_deleted_item_is_not_returned(stub) -> None:
+    response = await stub.Delete(retrieval_pb2.DeleteRequest(labels=[0, 7_000]))
+    assert (response.num_deleted, response.num_unknown) == (1, 1)
+    assert 0 not in (await stub.Search(_search(k=N))).results[0].labels
+
+
+async def test_stats_describe_the_index(stub) -> None:
+    stats = await stub.Stats(retrieval_pb2.StatsRequest())
+    assert (stats.num_items, stats.num_deleted, stats.dim) == (N, 0, D)
+    assert (stats.metric, stats.m, stats.ef_construction) == ("cosine", 16, 200)
+    assert stats.embedding_space_hash == HASH
+
+
+@pytest.mark.parametrize(
+    ("method", "request_dict", "message"),
+    [
+        ("Search", {"k": 0}, "k is 0, must be in [1, 500]"),
+        ("Search", {"k": 501}, "k is 501, must be in [1, 500]"),
+        ("Search", {"ef_search": 10_001}, "ef_search is 10001, must be in [0, 10000]"),
+        (
+            "Search",
+            {"queries": []},
+            "queries has 0 entries, must be in [1, 64] queries",
+        ),
+        (
+            "Search",
+            {"queries": [{"values": [1.0] * (D + 1)}]},
+            "queries[0].values has 9 entries, must be in [8, 8]",
+        ),
+        ("Search", {"queries": [{"values": [0.0] * D}]}, "queries row 0 is zero"),
+        (
+            "Search",
+            {"queries": [{"values": ["NaN"] + [1.0] * (D - 1)}]},
+            "queries row 0 is not finite",
+        ),
+        (
+            "Search",
+            {"exclude_labels": [1] * 1001},
+            "exclude_labels has 1001 entries, must be in [0, 1000] labels",
+        ),
+        ("Upsert", {}, "labels has 0 entries, must be in [1, 1000] labels"),
+        ("Upsert", {"labels": [1]}, "vectors has 0 entries, must have 1"),
+        ("Upsert", {"labels": [-1]}, "labels[0] is -1, must be >= 0"),
+        ("Upsert", {"labels": [4, 4]}, "labels has 4 more than once"),
+        ("Delete", {}, "labels has 0 entries, must be in [1, 1000] labels"),
+    ],
+)
+async def test_a_bad_request_is_refused_by_field_value_and_range(
+    stub, method: str, request_dict: dict[str, object], message: str
+) -> None:
+    base: dict[str, object] = {}
+    if method == "Search":
+        base = {"k": 5, "queries": [{"values": [1.0] * D}]}
+    request_class = getattr(retrieval_pb2, f"{method}Request")
+    request = ParseDict(base | request_dict, request_class())
+    error = await _refusal(getattr(stub, method)(request))
+    assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details().startswith(message)
+
+
+async def test_a_search_that_outlasts_its_deadline_says_so(stub) -> None:
+    error = await _refusal(stub.Search(_search(), timeout=1e-6))
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_health_and_reflection_answer(channel) -> None:
+    health = health_pb2_grpc.HealthStub(channel)
+    for service in ("", SERVICE):
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    async for answer in stub.ServerReflectionInfo(iter([request])):
+        names = [s.name for s in answer.list_services_response.service]
+    assert SERVICE in names
+
+
+def test_main_prints_its_ports_serves_and_drains_on_sigterm(tmp_path: Path) -> None:
+    _index().save(tmp_path / "index.hnsw")
+    main = Path(__file__).resolve().parents[2] / "bin" / "retrieval_main.py"
+    command = [sys.executable, str(main), f"--index={tmp_path / 'index.hnsw'}"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [*command, f"--space_hash={HASH.hex()}"],
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        ports = json.loads(process.stdout.readline())
+        with grpc.insecure_channel(f"127.0.0.1:{ports['port']}") as channel:
+            stub = retrieval_pb2_grpc.RetrievalServiceStub(channel)
+            assert list(stub.Search(_search(k=1)).results[0].labels) == [0]
+        url = f"http://127.0.0.1:{ports['metrics_port']}/metrics"
+        with urllib.request.urlopen(url, timeout=5) as page:
+            assert b'grpc_method="Search"' in page.read()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+
+
+def test_main_refuses_a_damaged_file_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "index.hnsw"
+    _index().save(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[-3] ^= 1
+    path.write_bytes(damaged)
+    main = Path(__file__).resolve().parents[2] / "bin" / "retrieval_main.py"
+    done = subprocess.run(
+        [sys.executable, str(main), f"--index={path}"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert f"retrieval_main: {path}: wrong checksum of section" in done.stderr
