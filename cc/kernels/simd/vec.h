@@ -113,8 +113,9 @@ struct Vec {
   }
   // Not _mm512_reduce_add_ps: GCC 12 warns inside its own header.
   float Sum() const {
-    const __m512 swapped = _mm512_maskz_shuffle_f32x4(0xFFFF, value, value, 0x4E);
-    return avx2::Vec{_mm512_castps512_ps256(_mm512_add_ps(value, swapped))}.Sum();
+    const __m256 low = _mm512_maskz_extractf32x8_ps(0xFF, value, 0);
+    const __m256 high = _mm512_maskz_extractf32x8_ps(0xFF, value, 1);
+    return avx2::Vec{_mm256_add_ps(low, high)}.Sum();
   }
 };
 
