@@ -8,7 +8,6 @@ from stepwell.pipeline.candidate import SourceResult
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.pipeline.stages import SourceRequest
 
-
 MAX_BUDGET_US = 60_000_000
 """Longest search asked for, whatever the deadline: a minute."""
 

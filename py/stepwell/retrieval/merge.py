@@ -25,11 +25,11 @@ class MergeOptions:
 
     weights: Mapping[str, float] = field(
         default_factory=lambda: {
-            "history": 3.0,
+            "history": 2.0,
             "co_occurrence": 1.0,
             "ann": 0.3,
             "trending": 0.1,
-            "popular": 0.1,
+            "popular": 0.2,
         }
     )
     quotas: Mapping[str, int] = field(

@@ -36,6 +36,9 @@ class RetrievalStage:
     source's empty list, is counted by source and error, and is named to the caller. A
     list that comes after its source's deadline is counted too but used: it is there.
 
+    Attributes:
+        sources: the sources, in the order in which they run.
+
     Concurrency: as safe as its sources; holds no state of a request.
     """
 
@@ -49,7 +52,7 @@ class RetrievalStage:
         unknown = set(names) - set(SOURCE_NAMES)
         if unknown or len(set(names)) != len(names):
             raise ValueError(f"sources {names} must be distinct, of {SOURCE_NAMES}")
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self._metrics = metrics or Metrics()
         self._options = options or RetrievalOptions()
 
@@ -59,7 +62,7 @@ class RetrievalStage:
         """Returns at most `plan.num_candidates` candidates without excluded rows."""
         results: dict[str, SourceResult] = {}
         failures: dict[str, str] = {}
-        for source in self._sources:
+        for source in self.sources:
             limit = plan.source_limits.get(source.name, 0)
             if limit < 1:
                 continue
