@@ -57,7 +57,7 @@ class LatencyHistogram:
         return self._sum_us // self._num_samples if self._num_samples else 0
 
     def quantile_us(self, permille: int) -> int:
-        """Returns the smallest bucket edge that covers `permille` / 1000 of the samples.
+        """Returns the smallest bucket edge that covers `permille` / 1000 of them all.
 
         Args:
             permille: 1..1000; 950 is the p95.
@@ -92,7 +92,7 @@ class LatencyHistogram:
 class WindowedHistogram:
     """A latency histogram over the last `window_us` of time, in equal slices.
 
-    A window of time and not of samples: when traffic thins out, old samples still leave.
+    A window of time and not of samples: old ones leave also when traffic is thin.
 
     Args:
         window_us: length of the window.
@@ -114,7 +114,7 @@ class WindowedHistogram:
         self._total.record(latency_us)
 
     def at(self, now_us: int) -> LatencyHistogram:
-        """Returns the histogram of the window that ends now; read it before recording."""
+        """Returns the histogram of the window that ends now; read it at once."""
         self._advance(now_us)
         return self._total
 

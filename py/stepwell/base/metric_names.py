@@ -1,7 +1,7 @@
 """Every metric of Stepwell: name, kind, labels and one line of meaning.
 
-`stepwell_<room>_<noun>_<unit>`; base units (seconds, bytes, ratios). A metric that is not
-in this table cannot be made, so this page is the whole list.
+`stepwell_<room>_<noun>_<unit>`; base units (seconds, bytes, ratios). A metric that is
+not in this table cannot be made, so this page is the whole list.
 """
 
 import enum
@@ -122,6 +122,12 @@ DEFAULTED_VIEWS = _counter(
     "view",
 )
 
+# reranking
+POLICY_FAILURES = _counter(
+    "stepwell_reranking_policy_failures_total",
+    "Policy lookups that failed, so that nothing was shown.",
+)
+
 # feedback
 EVENTS_STORED = _counter(
     "stepwell_feedback_events_stored_total", "Events made durable and acknowledged."
@@ -142,6 +148,23 @@ EVENTS_APPLIED = _counter(
 EVENTS_SKIPPED = _counter(
     "stepwell_feedback_events_skipped_total",
     "Events left out of user state because they or the state could not be read.",
+)
+
+# embeddings
+EMBEDDING_CACHE_HITS = _counter(
+    "stepwell_embeddings_cache_hits_total", "Embedding rows found in the row cache."
+)
+EMBEDDING_CACHE_MISSES = _counter(
+    "stepwell_embeddings_cache_misses_total", "Embedding rows asked of a shard."
+)
+EMBEDDING_FAILURES = _counter(
+    "stepwell_embeddings_shard_failures_total",
+    "Calls to an embedding shard that gave no rows, by cause.",
+    "cause",
+)
+EMBEDDING_RETRIES = _counter(
+    "stepwell_embeddings_shard_retries_total",
+    "Second attempts at an embedding shard.",
 )
 
 # releases

@@ -9,8 +9,8 @@ class RetryBudget:
     """A token bucket that first attempts fill and retries empty.
 
     Every first attempt adds `ratio_permille` / 1000 of a token and every retry or hedge
-    takes one, so over time the extra load is at most that share of the traffic, plus the
-    bucket's content once.
+    takes one, so over time the extra load is at most that share of the traffic, plus
+    the bucket's content once.
 
     Args:
         ratio_permille: extra load allowed, in thousandths; 100 is 10 %.

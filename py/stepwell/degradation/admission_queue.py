@@ -70,9 +70,9 @@ class AdmissionQueue(Generic[T]):
     def offer(self, ticket: Ticket[T]) -> Ticket[T] | None:
         """Puts the ticket in; returns the one that has no place, None when all have.
 
-        When full, the lowest priority gives way, and within it the highest user draw, so
-        that under lasting pressure the same sessions are served well. The ticket returned
-        is in nobody's hands but the caller's; it may be the one offered.
+        When full, the lowest priority gives way, and within it the highest user draw,
+        so that under lasting pressure the same sessions are served well. The ticket
+        returned is in nobody's hands but the caller's; it may be the one offered.
         """
         with self._changed:
             if self._closed:
@@ -124,7 +124,7 @@ class AdmissionQueue(Generic[T]):
 
     def _displace(self) -> Ticket[T]:
         lane = next(self._lanes[p] for p in reversed(Priority) if self._lanes[p])
-        # An abandoned one costs nobody an answer; else the highest draw, newest of ties.
+        # An abandoned one costs nobody an answer; else the highest draw, the newest.
         place = max(
             range(len(lane)), key=lambda i: (lane[i].abandoned, lane[i].user_draw, i)
         )

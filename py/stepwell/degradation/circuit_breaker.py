@@ -27,7 +27,7 @@ class BreakerOptions:
         min_calls: outcomes needed in the window before it may open.
         window_us: length of the window.
         open_us: time without calls before probes are let through.
-        num_probes: probes that must all be good to close again; at most so many at once.
+        num_probes: probes that must all be good to close again, and may run at once.
     """
 
     slow_call_us: int

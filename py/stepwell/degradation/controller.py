@@ -143,11 +143,11 @@ class LadderController:
             self._estimator.record_failure(tier, service_us, budget_us, now_us)
 
     def forced_tier(self, arrival: Arrival) -> Tier | None:
-        """Returns the tier that the caller, else an operator, asks for; None is free."""
+        """Returns the tier that the caller, else the operator, asks for, or None."""
         return arrival.forced or self._forced
 
     def force(self, tier: Tier | None) -> Tier | None:
-        """Pins every request to a tier, None releases; returns what was pinned before."""
+        """Pins every request to a tier, None frees them; returns the former pin."""
         with self._lock:
             previous, self._forced = self._forced, tier
             return previous
@@ -164,7 +164,7 @@ class LadderController:
             self._has_release = False
 
     def retry_after_ms(self, num_ahead: int) -> int:
-        """Returns push-back for a refused caller: the time the queue needs at POPULAR."""
+        """Returns a refused caller's push-back: what the queue takes at POPULAR."""
         with self._lock:
             costs = self._estimator.costs(self._clock.monotonic_us())
         return max(1, num_ahead * costs[Tier.POPULAR].mean_us // 1_000)

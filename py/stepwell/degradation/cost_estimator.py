@@ -7,7 +7,7 @@ from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.degradation.tier_policy import TierCost
 
 WINDOW_US = 4_000_000
-"""A window of time and not of samples: a count of samples stays degraded after a fault."""
+"""A window of time: a count of samples stays degraded after the fault is gone."""
 
 
 class CostEstimator:

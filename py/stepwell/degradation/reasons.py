@@ -4,7 +4,7 @@ import enum
 
 
 class Reason(enum.IntEnum):
-    """One cause; the numbers are those of stepwell_pb.v1.Reason, a test compares them."""
+    """One cause; the numbers are those of stepwell_pb.v1.Reason."""
 
     BACKLOG = 1
     """The work waiting would have eaten the budget of a better tier."""

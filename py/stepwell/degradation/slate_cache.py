@@ -69,11 +69,11 @@ class SlateCache:
             return slate
 
     def segment_row(self, user_id: str) -> int:
-        """Returns the user's segment as last seen, 0 when never; it does not go stale."""
+        """Returns the user's segment as last seen, 0 when never; it does not age."""
         slate = self._slates.get(user_id)
         return slate.segment_row if slate is not None else 0
 
     def forget(self, user_id: str) -> None:
-        """Drops a user's slate, such as after an event that changes the user's state."""
+        """Drops a user's slate."""
         with self._lock:
             self._slates.pop(user_id, None)

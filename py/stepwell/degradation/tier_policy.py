@@ -1,10 +1,10 @@
 """Which tier a request gets: a pure function of a snapshot, in integer microseconds.
 
-The rule fits each request to its own budget at the moment it leaves the queue. The server
-and the simulator import this very module.
+The rule fits each request to its own budget at the moment it leaves the queue. Server
+and simulator import this very module.
 
-Source: the simulation behind this project's ladder; a global switch on p99 answered 93 to
-96 % in budget under 3x overload, this rule 100 %.
+Source: the simulation behind this project's ladder; under 3x overload a global switch
+on p99 answered 93 to 96 % in budget, this rule 100 %.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _TIE_HALF_WIDTH_PPM = 50_000
 class TierCost:
     """What one request costs at a tier, microseconds of a worker.
 
-    `is_live` is False when there is no fresh sample and the model card's figure stands in.
+    `is_live` is False when no sample is fresh and the model card's figure stands in.
     """
 
     p95_us: int
@@ -59,7 +59,8 @@ class PolicySnapshot:
         has_release: False while no release is live.
         user_draw: 0 <= draw < 1e6, a hash of the user: decides ties, so that a session
             stays on one tier.
-        request_draw: 0 <= draw < 1e6, a hash of the request: chooses probes and exercise.
+        request_draw: 0 <= draw < 1e6, a hash of the request: chooses probes and
+            exercise.
     """
 
     age_us: int

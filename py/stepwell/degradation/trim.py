@@ -1,4 +1,4 @@
-"""The slow trim of f, the share of the budget a request may plan for: a pure function."""
+"""The slow trim of f, the share of its budget a request may plan for: pure."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TrimOptions:
-    """Limits and steps of f in parts per million; asymmetric, that is the hysteresis."""
+    """Limits and steps of f in parts per million; asymmetry is the hysteresis."""
 
     interval_us: int = 500_000
     low_ppm: int = 300_000
@@ -25,7 +25,7 @@ def trimmed_fit_ppm(
 
     Args:
         fit_ppm: f now.
-        end_to_end_p95_us: p95 from arrival to answer over the last 4 s; 0 without samples.
+        end_to_end_p95_us: p95 from arrival to answer, last 4 s; 0 without samples.
         budget_us: the budget that the p95 is held against.
         options: steps and limits.
     Returns:

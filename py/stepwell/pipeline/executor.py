@@ -1,7 +1,7 @@
 """Runs one request through the stages, and steps down when a stage is late."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -54,9 +54,10 @@ class Stages:
 class Executor:
     """Runs the stages of a plan, one after the other, on the caller's thread.
 
-    After each stage the time left is held against what the rest of the plan needs. A late
-    request goes on with the next lower plan that still fits and what it has so far; when
-    none fits it is answered from memory. Every such step is a reason in the slate.
+    After each stage the time left is held against what the rest of the plan needs. A
+    late request goes on with the next lower plan that still fits and what it has so
+    far; when none fits it is answered from memory. Every such step is a reason in the
+    slate.
 
     Concurrency: immutable, as safe as its stages.
     """
@@ -64,6 +65,11 @@ class Executor:
     def __init__(self, stages: Stages, planner: Planner) -> None:
         self._stages = stages
         self._planner = planner
+
+    def with_query_hydrator(self, hydrator: QueryHydrator) -> "Executor":
+        """Returns the same pipeline over users that another hydrator knows."""
+        stages = replace(self._stages, query_hydrator=hydrator)
+        return Executor(stages, self._planner)
 
     def run(self, query: Query, tier: Tier) -> Slate:
         """Returns the slate of `query` at `tier` or a lower one.

@@ -1,4 +1,4 @@
-"""Turns a tier into work: the only place, beside the ladder, that knows what a tier is."""
+"""Turns a tier into work: beside the ladder the only place that knows tiers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class StageShares:
-    """How a request's budget is shared among its stages, in parts per million; sum 1e6."""
+    """How stages share a request's budget, in parts per million; sum 1e6."""
 
     hydrate: int = 100_000
     retrieval: int = 350_000

@@ -45,3 +45,17 @@ class DirectorySource:
             if serial is not None and entry.is_dir() and not entry.is_symlink():
                 found.append(ReleaseVersion(serial, entry))
         return tuple(sorted(found, key=lambda version: version.serial))
+
+
+class ReleaseDirectory:
+    """One release directory, whatever else its registry holds."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def versions(self) -> tuple[ReleaseVersion, ...]:
+        """Returns the one release while it is there."""
+        serial = serial_of(self._directory.name)
+        if serial is None or not self._directory.is_dir():
+            return ()
+        return (ReleaseVersion(serial, self._directory),)

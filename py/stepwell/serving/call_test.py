@@ -1,12 +1,12 @@
 """Requests as the server sees them, and the words of the wire."""
 
 import pytest
-from stepwell_pb.v1 import common_pb2, recommend_pb2
 
 from stepwell.degradation.admission_queue import Priority
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.serving.call import WIRE_OF_REASON, WIRE_OF_TIER, budget_of, call_of
+from stepwell_pb.v1 import common_pb2, recommend_pb2
 
 
 def test_a_recommend_request_becomes_a_call() -> None:

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import stepwell_pb.v1.recommend_pb2 as _anchor
-
 from stepwell.serving.limits import LIMITS, Limit
 
 _LIMIT = re.compile(r"\[limit: (\d+)\.\.(\d+)(?: (\w+))?\]")

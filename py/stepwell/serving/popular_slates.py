@@ -50,9 +50,10 @@ class MemorySlates:
         self._slates = slates
         self._clock = clock
         self._policy = policy
-        # Lists are cut, filled up and filtered once: a release does not change.
+        # Lists are cut and filled up once, and pass the policy at every request: bans
+        # may come while a release is live.
         self._lists = [
-            self._allowed(lists.popular(segment, _LIST_LIMIT).rows)
+            lists.popular(segment, _LIST_LIMIT).rows
             for segment in range(len(lists.segment_names))
         ]
         self._popularity = _places(lists.popular(0, num_items).rows, num_items)
@@ -63,7 +64,8 @@ class MemorySlates:
             return PopularSlate(self._ranked_given(query, query.given_rows), None)
         now_us = self._clock.monotonic_us()
         cached = self._slates.fresh(query.user_id, now_us)
-        popular = self._lists[self._slates.segment_row(query.user_id)]
+        segment = self._slates.segment_row(query.user_id)
+        popular = self._allowed(self._lists[segment])
         if cached is None:
             rows = _shown(popular, query.excluded_rows)[: query.num_items]
             return PopularSlate(_ranked(rows, np.zeros(len(rows), np.float32)), None)

@@ -56,10 +56,14 @@ def _ids(response: recommend_pb2.RecommendResponse) -> list[str]:
     return [item.item_id for item in response.items]
 
 
+def _pairs(error: grpc.aio.AioRpcError) -> list[tuple[str, str | bytes]]:
+    return list(error.trailing_metadata())  # type: ignore[arg-type]
+
+
 async def _raw_call(channel: grpc.aio.Channel, request: bytes) -> bytes:
     method = "/stepwell_pb.v1.RecommendService/Recommend"
-    call = channel.unary_unary(method, bytes, bytes)
-    return await call(request)
+    answer: bytes = await channel.unary_unary(method, bytes, bytes)(request)
+    return answer
 
 
 async def test_a_stranger_gets_a_marked_cold_start_answer(
@@ -160,8 +164,10 @@ async def test_a_bad_field_is_answered_with_its_name_and_range(
         await ranker.recommend.Recommend(_request(num_items=0))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "num_items is 0, must be in [1, 500]"
-    trailing: dict[str, str | bytes] = dict(caught.value.trailing_metadata() or ())
-    status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
+    trailing = dict(_pairs(caught.value))
+    details = trailing["grpc-status-details-bin"]
+    assert isinstance(details, bytes)
+    status = status_pb2.Status.FromString(details)
     bad = error_details_pb2.BadRequest()
     assert status.details[0].Unpack(bad)
     assert bad.field_violations[0].field == "num_items"

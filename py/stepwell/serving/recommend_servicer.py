@@ -3,13 +3,13 @@
 from typing import Any
 
 import grpc
-from stepwell_pb.v1 import recommend_pb2, recommend_pb2_grpc
 
 from stepwell.base.clock import Clock
 from stepwell.serving.call import AnyRequest, budget_of, call_of
 from stepwell.serving.dispatcher import Dispatcher
 from stepwell.serving.limits import MAX_DEADLINE_MS
 from stepwell.serving.validation import check_message
+from stepwell_pb.v1 import recommend_pb2, recommend_pb2_grpc
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 Response = recommend_pb2.RecommendResponse | recommend_pb2.RankResponse

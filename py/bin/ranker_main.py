@@ -1,0 +1,179 @@
+"""ranker_main: serves recommendations from the newest release of a registry.
+
+    ranker_main --registry=DIR --store=DIR_OR_REDIS_URL --event_log=DIR_OR_REDIS_URL
+
+Prints one JSON line {"port": ..., "metrics_port": ..., "admin_port": ..., ...} once
+health says SERVING. SIGTERM and SIGINT drain: health turns NOT_SERVING, calls in flight
+finish, the event log is flushed, exit 0.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from absl import app, flags
+
+# Read by OpenMP when torch is loaded: requests are the unit of parallelism here.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import structlog
+
+from stepwell.base.errors import StepwellError
+from stepwell.base.metrics import Metrics
+from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
+from stepwell.degradation.controller import LadderOptions
+from stepwell.releases.loader import Loader, trusted_key
+from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
+from stepwell.serving.engine_builder import EngineBuilder
+from stepwell.serving.event_clock import EventClock
+from stepwell.serving.guarded_store import GuardedStore
+from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts, Ready
+from stepwell.serving.server import Listen
+from stepwell.stores.locations import (
+    DEFAULT_HOP_MS,
+    open_event_log,
+    open_key_value_store,
+)
+
+_REGISTRY = flags.DEFINE_string("registry", None, "Folder of published releases.")
+_RELEASE_DIR = flags.DEFINE_string(
+    "release_dir", None, "One published release, in place of a registry."
+)
+_TRUSTED_KEY = flags.DEFINE_string(
+    "trusted_key", None, "Public key of releases; default: the registry's own."
+)
+_STORE = flags.DEFINE_string(
+    "store", None, "Online features: a folder or redis://host:port/0.", required=True
+)
+_EVENT_LOG = flags.DEFINE_string(
+    "event_log", None, "Event log: a folder or redis://host:port/0.", required=True
+)
+_HOST = flags.DEFINE_string("host", "127.0.0.1", "Address that callers reach.")
+_PORT = flags.DEFINE_integer("port", 0, "Port of callers; 0 takes a free one.")
+_METRICS_HOST = flags.DEFINE_string("metrics_host", "127.0.0.1", "Address of /metrics.")
+_METRICS_PORT = flags.DEFINE_integer(
+    "metrics_port", 0, "Port of /metrics; 0: a free one."
+)
+_ADMIN_PORT = flags.DEFINE_integer(
+    "admin_port", 0, "Port of AdminService, always on loopback; 0 takes a free one."
+)
+_EVENT_CLOCK = flags.DEFINE_enum(
+    "event_clock",
+    "wall",
+    ["wall", "release"],
+    "Now, for features: wall time, or time that begins at the release's data watermark "
+    "(for historical data).",
+)
+_LATENCY_BUDGET_MS = flags.DEFINE_integer(
+    "latency_budget_ms", 50, "Time from arrival to answer to plan for.", 1, 60_000
+)
+_DEFAULT_DEADLINE_MS = flags.DEFINE_integer(
+    "default_deadline_ms", 200, "Deadline of calls that bring none.", 1, 60_000
+)
+_WORKERS = flags.DEFINE_integer("workers", 1, "Threads that answer.", 1, 64)
+_MAX_QUEUE_SIZE = flags.DEFINE_integer("max_queue_size", 512, "Calls waiting.", 1)
+_POLL_SECONDS = flags.DEFINE_float(
+    "poll_seconds", 5.0, "Pause between looks at the registry.", 0.01, 3_600
+)
+_READY_FILE = flags.DEFINE_string(
+    "ready_file", None, "Also write the JSON line here, in one rename."
+)
+
+
+def _source() -> tuple[Source, Path]:
+    """Returns where releases come from, and the registry whose key signs them."""
+    if _RELEASE_DIR.value:
+        directory = Path(_RELEASE_DIR.value).resolve()
+        return ReleaseDirectory(directory), directory.parent
+    registry = Path(_REGISTRY.value or ".")
+    return DirectorySource(registry), registry
+
+
+def _parts() -> RankerParts:
+    clock = EventClock(follows_releases=_EVENT_CLOCK.value == "release")
+    metrics = Metrics()
+    source, registry = _source()
+    key_file = Path(_TRUSTED_KEY.value) if _TRUSTED_KEY.value else None
+    key = trusted_key(registry, key_file)
+    store = open_key_value_store(_STORE.value)
+    breaker = CircuitBreaker(BreakerOptions(slow_call_us=DEFAULT_HOP_MS * 1_000))
+    guarded = GuardedStore(store, breaker, clock)
+    builder = EngineBuilder(guarded, clock, metrics)
+    return RankerParts(
+        source=source,
+        loader=Loader(key, builder.build),
+        store=store,
+        event_log=open_event_log(_EVENT_LOG.value),
+        breakers={"store": breaker},
+        clock=clock,
+        metrics=metrics,
+    )
+
+
+def _options() -> RankerOptions:
+    return RankerOptions(
+        listen=Listen(_HOST.value, _PORT.value, _ADMIN_PORT.value),
+        metrics_host=_METRICS_HOST.value,
+        metrics_port=_METRICS_PORT.value,
+        default_deadline_us=_DEFAULT_DEADLINE_MS.value * 1_000,
+        num_workers=_WORKERS.value,
+        max_queue_size=_MAX_QUEUE_SIZE.value,
+        poll_seconds=_POLL_SECONDS.value,
+        ladder=LadderOptions(latency_budget_us=_LATENCY_BUDGET_MS.value * 1_000),
+    )
+
+
+def _announce(ready: Ready) -> None:
+    line = json.dumps({**asdict(ready), "pid": os.getpid()})
+    print(line, flush=True)
+    if _READY_FILE.value:
+        path = Path(_READY_FILE.value)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(line + "\n")
+        temporary.rename(path)
+
+
+async def _serve() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Ranker(_parts(), _options()).run(stop, _announce)
+
+
+def _log_as_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serves until a signal; returns 1 when it cannot start, 2 for wrong flags."""
+    if len(argv) > 1 or bool(_REGISTRY.value) == bool(_RELEASE_DIR.value):
+        what = argv[1] if len(argv) > 1 else "give one of --registry and --release_dir"
+        print(f"ranker_main: {what}", file=sys.stderr)
+        return 2
+    _log_as_json()
+    try:
+        asyncio.run(_serve())
+    except (StepwellError, OSError) as error:
+        print(f"ranker_main: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,152 @@
+"""From the files of a release to an engine that answers at full speed."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stepwell.base.clock import Clock
+from stepwell.base.metrics import Metrics
+from stepwell.degradation.slate_cache import SlateCache
+from stepwell.features.candidate_features import CandidateFeatures
+from stepwell.features.catalogue import FeatureCatalogue
+from stepwell.features.item_columns import ItemColumns
+from stepwell.features.user_hydrator import UserHydrator
+from stepwell.models.ranker_config import RankerConfig
+from stepwell.pipeline.executor import Executor, Stages
+from stepwell.pipeline.planner import Planner, PlannerOptions
+from stepwell.ranking.model_scorer import ModelScorer
+from stepwell.ranking.reduced_scorer import load_reduced_scorer
+from stepwell.releases.manifest import Manifest
+from stepwell.reranking.item_traits import ItemTraits
+from stepwell.reranking.policy_filter import PolicyFilter, PolicyRules
+from stepwell.reranking.stage import RerankingStage
+from stepwell.retrieval.artifacts import RetrievalArtifacts
+from stepwell.retrieval.popular_lists import PopularLists
+from stepwell.schema.vocabulary import Vocabulary
+from stepwell.serving.engine import DEFAULT_COSTS, Engine
+from stepwell.serving.item_names import StoredItemNames
+from stepwell.serving.popular_slates import MemorySlates
+from stepwell.serving.responses import ReleaseFacts
+from stepwell.serving.warm_up import warm_up
+from stepwell.stores.key_value_store import KeyValueStore
+
+VOCABULARY_FILE = "vocabulary.safetensors"
+_INDEX_ID_DIGITS = 16
+_RESERVE_LIMIT = 2_000
+IntArray = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Settings of every engine that a process builds.
+
+    Attributes:
+        planner: the work of each tier.
+        policy: what may be shown.
+        max_cached_users: users whose last slate is kept.
+        slate_freshness_us: a slate older than this is not served again.
+    """
+
+    planner: PlannerOptions = field(default_factory=PlannerOptions)
+    policy: PolicyRules = field(default_factory=PolicyRules)
+    max_cached_users: int = 50_000
+    slate_freshness_us: int = 3_600_000_000
+
+
+class EngineBuilder:
+    """Builds engines over one online store.
+
+    Args:
+        store: online features; guarded by its breaker where there is one.
+        clock: monotonic time.
+        metrics: of the stages.
+        options: settings.
+
+    Concurrency: thread-safe; builds off the request path.
+    """
+
+    def __init__(
+        self,
+        store: KeyValueStore,
+        clock: Clock,
+        metrics: Metrics,
+        options: EngineOptions | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._options = options or EngineOptions()
+
+    def build(self, directory: Path, manifest: Manifest) -> Engine:
+        """Returns the engine of a verified release, warmed up.
+
+        Raises:
+            DataLossError: a file is damaged or does not fit the others.
+            FailedPreconditionError: models and features are of different catalogues.
+        """
+        space = manifest.metadata.embedding_space_hash
+        engine = self.build_from(directory, manifest.release_id, space)
+        warm_up(engine, manifest.metadata.data_watermark_seconds)
+        return engine
+
+    def build_from(
+        self, directory: Path, release_id: str, embedding_space_hash: str
+    ) -> Engine:
+        """Returns the engine of a folder of artifacts, cold.
+
+        Args:
+            directory: artifacts in the release's form; need not be published.
+            release_id: as answers name it.
+            embedding_space_hash: hex digits.
+        """
+        vocabulary = Vocabulary.load(directory / VOCABULARY_FILE)
+        retrieval = RetrievalArtifacts.load(directory)
+        config = RankerConfig.load(directory)
+        catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
+        items = ItemColumns.load(directory, catalogue)
+        columns = _known_or_minus_one(items)
+        policy = PolicyFilter.compile(
+            self._options.policy, vocabulary, columns, metrics=self._metrics
+        )
+        slates = SlateCache(
+            self._options.max_cached_users, self._options.slate_freshness_us
+        )
+        names = (catalogue.dense_names, catalogue.sparse_names)
+        lists = retrieval.popular
+        stages = Stages(
+            query_hydrator=UserHydrator(self._store, vocabulary, lists.segment_names),
+            retriever=retrieval.stage(self._metrics),
+            candidate_hydrator=CandidateFeatures(items, catalogue),
+            scorers={
+                "full": ModelScorer.load(directory, *names),
+                "reduced": load_reduced_scorer(directory, *names),
+            },
+            reranker=_reranker(policy, columns, lists),
+            popular=MemorySlates(slates, lists, policy, self._clock, len(vocabulary)),
+        )
+        index_id = embedding_space_hash[:_INDEX_ID_DIGITS]
+        facts = ReleaseFacts(
+            release_id, index_id, vocabulary, StoredItemNames.load(directory)
+        )
+        executor = Executor(stages, Planner(self._options.planner))
+        return Engine(facts, executor, slates, DEFAULT_COSTS, self._clock)
+
+
+def _known_or_minus_one(items: ItemColumns) -> dict[str, IntArray]:
+    """Item categories as policy and diversity take them: -1 is "not known"."""
+    return {
+        name: np.where(codes == 0, -1, codes)
+        for name, codes in items.categories.items()
+    }
+
+
+def _reranker(
+    policy: PolicyFilter, columns: dict[str, IntArray], lists: PopularLists
+) -> RerankingStage:
+    reserve = [
+        lists.popular(segment, _RESERVE_LIMIT).rows
+        for segment in range(len(lists.segment_names))
+    ]
+    return RerankingStage(policy, ItemTraits(categories=columns), reserve)
