@@ -1,0 +1,1 @@
+"""Turns ranked candidates into a slate: policy, seen items, diversity, back-fill."""

@@ -1,0 +1,84 @@
+"""Maximal marginal relevance: a slate whose items are not all alike."""
+
+import numpy as np
+import numpy.typing as npt
+
+from stepwell.pipeline.candidate import ScoreArray
+from stepwell.reranking.item_traits import ItemTraits, VectorArray
+from stepwell.schema.vocabulary import RowArray
+
+PositionArray = npt.NDArray[np.int64]
+
+DEFAULT_POOL_SIZE = 100
+"""Best-ranked items among which MMR chooses; the rest keeps its order below them."""
+
+
+class Diversity:
+    """Orders the best items by relevance minus likeness to those already chosen.
+
+    Each step takes the item with the greatest
+    `(1 - lambda) * relevance - lambda * max(similarity to the chosen)`; relevance is
+    the score scaled to [0, 1] within the pool, ties go to the better rank.
+
+    Concurrency: immutable.
+    Cost: about 0.2 ms for 50 of a pool of 100 with D = 64; nothing when lambda is 0.
+    Source: Carbonell & Goldstein, SIGIR 1998. Differences: similarity is clipped at 0.
+    """
+
+    def __init__(self, traits: ItemTraits, pool_size: int = DEFAULT_POOL_SIZE) -> None:
+        self._traits = traits
+        self._pool_size = pool_size
+
+    def order(
+        self, rows: RowArray, scores: ScoreArray, diversity_lambda: float, num_kept: int
+    ) -> PositionArray:
+        """Returns int64 [N], every position once, the diverse ones first.
+
+        Args:
+            rows: int64 [N], best first.
+            scores: float32 [N]; non-finite ones count as the pool's lowest.
+            diversity_lambda: weight of novelty in [0, 1]; 0 keeps the order.
+            num_kept: places that matter; below them the order is kept.
+        """
+        positions = np.arange(len(rows))
+        pool = min(self._pool_size, len(rows))
+        if diversity_lambda <= 0.0 or pool < 2 or num_kept < 2:
+            return positions
+        similarity = self._traits.similarity(rows[:pool])
+        if similarity is None:
+            return positions
+        relevance = _scaled(scores[:pool])
+        chosen = _greedy(relevance, similarity, diversity_lambda, min(num_kept, pool))
+        rest = np.delete(positions, chosen)
+        return np.concatenate([chosen, rest])
+
+
+def _scaled(scores: ScoreArray) -> npt.NDArray[np.float64]:
+    """Scores stretched to [0, 1]; all 0 when they do not differ."""
+    wide = scores.astype(np.float64)
+    finite = np.isfinite(wide)
+    low, high = wide[finite].min(initial=np.inf), wide[finite].max(initial=-np.inf)
+    if not low < high:
+        return np.zeros(len(scores))
+    scaled = (np.where(finite, wide, low) - low) / (high - low)
+    return scaled.astype(np.float64, copy=False)
+
+
+def _greedy(
+    relevance: npt.NDArray[np.float64],
+    similarity: VectorArray,
+    weight: float,
+    num_chosen: int,
+) -> PositionArray:
+    worth = (1.0 - weight) * relevance
+    penalty = weight * similarity.astype(np.float64)
+    alike = np.zeros(len(worth))
+    margin = worth.copy()
+    chosen = np.empty(num_chosen, np.int64)
+    for place in range(num_chosen):
+        best = int(margin.argmax())
+        chosen[place] = best
+        worth[best] = -np.inf
+        np.maximum(alike, penalty[best], out=alike)
+        np.subtract(worth, alike, out=margin)
+    return chosen

@@ -1,0 +1,101 @@
+"""What re-ranking knows of the items of a release."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stepwell.base.errors import InvalidArgumentError
+from stepwell.schema.vocabulary import RowArray
+
+VectorArray = npt.NDArray[np.float32]
+CodeArray = npt.NDArray[np.int32]
+
+UNKNOWN_CODE = 0
+"""The code of an item whose value is not known; it resembles nothing."""
+
+_CODES, _NAMES = "category/", "category_names/"
+
+
+@dataclass(frozen=True, slots=True)
+class CategoricalColumn:
+    """One property of the items: codes int32 [N] into `names`; 0 is unknown.
+
+    `names` may be shorter than the codes: a code without a name has none.
+    """
+
+    codes: CodeArray
+    names: tuple[str, ...] = ()
+
+
+def categorical_columns(
+    tensors: Mapping[str, npt.NDArray[Any]],
+) -> dict[str, CategoricalColumn]:
+    """Returns a release's category columns by name, of item_columns.safetensors."""
+    columns = {}
+    for key, codes in tensors.items():
+        if key.startswith(_CODES):
+            name = key.removeprefix(_CODES)
+            names = _unpacked(tensors, f"{_NAMES}{name}")
+            columns[name] = CategoricalColumn(codes.astype(np.int32), names)
+    return columns
+
+
+def _unpacked(tensors: Mapping[str, npt.NDArray[Any]], prefix: str) -> tuple[str, ...]:
+    if f"{prefix}/offsets" not in tensors:
+        return ()
+    blob = tensors[f"{prefix}/bytes"].tobytes()
+    offsets = tensors[f"{prefix}/offsets"].tolist()
+    return tuple(blob[start:end].decode() for start, end in pairwise(offsets))
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTraits:
+    """Columns over the N items of a release; each may be absent. Immutable.
+
+    Attributes:
+        vectors: float32 [N, D], unit norm; None when there are none.
+        categories: columns by name, such as department or brand.
+        first_seen: int64 [N], unix seconds of an item's first event; None if unknown.
+    """
+
+    vectors: VectorArray | None = None
+    categories: Mapping[str, CategoricalColumn] = field(default_factory=dict)
+    first_seen: npt.NDArray[np.int64] | None = None
+
+    def similarity(self, rows: RowArray) -> VectorArray | None:
+        """Returns float32 [P, P] in [0, 1], how alike the items of `rows` are.
+
+        Cosine of the vectors where there are any (negative counts as 0), else the share
+        of equal categories. None when neither is known.
+        Cost: P * P * D multiplications, about 0.1 ms at P = 100, D = 64.
+        """
+        if self.vectors is not None:
+            chosen = self.vectors[rows]
+            # A zero or broken vector resembles nothing.
+            cosine = np.clip(chosen @ chosen.T, 0.0, 1.0)
+            return np.nan_to_num(cosine, nan=0.0).astype(np.float32, copy=False)
+        if not self.categories:
+            return None
+        alike = np.zeros((len(rows), len(rows)), np.float32)
+        for column in self.categories.values():
+            codes = column.codes[rows]
+            alike += (codes[:, None] == codes) & (codes != UNKNOWN_CODE)
+        return alike / np.float32(len(self.categories))
+
+    def codes_of(self, name: str) -> CodeArray:
+        """Returns the codes int32 [N] of the column of that name.
+
+        Raises:
+            InvalidArgumentError: there is none.
+        """
+        try:
+            return self.categories[name].codes
+        except KeyError:
+            known = ", ".join(sorted(self.categories)) or "none"
+            raise InvalidArgumentError(
+                f"item column {name!r} does not exist; there are: {known}", name
+            ) from None
