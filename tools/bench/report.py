@@ -1,4 +1,4 @@
-"""One shape for every benchmark: rows of figures, the machine they come from, a verdict."""
+"""One shape for every benchmark: figures, the machine they come from, a verdict."""
 
 import json
 import os
@@ -38,7 +38,7 @@ class BenchRow:
 def ratio_to_best(
     ours: float, peers: dict[str, float], lower_is_better: bool
 ) -> float | None:
-    """Returns how many times better `ours` is than the best peer, None without peers."""
+    """Returns how many times better `ours` is than the best peer; None without one."""
     if not peers:
         return None
     if lower_is_better:

@@ -1,4 +1,4 @@
-"""`./stepwell bench NAME`: measures, beside its peers in the same run, and checks bars."""
+"""`./stepwell bench NAME`: measures beside peers in the same run, checks bars."""
 
 import argparse
 import importlib

@@ -1,4 +1,4 @@
-"""Latency of every tier: sequential requests from one client, as a user would see them."""
+"""Latency of every tier: sequential requests from one client, as a user sees them."""
 
 import time
 from collections.abc import Sequence

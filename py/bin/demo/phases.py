@@ -1,4 +1,4 @@
-"""Phases of the demo: each says what it does, how long it took, and is in the report."""
+"""Phases of the demo: each says what it does and how long it took."""
 
 import time
 from collections.abc import Iterator

@@ -33,9 +33,7 @@ def busiest_to_quietest(dataset: Path, num_users: int) -> list[RecentPurchases]:
     chosen = counts[::step][:num_users]
     names = item_names(dataset)
     return [
-        RecentPurchases(
-            str(user_id), _latest(events, user_id, names), int(num_events)
-        )
+        RecentPurchases(str(user_id), _latest(events, user_id, names), int(num_events))
         for user_id, num_events in chosen.rows()
     ]
 

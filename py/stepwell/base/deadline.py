@@ -1,4 +1,4 @@
-"""A deadline: one absolute point in monotonic time, shared by every stage of a request."""
+"""A deadline: one absolute point in monotonic time, shared by all stages."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Deadline:
         return self.remaining_us() <= 0
 
     def sooner_us(self, budget_us: int) -> "Deadline":
-        """The earlier of this deadline and `budget_us` from now: a stage's own share."""
+        """The earlier of this deadline and `budget_us` from now: a stage's share."""
         return Deadline(
             self.clock, min(self.at_us, self.clock.monotonic_us() + budget_us)
         )

@@ -1,6 +1,6 @@
-"""The error tree: every error Stepwell raises on purpose, by the code it travels as.
+"""The error tree: every error Stepwell raises on purpose, with the code it bears.
 
-One class a gRPC status code, so that the border needs one table and no `if`. The code is
+One class a gRPC status code, so that the border needs one table, no `if`. The code is
 for machines and the text is for people; nobody may parse the text.
 """
 

@@ -7,5 +7,5 @@ from stepwell.base.native import native_library
 
 
 def test_a_missing_library_names_the_command_that_builds_it() -> None:
-    with pytest.raises(NotFoundError, match="bazel build //cc/ops:libnothing.so"):
+    with pytest.raises(NotFoundError, match=r"bazel build //cc/ops:libnothing\.so"):
         native_library("cc/ops/libnothing.so")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class StageBudgets:
-    """Shares of the request's budget in microseconds; a stage may not outlive its own."""
+    """Shares of the budget in microseconds; a stage may not outlive its own."""
 
     hydrate_us: int
     retrieval_us: int

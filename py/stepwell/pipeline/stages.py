@@ -89,7 +89,7 @@ class Scorer(Protocol):
 
 
 class Reranker(Protocol):
-    """Turns ranked candidates into a slate: filters, diversity, freshness, back-fill."""
+    """Turns ranked candidates into a slate: filters, diversity, back-fill."""
 
     def rerank(
         self, query: Query, user: UserContext, ranked: RankedSet, plan: ExecutionPlan

@@ -21,7 +21,9 @@ class EventType(enum.IntEnum):
             return cls[name.upper()]
         except KeyError:
             known = ", ".join(member.name.lower() for member in cls)
-            raise ValueError(f"event_type is {name!r}, must be one of: {known}") from None
+            raise ValueError(
+                f"event_type is {name!r}, must be one of: {known}"
+            ) from None
 
 
 HISTORY_EVENT_TYPES = frozenset(

@@ -1,7 +1,7 @@
 """A user's history: what the user did with each item, in one packed blob.
 
 The one definition that offline training, the stream updater and the request path share:
-training folds a table of events with `from_events`, the updater folds one event at a time
+The one definition that training, the stream updater and the request path share:
 with `applied`, the request path reads the blob with `unpack`.
 """
 

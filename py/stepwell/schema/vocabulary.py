@@ -1,4 +1,4 @@
-"""String ids at the border, stable 64-bit keys in stores, dense rows inside a release."""
+"""String ids at the border, stable 64-bit keys in stores, dense rows in a release."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -36,7 +36,7 @@ class Vocabulary:
     """An ordered set of ids; an id's position is its dense row.
 
     Concurrency: immutable after construction, safe to share.
-    Cost: `rows_of_keys` is one binary search a key, about 0.1 us; ids are decoded lazily.
+    Cost: `rows_of_keys` is a binary search a key, about 0.1 us; ids are decoded lazily.
     """
 
     def __init__(self, keys: KeyArray, id_bytes: bytes, offsets: RowArray) -> None:
