@@ -1,0 +1,31 @@
+"""The life of a small serving process: start, say the ports, wait, drain."""
+
+import asyncio
+import json
+import signal
+
+from stepwell.base.metrics import Metrics
+from stepwell.serving.metrics_server import MetricsServer
+from stepwell.serving.single_service_server import SingleServiceServer
+
+GRACE_SECONDS = 5.0
+
+
+async def serve_until_signal(
+    server: SingleServiceServer, metrics: Metrics, metrics_host: str, metrics_port: int
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains.
+
+    Prints one JSON line {"port": ..., "metrics_port": ...} when health says SERVING.
+    """
+    metrics_server = MetricsServer(metrics, lambda: None, metrics_host, metrics_port)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    metrics_server.start()
+    await server.start()
+    ports = {"port": server.port, "metrics_port": metrics_server.port}
+    print(json.dumps(ports), flush=True)
+    await stop.wait()
+    await server.drain(GRACE_SECONDS)
+    metrics_server.close()
