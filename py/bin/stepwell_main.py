@@ -43,6 +43,16 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv[1:])  # type: ignore[no-any-return]
 
 
+def is_deliberate(error: Exception) -> bool:
+    """True for an error whose text is meant for a person.
+
+    The tree of errors is looked up and not imported: a command that runs from the
+    sources, before anything is built, has no `stepwell` on its path.
+    """
+    errors = sys.modules.get("stepwell.base.errors")
+    return errors is not None and isinstance(error, errors.StepwellError)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the chosen command; returns its exit status."""
     if args.command is None:
@@ -52,6 +62,11 @@ def main(args: argparse.Namespace) -> int:
         return int(args.run(args))
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if not is_deliberate(error):
+            raise
+        print(f"stepwell {args.command}: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command line: every command is listed, only the chosen one is loaded."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 import command_table
 import stepwell_main
+from stepwell.base.errors import NotFoundError
 
 COMMANDS = Path(__file__).parent / "commands"
 
@@ -56,3 +58,18 @@ def test_the_exit_status_is_the_commands_own(
     assert stepwell_main.main(args) == 7
     assert stepwell_main.main(stepwell_main.parse(["stepwell"])) == 0
     assert "./stepwell demo" in capsys.readouterr().out
+
+
+def test_a_deliberate_error_is_one_sentence_and_a_bug_is_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(error: Exception) -> argparse.Namespace:
+        def run(_: argparse.Namespace) -> int:
+            raise error
+
+        return argparse.Namespace(command="serve", run=run)
+
+    assert stepwell_main.main(fails(NotFoundError("no release in x"))) == 1
+    assert capsys.readouterr().err == "stepwell serve: no release in x\n"
+    with pytest.raises(ZeroDivisionError):
+        stepwell_main.main(fails(ZeroDivisionError()))

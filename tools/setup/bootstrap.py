@@ -76,7 +76,10 @@ def install_packages(packages: list[str], log: Path) -> None:
     """Installs Debian packages as root; raises CalledProcessError with apt's words."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     Step("apt-get update", log).run(["apt-get", "update"], environment)
-    command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    # Another apt may be at work on a fresh machine; a mirror may hiccup.
+    patience = ["-oDPkg::Lock::Timeout=120", "-oAcquire::Retries=3"]
+    command = ["apt-get", *patience, "install", "-y", "--no-install-recommends"]
+    command += packages
     step = Step(f"apt-get install {' '.join(packages)}", log)
     step.run(command, environment, counted="Setting up ")
 
