@@ -34,7 +34,8 @@ inline std::string DtypeName(ScalarType dtype) {
   }
 }
 
-inline void CheckFloat32(const char* op, const std::string& name, const Tensor& tensor) {
+inline void CheckFloat32(const char* op, const std::string& name,
+                         const Tensor& tensor) {
   STD_TORCH_CHECK(tensor.scalar_type() == ScalarType::Float, op, ": ", name,
                   " must be float32, got ", DtypeName(tensor.scalar_type()));
 }

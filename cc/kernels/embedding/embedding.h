@@ -31,7 +31,7 @@ struct EmbeddingBags {
   int64_t num_tables;
   const Index* indices;
   int64_t num_indices;
-  const Index* offsets;           // [num_tables * batch + 1]
+  const Index* offsets;            // [num_tables * batch + 1]
   const float* per_entry_weights;  // [num_indices], or null for all ones
   int64_t batch;
   int64_t output_stride;  // floats from one row of the output to the next

@@ -82,12 +82,11 @@ int64_t PoolNextBlock(const EmbeddingBags<Index>& bags, const EmbeddingTable& ta
                       float* out, OnEntry& on_entry) {
   const int64_t left = table.dim - column;
   const int64_t at = column;
-#define STEPWELL_POOL(kBlock)                                                      \
-  if (left >= kBlock * Vec::kLanes) {                                              \
-    column += kBlock * Vec::kLanes;                                                \
-    return BlockPooler<Index, kBlock, false>::Pool(bags, table, span.begin,        \
-                                                   span.end, at, 0, scale, out,    \
-                                                   on_entry);                      \
+#define STEPWELL_POOL(kBlock)                                                         \
+  if (left >= kBlock * Vec::kLanes) {                                                 \
+    column += kBlock * Vec::kLanes;                                                   \
+    return BlockPooler<Index, kBlock, false>::Pool(bags, table, span.begin, span.end, \
+                                                   at, 0, scale, out, on_entry);      \
   }
   STEPWELL_POOL(8)
   STEPWELL_POOL(4)
@@ -113,8 +112,7 @@ EmbeddingFault Forward(const EmbeddingBags<Index>& bags, int64_t first_bag,
     float* out = output + row * bags.output_stride + table.output_column;
     const float scale = ScaleOf(bags, span);
     int64_t column = 0;
-    int64_t stopped =
-        PoolNextBlock(bags, table, span, column, scale, out, prefetcher);
+    int64_t stopped = PoolNextBlock(bags, table, span, column, scale, out, prefetcher);
     while (stopped == span.end && column < table.dim) {
       stopped = PoolNextBlock(bags, table, span, column, scale, out, no_prefetch);
     }
@@ -193,9 +191,8 @@ EmbeddingFault WeightsBackward(const EmbeddingBags<Index>& bags, int64_t first_b
       const int64_t index = bags.indices[position];
       if (index < -1 || index >= table.num_rows) return IndexFault(bags, bag, position);
       weights_grad[position] =
-          index == -1
-              ? 0.0f
-              : scale * Dot(grad, table.rows + index * table.dim, table.dim);
+          index == -1 ? 0.0f
+                      : scale * Dot(grad, table.rows + index * table.dim, table.dim);
     }
   }
   return {};

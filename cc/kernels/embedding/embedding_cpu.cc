@@ -81,12 +81,12 @@ EmbeddingFault EmbeddingBagWeightsBackward(const EmbeddingBags<Index>& bags,
                                    weights_grad);
 }
 
-#define STEPWELL_INSTANTIATE(Index)                                                   \
-  template EmbeddingFault EmbeddingBagForward<Index>(                                 \
-      const EmbeddingBags<Index>&, int64_t, int64_t, float*, Isa);                    \
-  template EmbeddingFault EmbeddingBagBackward<Index>(                                \
-      const EmbeddingBags<Index>&, int64_t, const float*, float*, Isa);               \
-  template EmbeddingFault EmbeddingBagWeightsBackward<Index>(                         \
+#define STEPWELL_INSTANTIATE(Index)                                                  \
+  template EmbeddingFault EmbeddingBagForward<Index>(const EmbeddingBags<Index>&,    \
+                                                     int64_t, int64_t, float*, Isa); \
+  template EmbeddingFault EmbeddingBagBackward<Index>(                               \
+      const EmbeddingBags<Index>&, int64_t, const float*, float*, Isa);              \
+  template EmbeddingFault EmbeddingBagWeightsBackward<Index>(                        \
       const EmbeddingBags<Index>&, int64_t, int64_t, const float*, float*, Isa);
 STEPWELL_INSTANTIATE(int32_t)
 STEPWELL_INSTANTIATE(int64_t)

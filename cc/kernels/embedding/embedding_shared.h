@@ -28,7 +28,8 @@ inline BagSpan<Index> SpanOfBag(const EmbeddingBags<Index>& bags, int64_t bag) {
   }
   const bool begin_is_wrong = begin < 0 || begin > bags.num_indices || !first_is_zero;
   const int64_t position = begin_is_wrong ? bag : bag + 1;
-  return {0, 0,
+  return {0,
+          0,
           {EmbeddingFault::Kind::kOffset, bag / bags.batch, position,
            static_cast<int64_t>(bags.offsets[position])}};
 }

@@ -10,8 +10,8 @@ inline void StoreUpTo(Vec vec, float* p, int64_t count) {
 }
 
 // Dots of vectors i .. i + kRows with vectors j .. j + kVecs * kLanes, of which those
-// below the diagonal and below num_vectors are stored. Lanes run along j, so that no sum
-// crosses lanes and a row of the triangle is stored as it lies.
+// below the diagonal and below num_vectors are stored. Lanes run along j, so that no
+// sum crosses lanes and a row of the triangle is stored as it lies.
 template <int kRows, int kVecs>
 void DotTile(const float* columns, int64_t stride, const InteractionShape& shape,
              int64_t i, int64_t j, float* pairs) {
@@ -45,8 +45,8 @@ void DotTile(const float* columns, int64_t stride, const InteractionShape& shape
 inline void ForwardSample(const InteractionShape& shape, const float* columns,
                           int64_t stride, float* pairs) {
   for (int64_t i = 1; i < shape.num_vectors(); i += kRowBlock) {
-    const int64_t past = i + kRowBlock - 1 < shape.num_sparse ? i + kRowBlock - 1
-                                                              : shape.num_sparse;
+    const int64_t past =
+        i + kRowBlock - 1 < shape.num_sparse ? i + kRowBlock - 1 : shape.num_sparse;
     int64_t j = 0;
     for (; j + Vec::kLanes < past; j += 2 * Vec::kLanes) {
       DotTile<kRowBlock, 2>(columns, stride, shape, i, j, pairs);
@@ -90,8 +90,8 @@ void GradTile(const InteractionShape& shape, const float* pair_row, const float*
 
 // `direct` is the gradient that reaches the vector besides its dots, or null.
 inline void BackwardVector(const InteractionShape& shape, const float* pair_row,
-                           const float* dense, const float* sparse,
-                           const float* direct, float* grad) {
+                           const float* dense, const float* sparse, const float* direct,
+                           float* grad) {
   constexpr int kVecs = 4;
   int64_t d = 0;
   for (; d + kVecs * Vec::kLanes <= shape.dim; d += kVecs * Vec::kLanes) {

@@ -18,8 +18,8 @@ namespace {
 constexpr int64_t kRowBlock = 6;
 
 // One sample's vectors as columns: element [d * stride + i] is component d of vector i.
-// The stride leaves room for whole registers and a whole row block past the last vector;
-// that room holds zeros.
+// The stride leaves room for whole registers and a whole row block past the last
+// vector; that room holds zeros.
 class TransposedVectors {
  public:
   explicit TransposedVectors(const InteractionShape& shape)
@@ -77,8 +77,7 @@ class TransposedVectors {
 class PairGradients {
  public:
   explicit PairGradients(const InteractionShape& shape)
-      : size_(shape.num_vectors()),
-        matrix_(static_cast<size_t>(size_ * size_), 0.0f) {}
+      : size_(shape.num_vectors()), matrix_(static_cast<size_t>(size_ * size_), 0.0f) {}
 
   const float* row(int64_t i) const { return matrix_.data() + i * size_; }
 

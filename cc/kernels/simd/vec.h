@@ -76,8 +76,8 @@ struct Vec {
     return {_mm256_fmadd_ps(a.value, b.value, c.value)};
   }
   float Sum() const {
-    const __m128 half = _mm_add_ps(_mm256_castps256_ps128(value),
-                                   _mm256_extractf128_ps(value, 1));
+    const __m128 half =
+        _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps(value, 1));
     return baseline::Vec{half}.Sum();
   }
 };

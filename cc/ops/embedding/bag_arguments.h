@@ -12,8 +12,8 @@
 #include "cc/kernels/embedding/embedding.h"
 #include "cc/ops/checks.h"
 
-// From the tensors of an embedding op to the structs of its kernels. Header-only, for the
-// CPU and the CUDA library.
+// From the tensors of an embedding op to the structs of its kernels. Header-only, for
+// the CPU and the CUDA library.
 namespace stepwell::ops {
 
 using kernels::EmbeddingBags;
@@ -31,7 +31,8 @@ inline Pooling PoolingByName(const char* op, const std::string& name) {
 inline std::vector<EmbeddingTable> TablesOf(const char* op,
                                             const std::vector<Tensor>& weights,
                                             int64_t& output_dim) {
-  STD_TORCH_CHECK(!weights.empty(), op, ": weights must hold at least one table, got 0");
+  STD_TORCH_CHECK(!weights.empty(), op,
+                  ": weights must hold at least one table, got 0");
   std::vector<EmbeddingTable> tables;
   tables.reserve(weights.size());
   output_dim = 0;

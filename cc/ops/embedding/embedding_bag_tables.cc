@@ -107,12 +107,12 @@ void RunWeightsBackward(const char* op, const EmbeddingBags<Index>& bags,
   CheckLastOffset(op, bags.offsets[num_bags], bags.num_indices);
   const int64_t mean_dim = bags.output_stride / bags.num_tables + 1;
   FaultCollector faults;
-  torch::stable::parallel_for(
-      0, num_bags, BagsPerTask(num_bags, bags.num_indices, mean_dim),
-      [&](int64_t first, int64_t last) {
-        faults.Add(kernels::EmbeddingBagWeightsBackward(bags, first, last, grad,
-                                                        weights_grad));
-      });
+  torch::stable::parallel_for(0, num_bags,
+                              BagsPerTask(num_bags, bags.num_indices, mean_dim),
+                              [&](int64_t first, int64_t last) {
+                                faults.Add(kernels::EmbeddingBagWeightsBackward(
+                                    bags, first, last, grad, weights_grad));
+                              });
   faults.ThrowIfAny(op, tables, bags.num_indices);
 }
 
@@ -129,15 +129,15 @@ Tensor EmbeddingBagTables(const std::vector<Tensor> weights, const Tensor indice
   Tensor output = torch::stable::new_empty(weights[0], {batch, output_dim});
   float* out = static_cast<float*>(output.data_ptr());
   if (indices.scalar_type() == ScalarType::Int) {
-    RunForward(kOp,
-               BagsOf<int32_t>(tables, indices, offsets, per_sample_weights, output_dim,
-                               mode),
-               tables, out);
+    RunForward(
+        kOp,
+        BagsOf<int32_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
+        tables, out);
   } else {
-    RunForward(kOp,
-               BagsOf<int64_t>(tables, indices, offsets, per_sample_weights, output_dim,
-                               mode),
-               tables, out);
+    RunForward(
+        kOp,
+        BagsOf<int64_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
+        tables, out);
   }
   return output;
 }
@@ -161,15 +161,15 @@ std::vector<Tensor> EmbeddingBagTablesBackward(
   }
   const float* from = static_cast<const float*>(grad.data_ptr());
   if (indices.scalar_type() == ScalarType::Int) {
-    RunBackward(kOp,
-                BagsOf<int32_t>(tables, indices, offsets, per_sample_weights,
-                                output_dim, mode),
-                tables, from, table_grads);
+    RunBackward(
+        kOp,
+        BagsOf<int32_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
+        tables, from, table_grads);
   } else {
-    RunBackward(kOp,
-                BagsOf<int64_t>(tables, indices, offsets, per_sample_weights,
-                                output_dim, mode),
-                tables, from, table_grads);
+    RunBackward(
+        kOp,
+        BagsOf<int64_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
+        tables, from, table_grads);
   }
   return table_grads;
 }

@@ -32,13 +32,13 @@ Tensor DotInteraction(const Tensor dense, const Tensor sparse) {
   const float* from_dense = static_cast<const float*>(dense.data_ptr());
   const float* from_sparse = static_cast<const float*>(sparse.data_ptr());
   float* to = static_cast<float*>(output.data_ptr());
-  torch::stable::parallel_for(
-      0, batch, SamplesPerTask(shape), [&](int64_t first, int64_t last) {
-        kernels::DotInteractionForward(
-            shape, last - first, from_dense + first * shape.dim,
-            from_sparse + first * shape.num_sparse * shape.dim,
-            to + first * shape.output_dim());
-      });
+  torch::stable::parallel_for(0, batch, SamplesPerTask(shape),
+                              [&](int64_t first, int64_t last) {
+                                kernels::DotInteractionForward(
+                                    shape, last - first, from_dense + first * shape.dim,
+                                    from_sparse + first * shape.num_sparse * shape.dim,
+                                    to + first * shape.output_dim());
+                              });
   return output;
 }
 

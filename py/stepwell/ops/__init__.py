@@ -1,0 +1,1 @@
+"""Typed faces of the native operators: embedding lookup and feature interaction."""
