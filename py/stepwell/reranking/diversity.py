@@ -61,7 +61,7 @@ def _scaled(scores: ScoreArray) -> npt.NDArray[np.float64]:
     if not low < high:
         return np.zeros(len(scores))
     scaled = (np.where(finite, wide, low) - low) / (high - low)
-    return scaled.astype(np.float64, copy=False)
+    return np.asarray(scaled, np.float64)
 
 
 def _greedy(

@@ -77,7 +77,7 @@ class ItemTraits:
             chosen = self.vectors[rows]
             # A zero or broken vector resembles nothing.
             cosine = np.clip(chosen @ chosen.T, 0.0, 1.0)
-            return np.nan_to_num(cosine, nan=0.0).astype(np.float32, copy=False)
+            return np.asarray(np.nan_to_num(cosine, nan=0.0), np.float32)
         if not self.categories:
             return None
         alike = np.zeros((len(rows), len(rows)), np.float32)
