@@ -2,16 +2,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from stepwell.base.clock import Clock
+from stepwell.base.errors import DataLossError
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.slate_cache import SlateCache
 from stepwell.features.candidate_features import CandidateFeatures
 from stepwell.features.catalogue import FeatureCatalogue
-from stepwell.features.item_columns import ItemColumns
+from stepwell.features.item_columns import ITEM_COLUMNS_NAME, ItemColumns
 from stepwell.features.user_hydrator import UserHydrator
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.executor import Executor, Stages
@@ -19,12 +22,12 @@ from stepwell.pipeline.planner import Planner, PlannerOptions
 from stepwell.ranking.model_scorer import ModelScorer
 from stepwell.ranking.reduced_scorer import load_reduced_scorer
 from stepwell.releases.manifest import Manifest
-from stepwell.reranking.item_traits import ItemTraits
+from stepwell.reranking.item_traits import ItemTraits, categorical_columns
 from stepwell.reranking.policy_filter import PolicyFilter, PolicyRules
 from stepwell.reranking.stage import RerankingStage
 from stepwell.retrieval.artifacts import RetrievalArtifacts
 from stepwell.retrieval.popular_lists import PopularLists
-from stepwell.schema.vocabulary import Vocabulary
+from stepwell.schema.vocabulary import RowArray, Vocabulary
 from stepwell.serving.engine import DEFAULT_COSTS, Engine
 from stepwell.serving.item_names import StoredItemNames
 from stepwell.serving.popular_slates import MemorySlates
@@ -35,7 +38,6 @@ from stepwell.stores.key_value_store import KeyValueStore
 VOCABULARY_FILE = "vocabulary.safetensors"
 _INDEX_ID_DIGITS = 16
 _RESERVE_LIMIT = 2_000
-IntArray = npt.NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,11 @@ class EngineBuilder:
         retrieval = RetrievalArtifacts.load(directory)
         config = RankerConfig.load(directory)
         catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
-        items = ItemColumns.load(directory, catalogue)
-        columns = _known_or_minus_one(items)
+        tensors = _item_tensors(directory)
+        items = ItemColumns.from_tensors(tensors, catalogue)
+        traits = ItemTraits(categories=categorical_columns(tensors))
         policy = PolicyFilter.compile(
-            self._options.policy, vocabulary, columns, metrics=self._metrics
+            self._options.policy, vocabulary, traits.categories, metrics=self._metrics
         )
         slates = SlateCache(
             self._options.max_cached_users, self._options.slate_freshness_us
@@ -123,7 +126,7 @@ class EngineBuilder:
                 "full": ModelScorer.load(directory, *names),
                 "reduced": load_reduced_scorer(directory, *names),
             },
-            reranker=_reranker(policy, columns, lists),
+            reranker=RerankingStage(policy, traits, _reserve(lists)),
             popular=MemorySlates(slates, lists, policy, self._clock, len(vocabulary)),
         )
         index_id = embedding_space_hash[:_INDEX_ID_DIGITS]
@@ -134,19 +137,15 @@ class EngineBuilder:
         return Engine(facts, executor, slates, DEFAULT_COSTS, self._clock)
 
 
-def _known_or_minus_one(items: ItemColumns) -> dict[str, IntArray]:
-    """Item categories as policy and diversity take them: -1 is "not known"."""
-    return {
-        name: np.where(codes == 0, -1, codes)
-        for name, codes in items.categories.items()
-    }
+def _item_tensors(directory: Path) -> dict[str, npt.NDArray[Any]]:
+    path = directory / ITEM_COLUMNS_NAME
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise DataLossError(f"{path}: {error}") from error
 
 
-def _reranker(
-    policy: PolicyFilter, columns: dict[str, IntArray], lists: PopularLists
-) -> RerankingStage:
-    reserve = [
-        lists.popular(segment, _RESERVE_LIMIT).rows
-        for segment in range(len(lists.segment_names))
-    ]
-    return RerankingStage(policy, ItemTraits(categories=columns), reserve)
+def _reserve(lists: PopularLists) -> list[RowArray]:
+    """Popular rows by segment: what fills a slate that filters left short."""
+    segments = range(len(lists.segment_names))
+    return [lists.popular(segment, _RESERVE_LIMIT).rows for segment in segments]
