@@ -63,12 +63,35 @@ def dependencies(source: Path) -> list[str]:
         if file is None or file in (source, source.parent / "conftest.py"):
             continue
         if file.name == "__init__.py":
-            continue  # every library depends on its package's own
-        if file.parent == source.parent:
-            labels.add(f":{file.stem}")
-        else:
-            labels.add(f"//{file.parent.relative_to(ROOT)}:{file.stem}")
+            # Every library depends on its package's own; a face that loads its modules
+            # on demand names them in strings.
+            if file.parent != source.parent:
+                labels |= {label_of(face, source) for face in named_modules(file)}
+            continue
+        labels.add(label_of(file, source))
     return sorted(labels, key=lambda label: (not label.startswith(":"), label))
+
+
+def label_of(file: Path, source: Path) -> str:
+    """Returns the label of a source file as a target beside `source` writes it."""
+    if file.parent == source.parent:
+        return f":{file.stem}"
+    return f"//{file.parent.relative_to(ROOT)}:{file.stem}"
+
+
+def named_modules(init: Path) -> set[Path]:
+    """Returns the modules of its own package that an `__init__.py` names in strings."""
+    names = {
+        node.value
+        for node in ast.walk(ast.parse(init.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    files = {name: init.parent / f"{name.rpartition('.')[2]}.py" for name in names}
+    return {
+        file
+        for name, file in files.items()
+        if name.endswith(f"{init.parent.name}.{file.stem}") and file.exists()
+    }
 
 
 def rule_of(source: Path) -> str:

@@ -22,9 +22,9 @@ def python(code: str) -> list[str]:
 def test_a_failed_check_shows_what_the_tool_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check = Check("spelling", python("print('teh'); raise SystemExit(1)"))
+    check = Check("spelling", python("print('wrnog'); raise SystemExit(1)"))
     assert run_check(check, tmp_path, fix=False)[0] == "failed"
-    assert "teh" in capsys.readouterr().err
+    assert "wrnog" in capsys.readouterr().err
 
 
 def test_fix_runs_the_command_that_rewrites(tmp_path: Path) -> None:
