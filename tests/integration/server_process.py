@@ -1,0 +1,79 @@
+"""A server of py/bin as a real process: start, ports, signals, end."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_READY_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """A server that said it is ready; `process` may be signalled by a test."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    metrics_port: int
+
+    @property
+    def address(self) -> str:
+        """Where it listens for gRPC."""
+        return f"127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        self.process.kill()
+        self.process.wait(timeout=30)
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit status once it has drained."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def server_process(program: str, arguments: Sequence[str]) -> Iterator[ServerProcess]:
+    """Runs py/bin/<program>.py until it prints its ports; killed at the end."""
+    process = start(program, arguments, stderr=None)
+    try:
+        ports = json.loads(_first_line(process, program))
+        yield ServerProcess(process, ports["port"], ports["metrics_port"])
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def start(
+    program: str, arguments: Sequence[str], stderr: int | None = subprocess.PIPE
+) -> "subprocess.Popen[bytes]":
+    """Starts py/bin/<program>.py with this process's import path."""
+    script = _ROOT / "py" / "bin" / f"{program}.py"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        [sys.executable, str(script), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env=environment,
+    )
+
+
+def _first_line(process: "subprocess.Popen[bytes]", program: str) -> bytes:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        if not selector.select(_READY_WAIT_S):
+            raise TimeoutError(f"{program} was not ready after {_READY_WAIT_S} s")
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{program} ended with {process.wait(timeout=30)}")
+    return line
