@@ -44,13 +44,12 @@ struct SearchOptions {
 struct SearchResult {
   int64_t num_queries = 0;
   int64_t k = 0;
-  std::vector<int64_t> ids;   // best first, padded with -1
-  std::vector<float> scores;  // descending, ties by lower id; 0 in the padding
-  std::vector<int32_t> counts;  // [num_queries], how many of the k are real
-  std::vector<uint8_t>
-      truncated;         // [num_queries], 1 when the budget ended the search
-  int64_t num_hops = 0;  // nodes whose neighbours were read, all queries
-  int64_t num_distances = 0;  // distances computed, all queries
+  std::vector<int64_t> ids;        // best first, padded with -1
+  std::vector<float> scores;       // descending, ties by lower id; 0 in the padding
+  std::vector<int32_t> counts;     // [num_queries], how many of the k are real
+  std::vector<uint8_t> truncated;  // [num_queries], 1 when the budget ended the search
+  int64_t num_hops = 0;            // nodes whose neighbours were read, all queries
+  int64_t num_distances = 0;       // distances computed, all queries
 };
 
 struct DeleteResult {
@@ -74,8 +73,8 @@ struct IndexStats {
 //
 // Concurrency: every method may be called from any thread. Searches, Save and
 // Stats run side by side; Upsert and Delete wait for them and run alone (one
-// reader-writer lock, which may favour readers). A write is seen whole by every
-// search that starts after it.
+// reader-writer lock, where a waiting writer goes before later searches). A write
+// is seen whole by every search that starts after it.
 //
 // Memory: inputs are borrowed for the call, row-major float32 [N, dim]; results
 // own theirs. Ids are >= 0. Cosine keeps a copy of unit norm.
@@ -97,14 +96,13 @@ class AnnIndex {
 
   // Removes the ids from all later answers. Unknown ids are counted, not an
   // error.
-  virtual absl::StatusOr<DeleteResult> Delete(
-      absl::Span<const int64_t> ids) = 0;
+  virtual absl::StatusOr<DeleteResult> Delete(absl::Span<const int64_t> ids) = 0;
 
   // The k best ids of each query, 1 <= k <= kMaxK. Fewer alive and allowed
   // items than k give a short list, never an error.
-  virtual absl::StatusOr<SearchResult> Search(
-      absl::Span<const float> queries, int64_t k,
-      const SearchOptions& options) const = 0;
+  virtual absl::StatusOr<SearchResult> Search(absl::Span<const float> queries,
+                                              int64_t k,
+                                              const SearchOptions& options) const = 0;
 
   // Writes a file and makes it durable before it takes the name `path`: a crash
   // leaves the old file or the new one. Waits for the disk.

@@ -90,8 +90,7 @@ TEST_P(AnnIndexTest, FiltersExclusionsAndTombstonesWorkTogether) {
   options.exclude_ids = excluded;
   const SearchResult result =
       *index_->Search(absl::MakeConstSpan(queries_).first(kDim), 10, options);
-  std::vector<int64_t> ids(result.ids.begin(),
-                           result.ids.begin() + result.counts[0]);
+  std::vector<int64_t> ids(result.ids.begin(), result.ids.begin() + result.counts[0]);
   std::sort(ids.begin(), ids.end());
   EXPECT_EQ(ids, (std::vector<int64_t>{3, 4, 6, 7, 8}));
 }
@@ -104,16 +103,14 @@ TEST_P(AnnIndexTest, QueriesThatDoNotFillARowAreRefused) {
 
 TEST_P(AnnIndexTest, AVectorWhoseSquareOverflowsIsRefused) {
   std::vector<float> huge(kDim, 1e30f);
-  EXPECT_EQ(index_->Upsert(huge, Iota(1)).code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(index_->Upsert(huge, Iota(1)).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_P(AnnIndexTest, MemoryGrowsWithTheItems) {
   const int64_t before = index_->Stats().memory_bytes;
   EXPECT_GE(before, kItems * kDim * static_cast<int64_t>(sizeof(float)));
   ASSERT_TRUE(
-      index_->Upsert(RandomVectors(3 * kItems, 4), Iota(3 * kItems, kItems))
-          .ok());
+      index_->Upsert(RandomVectors(3 * kItems, 4), Iota(3 * kItems, kItems)).ok());
   EXPECT_GE(index_->Stats().memory_bytes, 3 * before);
 }
 
@@ -127,8 +124,7 @@ double Recall(const SearchResult& found, const SearchResult& truth) {
   for (int64_t query = 0; query < found.num_queries; ++query) {
     const auto first = truth.ids.begin() + query * truth.k;
     for (int64_t i = 0; i < found.k; ++i) {
-      hits +=
-          std::count(first, first + truth.k, found.ids[query * found.k + i]);
+      hits += std::count(first, first + truth.k, found.ids[query * found.k + i]);
     }
   }
   return static_cast<double>(hits) / static_cast<double>(found.ids.size());
@@ -165,8 +161,7 @@ TEST(HnswIndexTest, ItemsStayReachableWhenHalfAreDeletedAndOthersAdded) {
 TEST(HnswIndexTest, AThreadedBuildHoldsEveryItemAndIsAsGood) {
   HnswOptions options{.dim = kDim, .metric = Metric::kL2};
   options.num_threads = 4;
-  const auto index =
-      *HnswIndex::Build(RandomVectors(kItems, 1), Iota(kItems), options);
+  const auto index = *HnswIndex::Build(RandomVectors(kItems, 1), Iota(kItems), options);
   const SearchResult found = *index->Search(RandomVectors(100, 2), 10, {});
   const SearchResult truth = *MakeFlat()->Search(RandomVectors(100, 2), 10, {});
   EXPECT_EQ(index->Stats().num_items, kItems);

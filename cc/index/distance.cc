@@ -53,14 +53,13 @@ struct ScalarL2 {
 
 template <typename Distance>
 float ScalarPair(const void* a, const void* b, const void* dim) {
-  return Distance::Of(static_cast<const float*>(a),
-                      static_cast<const float*>(b),
+  return Distance::Of(static_cast<const float*>(a), static_cast<const float*>(b),
                       *static_cast<const size_t*>(dim));
 }
 
 template <typename Distance>
-void ScalarGather(const float* query, size_t dim, RowBlock block,
-                  const uint32_t* rows, size_t n, float* out) {
+void ScalarGather(const float* query, size_t dim, RowBlock block, const uint32_t* rows,
+                  size_t n, float* out) {
   for (size_t i = 0; i < n; ++i) {
     out[i] = Distance::Of(query, RowAt(block, rows[i]), dim);
   }
@@ -81,10 +80,9 @@ struct Avx2Dot {
     __m256 even = _mm256_setzero_ps(), odd = _mm256_setzero_ps();
     size_t i = 0;
     for (; i + 16 <= dim; i += 16) {
-      even =
-          _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), even);
-      odd = _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8),
-                            _mm256_loadu_ps(b + i + 8), odd);
+      even = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), even);
+      odd =
+          _mm256_fmadd_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8), odd);
     }
     float sum = SumAvx2(_mm256_add_ps(even, odd));
     for (; i < dim; ++i) sum += a[i] * b[i];
@@ -98,8 +96,7 @@ struct Avx2L2 {
     __m256 even = _mm256_setzero_ps(), odd = _mm256_setzero_ps();
     size_t i = 0;
     for (; i + 16 <= dim; i += 16) {
-      const __m256 low =
-          _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
+      const __m256 low = _mm256_sub_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i));
       const __m256 high =
           _mm256_sub_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8));
       even = _mm256_fmadd_ps(low, low, even);
@@ -113,8 +110,7 @@ struct Avx2L2 {
 
 template <typename Distance>
 STEPWELL_AVX2 float Avx2Pair(const void* a, const void* b, const void* dim) {
-  return Distance::Of(static_cast<const float*>(a),
-                      static_cast<const float*>(b),
+  return Distance::Of(static_cast<const float*>(a), static_cast<const float*>(b),
                       *static_cast<const size_t*>(dim));
 }
 
@@ -134,15 +130,14 @@ STEPWELL_AVX512 STEPWELL_INLINE __mmask16 TailMask(size_t left) {
 }
 
 struct Avx512Dot {
-  STEPWELL_AVX512 STEPWELL_INLINE static float Of(const float* a,
-                                                  const float* b, size_t dim) {
+  STEPWELL_AVX512 STEPWELL_INLINE static float Of(const float* a, const float* b,
+                                                  size_t dim) {
     __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
     size_t i = 0;
     for (; i + 32 <= dim; i += 32) {
-      even =
-          _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), even);
-      odd = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16),
-                            _mm512_loadu_ps(b + i + 16), odd);
+      even = _mm512_fmadd_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i), even);
+      odd = _mm512_fmadd_ps(_mm512_loadu_ps(a + i + 16), _mm512_loadu_ps(b + i + 16),
+                            odd);
     }
     for (; i < dim; i += 16) {
       const __mmask16 mask = dim - i >= 16 ? 0xFFFF : TailMask(dim - i);
@@ -154,15 +149,14 @@ struct Avx512Dot {
 };
 
 struct Avx512L2 {
-  STEPWELL_AVX512 STEPWELL_INLINE static float Of(const float* a,
-                                                  const float* b, size_t dim) {
+  STEPWELL_AVX512 STEPWELL_INLINE static float Of(const float* a, const float* b,
+                                                  size_t dim) {
     __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();
     size_t i = 0;
     for (; i + 32 <= dim; i += 32) {
-      const __m512 low =
-          _mm512_sub_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i));
-      const __m512 high = _mm512_sub_ps(_mm512_loadu_ps(a + i + 16),
-                                        _mm512_loadu_ps(b + i + 16));
+      const __m512 low = _mm512_sub_ps(_mm512_loadu_ps(a + i), _mm512_loadu_ps(b + i));
+      const __m512 high =
+          _mm512_sub_ps(_mm512_loadu_ps(a + i + 16), _mm512_loadu_ps(b + i + 16));
       even = _mm512_fmadd_ps(low, low, even);
       odd = _mm512_fmadd_ps(high, high, odd);
     }
@@ -177,17 +171,14 @@ struct Avx512L2 {
 };
 
 template <typename Distance>
-STEPWELL_AVX512 float Avx512Pair(const void* a, const void* b,
-                                 const void* dim) {
-  return Distance::Of(static_cast<const float*>(a),
-                      static_cast<const float*>(b),
+STEPWELL_AVX512 float Avx512Pair(const void* a, const void* b, const void* dim) {
+  return Distance::Of(static_cast<const float*>(a), static_cast<const float*>(b),
                       *static_cast<const size_t*>(dim));
 }
 
 template <typename Distance>
-STEPWELL_AVX512 void Avx512Gather(const float* query, size_t dim,
-                                  RowBlock block, const uint32_t* rows,
-                                  size_t n, float* out) {
+STEPWELL_AVX512 void Avx512Gather(const float* query, size_t dim, RowBlock block,
+                                  const uint32_t* rows, size_t n, float* out) {
   for (size_t i = 0; i < n; ++i) {
     if (i + kPrefetchRows < n) PrefetchRow(block, rows[i + kPrefetchRows], dim);
     out[i] = Distance::Of(query, RowAt(block, rows[i]), dim);
@@ -213,8 +204,7 @@ const DistanceKernel* KernelsOf(Metric metric) {
 }
 
 size_t NumRunnable() {
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-    return 1;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
   const bool wide = __builtin_cpu_supports("avx512f") &&
                     __builtin_cpu_supports("avx512vl") &&
                     __builtin_cpu_supports("avx512dq");

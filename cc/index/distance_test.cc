@@ -16,8 +16,7 @@ std::vector<float> RandomFloats(size_t n, uint32_t seed) {
   return values;
 }
 
-double PlainDistance(Metric metric, const float* a, const float* b,
-                     size_t dim) {
+double PlainDistance(Metric metric, const float* a, const float* b, size_t dim) {
   double sum = 0;
   for (size_t i = 0; i < dim; ++i) {
     const double x = a[i], y = b[i];
@@ -47,15 +46,14 @@ TEST_P(DistanceTest, GatherGivesExactlyThePairDistances) {
   std::vector<char> block(kRows * kStride);
   const std::vector<float> values = RandomFloats(kDim * kRows, 3);
   for (size_t row = 0; row < kRows; ++row) {
-    std::memcpy(&block[row * kStride], &values[row * kDim],
-                kDim * sizeof(float));
+    std::memcpy(&block[row * kStride], &values[row * kDim], kDim * sizeof(float));
   }
   const std::vector<float> query = RandomFloats(kDim, 4);
   std::vector<uint32_t> rows = {49, 0, 7, 7, 3, 21, 48, 1, 2};
   std::vector<float> distances(rows.size());
   for (const DistanceKernel& kernel : RunnableDistanceKernels(GetParam())) {
-    kernel.gather(query.data(), kDim, {block.data(), kStride}, rows.data(),
-                  rows.size(), distances.data());
+    kernel.gather(query.data(), kDim, {block.data(), kStride}, rows.data(), rows.size(),
+                  distances.data());
     for (size_t i = 0; i < rows.size(); ++i) {
       EXPECT_EQ(distances[i],
                 kernel.pair(query.data(), &block[rows[i] * kStride], &kDim))

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/field_error.h"
@@ -22,8 +21,8 @@ constexpr int64_t kChunkRows = 256;
 // Scans all rows for one query; true when the budget ended it.
 class Scanner {
  public:
-  Scanner(const DistanceKernel& kernel, const std::vector<float>& vectors,
-          int64_t dim, const LabelMap& labels)
+  Scanner(const DistanceKernel& kernel, const std::vector<float>& vectors, int64_t dim,
+          const LabelMap& labels)
       : kernel_(kernel), vectors_(vectors), dim_(dim), labels_(labels) {}
 
   bool Scan(const float* query, const RowFilter& filter, SearchBudget& budget,
@@ -49,8 +48,7 @@ class Scanner {
 
  private:
   RowBlock Block() const {
-    return {reinterpret_cast<const char*>(vectors_.data()),
-            dim_ * sizeof(float)};
+    return {reinterpret_cast<const char*>(vectors_.data()), dim_ * sizeof(float)};
   }
 
   const DistanceKernel& kernel_;
@@ -76,15 +74,13 @@ absl::Status FlatIndex::Upsert(absl::Span<const float> vectors,
                                         static_cast<int64_t>(ids.size()),
                                         options_.metric, "vectors"));
   STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
-  const std::vector<float> stored =
-      StoredForm(vectors, options_.dim, options_.metric);
-  std::unique_lock lock(mutex_);
+  const std::vector<float> stored = StoredForm(vectors, options_.dim, options_.metric);
+  absl::MutexLock lock(&mutex_);
   if (labels_.size() + static_cast<int64_t>(ids.size()) > kMaxItems) {
     return absl::ResourceExhaustedError(
         absl::StrCat("an index holds at most ", kMaxItems, " items"));
   }
-  for (size_t i = 0; i < ids.size(); ++i)
-    PutRow(ids[i], &stored[i * options_.dim]);
+  for (size_t i = 0; i < ids.size(); ++i) PutRow(ids[i], &stored[i * options_.dim]);
   return absl::OkStatus();
 }
 
@@ -100,7 +96,7 @@ void FlatIndex::PutRow(int64_t id, const float* vector) {
 
 absl::StatusOr<DeleteResult> FlatIndex::Delete(absl::Span<const int64_t> ids) {
   DeleteResult result;
-  std::unique_lock lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   for (int64_t id : ids) {
     const int64_t row = labels_.Find(id);
     if (row == LabelMap::kNoRow) {
@@ -123,24 +119,21 @@ void FlatIndex::RemoveRow(int64_t row) {
   labels_.RemoveBySwap(row);
 }
 
-absl::StatusOr<SearchResult> FlatIndex::Search(
-    absl::Span<const float> queries, int64_t k,
-    const SearchOptions& options) const {
+absl::StatusOr<SearchResult> FlatIndex::Search(absl::Span<const float> queries,
+                                               int64_t k,
+                                               const SearchOptions& options) const {
   const int64_t dim = options_.dim;
-  STEPWELL_RETURN_IF_ERROR(
-      CheckSearch(queries, dim, options_.metric, k, options));
+  STEPWELL_RETURN_IF_ERROR(CheckSearch(queries, dim, options_.metric, k, options));
   const std::vector<float> stored = StoredForm(queries, dim, options_.metric);
-  SearchResult result =
-      EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
+  SearchResult result = EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
   SearchBudget budget(options);
-  std::shared_lock lock(mutex_);
+  absl::ReaderMutexLock lock(&mutex_);
   const RowFilter filter(labels_, options, IdBitmap(), 0);
   const Scanner scanner(kernel_, vectors_, dim, labels_);
   TopK best(std::min(k, labels_.size()));
   for (int64_t query = 0; query < result.num_queries; ++query) {
     best.Clear();
-    result.truncated[query] =
-        scanner.Scan(&stored[query * dim], filter, budget, best);
+    result.truncated[query] = scanner.Scan(&stored[query * dim], filter, budget, best);
     WriteAnswer(best.Sort(), query, result);
     result.num_distances += labels_.size();
   }
@@ -148,20 +141,19 @@ absl::StatusOr<SearchResult> FlatIndex::Search(
 }
 
 IndexStats FlatIndex::Stats() const {
-  std::shared_lock lock(mutex_);
+  absl::ReaderMutexLock lock(&mutex_);
   IndexStats stats;
   stats.num_items = labels_.size();
   stats.dim = options_.dim;
   stats.metric = options_.metric;
   stats.memory_bytes =
-      labels_.MemoryBytes() +
-      static_cast<int64_t>(vectors_.capacity() * sizeof(float));
+      labels_.MemoryBytes() + static_cast<int64_t>(vectors_.capacity() * sizeof(float));
   stats.space_hash = options_.space_hash;
   return stats;
 }
 
 absl::Status FlatIndex::Save(const std::string& path) const {
-  std::shared_lock lock(mutex_);
+  absl::ReaderMutexLock lock(&mutex_);
   FileHeader header;
   header.kind = IndexKind::kFlat;
   header.metric = options_.metric;
@@ -171,8 +163,8 @@ absl::Status FlatIndex::Save(const std::string& path) const {
   STEPWELL_ASSIGN_OR_RETURN(auto writer, IndexFileWriter::Create(path));
   STEPWELL_RETURN_IF_ERROR(writer->AddSection(
       Section::kLabels, AsBytes(absl::MakeConstSpan(labels_.labels()))));
-  STEPWELL_RETURN_IF_ERROR(writer->AddSection(
-      Section::kVectors, AsBytes(absl::MakeConstSpan(vectors_))));
+  STEPWELL_RETURN_IF_ERROR(
+      writer->AddSection(Section::kVectors, AsBytes(absl::MakeConstSpan(vectors_))));
   return writer->Commit(header);
 }
 
@@ -180,18 +172,15 @@ absl::StatusOr<std::unique_ptr<FlatIndex>> FlatIndex::Open(
     const std::string& path, const SpaceHash* expected_space_hash) {
   STEPWELL_ASSIGN_OR_RETURN(auto reader, IndexFileReader::Open(path));
   const FileHeader& header = reader->header();
-  STEPWELL_RETURN_IF_ERROR(
-      reader->CheckIs(IndexKind::kFlat, expected_space_hash));
+  STEPWELL_RETURN_IF_ERROR(reader->CheckIs(IndexKind::kFlat, expected_space_hash));
   const auto num_rows = static_cast<int64_t>(header.count);
   const auto dim = static_cast<int64_t>(header.dim);
-  STEPWELL_ASSIGN_OR_RETURN(
-      const std::vector<int64_t> labels,
-      reader->ReadArray<int64_t>(Section::kLabels, num_rows));
+  STEPWELL_ASSIGN_OR_RETURN(const std::vector<int64_t> labels,
+                            reader->ReadArray<int64_t>(Section::kLabels, num_rows));
   std::unique_ptr<FlatIndex> index(
       new FlatIndex({dim, header.metric, header.space_hash}));
   STEPWELL_ASSIGN_OR_RETURN(
-      index->vectors_,
-      reader->ReadArray<float>(Section::kVectors, num_rows * dim));
+      index->vectors_, reader->ReadArray<float>(Section::kVectors, num_rows * dim));
   STEPWELL_RETURN_IF_ERROR(reader->CheckContent(CheckIds(labels)));
   STEPWELL_RETURN_IF_ERROR(reader->CheckContent(
       CheckVectors(index->vectors_, dim, num_rows, header.metric, "vectors")));

@@ -3,10 +3,10 @@
 #define STEPWELL_CC_INDEX_FLAT_INDEX_H_
 
 #include <memory>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "cc/index/ann_index.h"
 #include "cc/index/distance.h"
 #include "cc/index/label_map.h"
@@ -39,9 +39,8 @@ class FlatIndex : public AnnIndex {
   absl::Status Upsert(absl::Span<const float> vectors,
                       absl::Span<const int64_t> ids) override;
   absl::StatusOr<DeleteResult> Delete(absl::Span<const int64_t> ids) override;
-  absl::StatusOr<SearchResult> Search(
-      absl::Span<const float> queries, int64_t k,
-      const SearchOptions& options) const override;
+  absl::StatusOr<SearchResult> Search(absl::Span<const float> queries, int64_t k,
+                                      const SearchOptions& options) const override;
   absl::Status Save(const std::string& path) const override;
   IndexStats Stats() const override;
 
@@ -54,7 +53,7 @@ class FlatIndex : public AnnIndex {
 
   const FlatOptions options_;
   const DistanceKernel& kernel_;
-  mutable std::shared_mutex mutex_;
+  mutable absl::Mutex mutex_;
   // Guarded by mutex_.
   LabelMap labels_;
   std::vector<float> vectors_;

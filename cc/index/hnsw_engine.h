@@ -19,8 +19,7 @@ namespace stepwell::index {
 // hnswlib picks its distance at compile time; ours is picked at run time.
 class KernelSpace : public hnswlib::SpaceInterface<float> {
  public:
-  KernelSpace(const DistanceKernel& kernel, size_t dim)
-      : kernel_(kernel), dim_(dim) {}
+  KernelSpace(const DistanceKernel& kernel, size_t dim) : kernel_(kernel), dim_(dim) {}
 
   size_t get_data_size() override { return dim_ * sizeof(float); }
   hnswlib::DISTFUNC<float> get_dist_func() override { return kernel_.pair; }
@@ -32,15 +31,12 @@ class KernelSpace : public hnswlib::SpaceInterface<float> {
 };
 
 // Base first: hnswlib keeps a pointer into the space.
-class HnswGraph::Engine : private KernelSpace,
-                          public hnswlib::HierarchicalNSW<float> {
+class HnswGraph::Engine : private KernelSpace, public hnswlib::HierarchicalNSW<float> {
  public:
-  Engine(const GraphOptions& options, const DistanceKernel& kernel,
-         size_t capacity)
+  Engine(const GraphOptions& options, const DistanceKernel& kernel, size_t capacity)
       : KernelSpace(kernel, options.dim),
-        hnswlib::HierarchicalNSW<float>(static_cast<KernelSpace*>(this),
-                                        capacity, options.m,
-                                        options.ef_construction) {}
+        hnswlib::HierarchicalNSW<float>(static_cast<KernelSpace*>(this), capacity,
+                                        options.m, options.ef_construction) {}
 };
 
 }  // namespace stepwell::index

@@ -41,8 +41,7 @@ absl::Status CheckLinks(const uint32_t* links, uint32_t node, int level,
 }
 
 // Level and entry of the header fit the nodes.
-absl::Status CheckEntry(const FileHeader& header,
-                        absl::Span<const uint8_t> levels) {
+absl::Status CheckEntry(const FileHeader& header, absl::Span<const uint8_t> levels) {
   if (levels.empty()) {
     return header.max_level == -1 ? absl::OkStatus()
                                   : absl::DataLossError("levels without nodes");
@@ -77,10 +76,10 @@ absl::Status CheckSectionSizes(const IndexFileReader& reader) {
   };
   for (const auto& [section, bytes] : row_bytes) {
     if (reader.SectionSize(section) == header.count * bytes) continue;
-    return absl::DataLossError(
-        absl::StrCat("section ", static_cast<uint32_t>(section), " has ",
-                     reader.SectionSize(section), " bytes, ", header.count,
-                     " items need ", header.count * bytes));
+    return absl::DataLossError(absl::StrCat("section ", static_cast<uint32_t>(section),
+                                            " has ", reader.SectionSize(section),
+                                            " bytes, ", header.count, " items need ",
+                                            header.count * bytes));
   }
   return absl::OkStatus();
 }
@@ -103,7 +102,7 @@ FileHeader HnswIndex::MakeHeader() const {
 }
 
 absl::Status HnswIndex::Save(const std::string& path) const {
-  std::shared_lock lock(mutex_);
+  absl::ReaderMutexLock lock(&mutex_);
   STEPWELL_ASSIGN_OR_RETURN(auto writer, IndexFileWriter::Create(path));
   STEPWELL_RETURN_IF_ERROR(WriteSections(*writer));
   return writer->Commit(MakeHeader());
@@ -118,14 +117,14 @@ absl::Status HnswIndex::WriteSections(IndexFileWriter& writer) const {
   }
   STEPWELL_RETURN_IF_ERROR(writer.AddSection(
       Section::kLabels, AsBytes(absl::MakeConstSpan(labels_.labels()))));
-  STEPWELL_RETURN_IF_ERROR(writer.AddSection(
-      Section::kDeleted, AsBytes(absl::MakeConstSpan(deleted))));
-  STEPWELL_RETURN_IF_ERROR(writer.AddSection(
-      Section::kLevels, AsBytes(absl::MakeConstSpan(levels))));
+  STEPWELL_RETURN_IF_ERROR(
+      writer.AddSection(Section::kDeleted, AsBytes(absl::MakeConstSpan(deleted))));
+  STEPWELL_RETURN_IF_ERROR(
+      writer.AddSection(Section::kLevels, AsBytes(absl::MakeConstSpan(levels))));
   STEPWELL_RETURN_IF_ERROR(writer.BeginSection(Section::kVectors));
   for (uint32_t node = 0; node < num_nodes; ++node) {
-    STEPWELL_RETURN_IF_ERROR(writer.Append(
-        AsBytes(absl::MakeConstSpan(graph_.vector(node), options_.dim))));
+    STEPWELL_RETURN_IF_ERROR(
+        writer.Append(AsBytes(absl::MakeConstSpan(graph_.vector(node), options_.dim))));
   }
   std::vector<uint32_t> row(1 + 2 * options_.m);
   STEPWELL_RETURN_IF_ERROR(writer.BeginSection(Section::kBaseLinks));
@@ -138,8 +137,7 @@ absl::Status HnswIndex::WriteSections(IndexFileWriter& writer) const {
   for (uint32_t node = 0; node < num_nodes; ++node) {
     for (int level = 1; level <= graph_.level(node); ++level) {
       CopyLinks(graph_.Links(node, level), row);
-      STEPWELL_RETURN_IF_ERROR(
-          writer.Append(AsBytes(absl::MakeConstSpan(row))));
+      STEPWELL_RETURN_IF_ERROR(writer.Append(AsBytes(absl::MakeConstSpan(row))));
     }
   }
   return absl::OkStatus();
@@ -148,8 +146,7 @@ absl::Status HnswIndex::WriteSections(IndexFileWriter& writer) const {
 absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Open(
     const std::string& path, const SpaceHash* expected_space_hash) {
   STEPWELL_ASSIGN_OR_RETURN(auto reader, IndexFileReader::Open(path));
-  STEPWELL_RETURN_IF_ERROR(
-      reader->CheckIs(IndexKind::kHnsw, expected_space_hash));
+  STEPWELL_RETURN_IF_ERROR(reader->CheckIs(IndexKind::kHnsw, expected_space_hash));
   const HnswOptions options = OptionsOf(reader->header());
   STEPWELL_RETURN_IF_ERROR(reader->CheckContent(CheckHnswOptions(options)));
   // From here on a count is no larger than the file: allocation is safe.
@@ -167,19 +164,15 @@ absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Open(
 
 absl::Status HnswIndex::ReadRows(IndexFileReader& reader) {
   const FileHeader& header = reader.header();
-  STEPWELL_ASSIGN_OR_RETURN(
-      const std::vector<int64_t> labels,
-      reader.ReadArray<int64_t>(Section::kLabels, header.count));
-  STEPWELL_ASSIGN_OR_RETURN(
-      const std::vector<uint8_t> deleted,
-      reader.ReadArray<uint8_t>(Section::kDeleted, header.count));
-  STEPWELL_ASSIGN_OR_RETURN(
-      const std::vector<uint8_t> levels,
-      reader.ReadArray<uint8_t>(Section::kLevels, header.count));
+  STEPWELL_ASSIGN_OR_RETURN(const std::vector<int64_t> labels,
+                            reader.ReadArray<int64_t>(Section::kLabels, header.count));
+  STEPWELL_ASSIGN_OR_RETURN(const std::vector<uint8_t> deleted,
+                            reader.ReadArray<uint8_t>(Section::kDeleted, header.count));
+  STEPWELL_ASSIGN_OR_RETURN(const std::vector<uint8_t> levels,
+                            reader.ReadArray<uint8_t>(Section::kLevels, header.count));
   STEPWELL_RETURN_IF_ERROR(reader.CheckContent(CheckIds(labels)));
   STEPWELL_RETURN_IF_ERROR(reader.CheckContent(CheckEntry(header, levels)));
-  const uint64_t num_upper =
-      std::accumulate(levels.begin(), levels.end(), uint64_t{0});
+  const uint64_t num_upper = std::accumulate(levels.begin(), levels.end(), uint64_t{0});
   if (reader.SectionSize(Section::kUpperLinks) !=
       num_upper * (1 + options_.m) * sizeof(uint32_t)) {
     return reader.CheckContent(
@@ -205,8 +198,7 @@ absl::Status HnswIndex::ReadVectors(IndexFileReader& reader) {
           float* vector = graph_.mutable_vector(node);
           std::memcpy(vector, rows.data(), bytes);
           content.Update(CheckVectors(absl::MakeConstSpan(vector, options_.dim),
-                                      options_.dim, 1, options_.metric,
-                                      "vectors"));
+                                      options_.dim, 1, options_.metric, "vectors"));
         }
       }));
   return reader.CheckContent(content);

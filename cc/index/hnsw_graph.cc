@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -29,8 +30,7 @@ uint64_t Mixed(uint64_t x) {
 
 // Runs `work(0) .. work(n - 1)` on some threads, each index once, in order of
 // start. The first exception stops the rest and is thrown again here.
-void RunInOrder(size_t n, int num_threads,
-                const std::function<void(size_t)>& work) {
+void RunInOrder(size_t n, int num_threads, const std::function<void(size_t)>& work) {
   std::atomic<size_t> next{0};
   std::exception_ptr failure;
   std::mutex failure_mutex;
@@ -59,8 +59,8 @@ HnswGraph::HnswGraph(const GraphOptions& options, const DistanceKernel& kernel,
     : options_(options),
       kernel_(kernel),
       dim_(options.dim),
-      engine_(std::make_unique<Engine>(options, kernel,
-                                       std::max<int64_t>(capacity, 1))) {}
+      engine_(
+          std::make_unique<Engine>(options, kernel, std::max<int64_t>(capacity, 1))) {}
 
 HnswGraph::~HnswGraph() = default;
 
@@ -70,9 +70,7 @@ int64_t HnswGraph::size() const {
 
 int32_t HnswGraph::max_level() const { return engine_->maxlevel_; }
 uint32_t HnswGraph::entry_node() const { return engine_->enterpoint_node_; }
-int HnswGraph::level(uint32_t node) const {
-  return engine_->element_levels_[node];
-}
+int HnswGraph::level(uint32_t node) const { return engine_->element_levels_[node]; }
 
 const float* HnswGraph::vector(uint32_t node) const {
   return reinterpret_cast<const float*>(engine_->getDataByInternalId(node));
@@ -110,8 +108,7 @@ int64_t HnswGraph::MemoryBytes() const {
 int HnswGraph::LevelOf(uint32_t node) const {
   const uint64_t random = Mixed(Mixed(options_.seed) ^ node);
   const double uniform = (static_cast<double>(random >> 11) + 1.0) * 0x1.0p-53;
-  const double level =
-      -std::log(uniform) / std::log(static_cast<double>(options_.m));
+  const double level = -std::log(uniform) / std::log(static_cast<double>(options_.m));
   return std::min(static_cast<int>(level), kMaxLevel);
 }
 
@@ -121,13 +118,25 @@ void HnswGraph::Reserve(int64_t capacity) {
   engine_->resizeIndex(std::max(capacity, current + current / 2));
 }
 
+void HnswGraph::SetLevel(uint32_t node, int level) {
+  if (level == 0) return;
+  // hnswlib reads, and does not use, one place past the last list.
+  const size_t bytes = level * engine_->size_links_per_element_ + sizeof(uint32_t);
+  engine_->linkLists_[node] = static_cast<char*>(std::calloc(bytes, 1));
+  if (engine_->linkLists_[node] == nullptr) throw std::bad_alloc();
+  engine_->element_levels_[node] = level;
+}
+
 void HnswGraph::Append(absl::Span<const float> vectors, int num_threads) {
   const auto num_new = vectors.size() / dim_;
   if (num_new == 0) return;
   const auto first = static_cast<size_t>(size());
   Reserve(static_cast<int64_t>(first + num_new));
-  // Counted before they are linked: until then nothing leads to them.
+  // Counted before they are linked: until then nothing leads to them, and a
+  // node whose turn never comes because memory ran out is one without links.
   std::fill_n(&engine_->element_levels_[first], num_new, 0);
+  std::memset(engine_->get_linklist0(first), 0,
+              num_new * engine_->size_data_per_element_);
   engine_->cur_element_count = first + num_new;
   const auto insert = [&](size_t i) {
     const auto node = static_cast<uint32_t>(first + i);
@@ -136,8 +145,7 @@ void HnswGraph::Append(absl::Span<const float> vectors, int num_threads) {
   // The first node of a graph is the entry that all others start from.
   const size_t alone = first == 0 ? 1 : 0;
   if (alone == 1) insert(0);
-  RunInOrder(num_new - alone, num_threads,
-             [&](size_t i) { insert(alone + i); });
+  RunInOrder(num_new - alone, num_threads, [&](size_t i) { insert(alone + i); });
 }
 
 // Holds the node's own lock throughout: a thread that comes here over an upper
@@ -145,27 +153,20 @@ void HnswGraph::Append(absl::Span<const float> vectors, int num_threads) {
 // a node is found on a level only after it has left that level.
 void HnswGraph::Insert(uint32_t node, const float* vector, int level) {
   Engine& engine = *engine_;
-  std::unique_lock node_lock(engine.link_list_locks_[node]);
-  char* memory = reinterpret_cast<char*>(engine.get_linklist0(node));
-  std::memset(memory, 0, engine.size_data_per_element_);
-  std::copy_n(vector, dim_, mutable_vector(node));
-  if (level > 0) {
-    engine.linkLists_[node] =
-        static_cast<char*>(std::calloc(level, engine.size_links_per_element_));
-    if (engine.linkLists_[node] == nullptr) throw std::bad_alloc();
-    engine.element_levels_[node] = level;
-  }
+  // Before the node's lock, here and everywhere: one order of locks.
   std::unique_lock entry_lock(engine.global);
   const int top = engine.maxlevel_;
   uint32_t nearest = engine.enterpoint_node_;
+  std::unique_lock node_lock(engine.link_list_locks_[node]);
   // Only a node that becomes the new entry keeps the others waiting.
   if (level <= top) entry_lock.unlock();
+  std::copy_n(vector, dim_, mutable_vector(node));
+  SetLevel(node, level);
   if (top >= 0) {
     nearest = DescendWithLocks(vector, nearest, top, level);
     for (int at = std::min(level, top); at >= 0; --at) {
       auto neighbours = engine.searchBaseLayer(nearest, vector, at);
-      nearest =
-          engine.mutuallyConnectNewElement(vector, node, neighbours, at, false);
+      nearest = engine.mutuallyConnectNewElement(vector, node, neighbours, at, false);
     }
   }
   if (level > top) {
@@ -174,8 +175,8 @@ void HnswGraph::Insert(uint32_t node, const float* vector, int level) {
   }
 }
 
-uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest,
-                                     int from, int to) const {
+uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest, int from,
+                                     int to) const {
   float distance = kernel_.pair(query, vector(nearest), &dim_);
   std::vector<float> distances(options_.m);
   for (int at = from; at > to; --at) {
@@ -184,8 +185,7 @@ uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest,
       std::unique_lock lock(engine_->link_list_locks_[nearest]);
       const uint32_t* links = Links(nearest, at);
       const uint32_t num_links = links[0];
-      kernel_.gather(query, dim_, vectors(), links + 1, num_links,
-                     distances.data());
+      kernel_.gather(query, dim_, vectors(), links + 1, num_links, distances.data());
       for (uint32_t i = 0; i < num_links; ++i) {
         if (distances[i] >= distance) continue;
         distance = distances[i];
@@ -205,17 +205,11 @@ void HnswGraph::Adopt(const Parts& parts) {
   Engine& engine = *engine_;
   const size_t num_nodes = parts.levels.size();
   Reserve(static_cast<int64_t>(num_nodes));
+  std::fill(engine.element_levels_.begin(), engine.element_levels_.end(), 0);
+  std::memset(engine.data_level0_memory_, 0, num_nodes * engine.size_data_per_element_);
+  engine.cur_element_count = num_nodes;
   for (size_t node = 0; node < num_nodes; ++node) {
-    const int level = parts.levels[node];
-    std::memset(engine.get_linklist0(node), 0, engine.size_data_per_element_);
-    if (level > 0) {
-      engine.linkLists_[node] = static_cast<char*>(
-          std::calloc(level, engine.size_links_per_element_));
-      if (engine.linkLists_[node] == nullptr) throw std::bad_alloc();
-    }
-    engine.element_levels_[node] = level;
-    // Counted one by one: the destructor frees what is counted.
-    engine.cur_element_count = node + 1;
+    SetLevel(static_cast<uint32_t>(node), parts.levels[node]);
   }
   engine.maxlevel_ = parts.max_level;
   engine.enterpoint_node_ = parts.entry_node;

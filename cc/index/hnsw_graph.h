@@ -16,10 +16,9 @@ namespace stepwell::index {
 
 struct GraphOptions {
   int64_t dim = 0;
-  int64_t m = 16;  // links of a node above level 0; twice that on it
-  int64_t ef_construction =
-      200;            // width of the search for a new node's neighbours
-  uint64_t seed = 0;  // of the levels
+  int64_t m = 16;                 // links of a node above level 0; twice that on it
+  int64_t ef_construction = 200;  // width of the search for a new node's neighbours
+  uint64_t seed = 0;              // of the levels
 };
 
 // What one search works on; reused to save allocations. One thread at a time.
@@ -82,7 +81,8 @@ class HnswGraph {
 
   // Appends nodes for the row-major vectors. With one thread the graph depends
   // on the input and the seed only. Cost: about ef_construction * M distances a
-  // node. Throws as the constructor; the graph is then not usable.
+  // node. Throws as the constructor; the new nodes are then all there or none
+  // is, see size(), and some may be without links: Replace gives them some.
   void Append(absl::Span<const float> vectors, int num_threads);
 
   // Gives a node another vector and repairs the links around it.
@@ -117,13 +117,13 @@ class HnswGraph {
   class Engine;
 
   void Reserve(int64_t capacity);
+  void SetLevel(uint32_t node, int level);
   void Insert(uint32_t node, const float* vector, int level);
   int LevelOf(uint32_t node) const;
   uint32_t DescendWithLocks(const float* query, uint32_t nearest, int from,
                             int to) const;
   NodeDistance DescendToBase(const float* query, WalkScratch& scratch) const;
-  void MeasureLinks(const float* query, uint32_t node,
-                    WalkScratch& scratch) const;
+  void MeasureLinks(const float* query, uint32_t node, WalkScratch& scratch) const;
   bool WalkAll(const float* query, size_t ef, SearchBudget& budget,
                WalkScratch& scratch) const;
   bool WalkFiltered(const float* query, size_t ef, const RowFilter& filter,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -75,8 +74,8 @@ absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Build(
         index->Put(StoredForm(vectors, options.dim, options.metric), ids));
     return index;
   } catch (const std::exception& error) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "building an index of ", num_rows, " items: ", error.what()));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("building an index of ", num_rows, " items: ", error.what()));
   }
 }
 
@@ -86,9 +85,8 @@ absl::Status HnswIndex::Upsert(absl::Span<const float> vectors,
                                         static_cast<int64_t>(ids.size()),
                                         options_.metric, "vectors"));
   STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
-  const std::vector<float> stored =
-      StoredForm(vectors, options_.dim, options_.metric);
-  std::unique_lock lock(mutex_);
+  const std::vector<float> stored = StoredForm(vectors, options_.dim, options_.metric);
+  absl::MutexLock lock(&mutex_);
   return Put(stored, ids);
 }
 
@@ -114,11 +112,20 @@ absl::Status HnswIndex::Put(absl::Span<const float> stored,
     }
     deleted_rows_.Resize(labels_.size());
     graph_.Append(appended, options_.num_threads);
-  } catch (const std::bad_alloc&) {
-    labels_.Truncate(first_new);
-    return absl::ResourceExhaustedError("out of memory while items were added");
+  } catch (const std::exception& error) {
+    DropFailedRows(first_new);
+    return absl::ResourceExhaustedError(absl::StrCat("adding items: ", error.what()));
   }
   return absl::OkStatus();
+}
+
+// After a failed batch: new rows that the graph knows are dead, others never
+// were.
+void HnswIndex::DropFailedRows(int64_t first_new) {
+  labels_.Truncate(std::max(first_new, graph_.size()));
+  deleted_rows_.Resize(labels_.size());
+  for (int64_t row = first_new; row < labels_.size(); ++row) deleted_rows_.Set(row);
+  num_deleted_ += labels_.size() - first_new;
 }
 
 void HnswIndex::PutKnown(int64_t row, const float* vector) {
@@ -130,7 +137,7 @@ void HnswIndex::PutKnown(int64_t row, const float* vector) {
 
 absl::StatusOr<DeleteResult> HnswIndex::Delete(absl::Span<const int64_t> ids) {
   DeleteResult result;
-  std::unique_lock lock(mutex_);
+  absl::MutexLock lock(&mutex_);
   for (int64_t id : ids) {
     const int64_t row = labels_.Find(id);
     if (row == LabelMap::kNoRow || deleted_rows_.Test(row)) {
@@ -144,16 +151,14 @@ absl::StatusOr<DeleteResult> HnswIndex::Delete(absl::Span<const int64_t> ids) {
   return result;
 }
 
-absl::StatusOr<SearchResult> HnswIndex::Search(
-    absl::Span<const float> queries, int64_t k,
-    const SearchOptions& options) const {
+absl::StatusOr<SearchResult> HnswIndex::Search(absl::Span<const float> queries,
+                                               int64_t k,
+                                               const SearchOptions& options) const {
   const int64_t dim = options_.dim;
-  STEPWELL_RETURN_IF_ERROR(
-      CheckSearch(queries, dim, options_.metric, k, options));
+  STEPWELL_RETURN_IF_ERROR(CheckSearch(queries, dim, options_.metric, k, options));
   const std::vector<float> stored = StoredForm(queries, dim, options_.metric);
-  SearchResult result =
-      EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
-  std::shared_lock lock(mutex_);
+  SearchResult result = EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
+  absl::ReaderMutexLock lock(&mutex_);
   const RowFilter filter(labels_, options, deleted_rows_, num_deleted_);
   const int64_t ef = std::max(options.ef_search, k);
   if (ScanIsCheaper(ef, options.allowed)) {
@@ -172,8 +177,7 @@ bool HnswIndex::ScanIsCheaper(int64_t ef, const IdBitmap* allowed) const {
 }
 
 void HnswIndex::SearchGraph(absl::Span<const float> queries,
-                            const SearchOptions& options,
-                            const RowFilter& filter,
+                            const SearchOptions& options, const RowFilter& filter,
                             SearchResult& result) const {
   const int64_t ef = std::max(options.ef_search, result.k);
   const RowFilter* needed_filter = filter.passes_all() ? nullptr : &filter;
@@ -196,8 +200,7 @@ void HnswIndex::SearchGraph(absl::Span<const float> queries,
 }
 
 void HnswIndex::SearchExactly(absl::Span<const float> queries,
-                              const SearchOptions& options,
-                              const RowFilter& filter,
+                              const SearchOptions& options, const RowFilter& filter,
                               SearchResult& result) const {
   std::vector<uint32_t> rows;
   options.allowed->ForEachSet([&](int64_t id) {
@@ -215,8 +218,8 @@ void HnswIndex::SearchExactly(absl::Span<const float> queries,
     for (int64_t at = 0; at < num_rows && !result.truncated[query];
          at += kScanChunkRows) {
       const int64_t n = std::min(kScanChunkRows, num_rows - at);
-      kernel_.gather(&queries[query * options_.dim], options_.dim,
-                     graph_.vectors(), &rows[at], n, distances);
+      kernel_.gather(&queries[query * options_.dim], options_.dim, graph_.vectors(),
+                     &rows[at], n, distances);
       for (int64_t i = 0; i < n; ++i) {
         best.Offer({distances[i], labels_.label(rows[at + i])});
       }
@@ -228,7 +231,7 @@ void HnswIndex::SearchExactly(absl::Span<const float> queries,
 }
 
 IndexStats HnswIndex::Stats() const {
-  std::shared_lock lock(mutex_);
+  absl::ReaderMutexLock lock(&mutex_);
   IndexStats stats;
   stats.num_items = labels_.size() - num_deleted_;
   stats.num_deleted = num_deleted_;

@@ -4,10 +4,10 @@
 
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
+#include "absl/synchronization/mutex.h"
 #include "cc/index/ann_index.h"
 #include "cc/index/hnsw_graph.h"
 #include "cc/index/id_bitmap.h"
@@ -53,9 +53,8 @@ class HnswIndex : public AnnIndex {
   absl::Status Upsert(absl::Span<const float> vectors,
                       absl::Span<const int64_t> ids) override;
   absl::StatusOr<DeleteResult> Delete(absl::Span<const int64_t> ids) override;
-  absl::StatusOr<SearchResult> Search(
-      absl::Span<const float> queries, int64_t k,
-      const SearchOptions& options) const override;
+  absl::StatusOr<SearchResult> Search(absl::Span<const float> queries, int64_t k,
+                                      const SearchOptions& options) const override;
   absl::Status Save(const std::string& path) const override;
   IndexStats Stats() const override;
 
@@ -73,30 +72,27 @@ class HnswIndex : public AnnIndex {
 
   HnswIndex(const HnswOptions& options, int64_t capacity);
 
-  absl::Status Put(absl::Span<const float> stored,
-                   absl::Span<const int64_t> ids);
+  absl::Status Put(absl::Span<const float> stored, absl::Span<const int64_t> ids);
   void PutKnown(int64_t row, const float* vector);
-  void SearchGraph(absl::Span<const float> queries,
-                   const SearchOptions& options, const RowFilter& filter,
-                   SearchResult& result) const;
-  void SearchExactly(absl::Span<const float> queries,
-                     const SearchOptions& options, const RowFilter& filter,
-                     SearchResult& result) const;
+  void DropFailedRows(int64_t first_new);
+  void SearchGraph(absl::Span<const float> queries, const SearchOptions& options,
+                   const RowFilter& filter, SearchResult& result) const;
+  void SearchExactly(absl::Span<const float> queries, const SearchOptions& options,
+                     const RowFilter& filter, SearchResult& result) const;
   bool ScanIsCheaper(int64_t ef, const IdBitmap* allowed) const;
 
   FileHeader MakeHeader() const;
   absl::Status WriteSections(IndexFileWriter& writer) const;
   absl::Status ReadRows(IndexFileReader& reader);
   absl::Status ReadVectors(IndexFileReader& reader);
-  absl::Status ReadBaseLinks(IndexFileReader& reader,
-                             absl::Span<const uint8_t> levels);
+  absl::Status ReadBaseLinks(IndexFileReader& reader, absl::Span<const uint8_t> levels);
   absl::Status ReadUpperLinks(IndexFileReader& reader,
                               absl::Span<const uint8_t> levels);
 
   const HnswOptions options_;
   const DistanceKernel& kernel_;
   mutable ScratchPool scratch_;
-  mutable std::shared_mutex mutex_;
+  mutable absl::Mutex mutex_;
   // Guarded by mutex_. Row i of labels_ is node i of graph_.
   HnswGraph graph_;
   LabelMap labels_;

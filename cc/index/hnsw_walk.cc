@@ -25,8 +25,7 @@ NodeDistance PopNearest(std::vector<NodeDistance>& heap) {
   return nearest;
 }
 
-void PushBounded(std::vector<NodeDistance>& heap, NodeDistance node,
-                 size_t limit) {
+void PushBounded(std::vector<NodeDistance>& heap, NodeDistance node, size_t limit) {
   if (heap.size() == limit) {
     std::pop_heap(heap.begin(), heap.end());
     heap.back() = node;
@@ -57,16 +56,15 @@ void WalkScratch::Start(int64_t num_nodes) {
 bool HnswGraph::Walk(const float* query, int64_t ef, const RowFilter* filter,
                      SearchBudget& budget, WalkScratch& scratch) const {
   scratch.Start(size());
-  if (size() == 0 || budget.Spent()) return size() != 0;
+  if (max_level() < 0) return false;
+  if (budget.Spent()) return true;
   const auto width = static_cast<size_t>(ef);
-  return filter == nullptr
-             ? WalkAll(query, width, budget, scratch)
-             : WalkFiltered(query, width, *filter, budget, scratch);
+  return filter == nullptr ? WalkAll(query, width, budget, scratch)
+                           : WalkFiltered(query, width, *filter, budget, scratch);
 }
 
 // Greedy search of the upper levels, one nearest node each (Alg. 5, lines 3-5).
-NodeDistance HnswGraph::DescendToBase(const float* query,
-                                      WalkScratch& scratch) const {
+NodeDistance HnswGraph::DescendToBase(const float* query, WalkScratch& scratch) const {
   NodeDistance nearest{0, entry_node()};
   nearest.distance = kernel_.pair(query, vector(nearest.node), &dim_);
   scratch.distances_.resize(std::max<size_t>(2 * options_.m, 1));
@@ -98,8 +96,8 @@ void HnswGraph::MeasureLinks(const float* query, uint32_t node,
   for (uint32_t i = 1; i <= num_links; ++i) {
     if (scratch.Visit(links[i])) scratch.batch_.push_back(links[i]);
   }
-  kernel_.gather(query, dim_, vectors(), scratch.batch_.data(),
-                 scratch.batch_.size(), scratch.distances_.data());
+  kernel_.gather(query, dim_, vectors(), scratch.batch_.data(), scratch.batch_.size(),
+                 scratch.distances_.data());
   ++scratch.num_hops_;
   scratch.num_distances_ += static_cast<int64_t>(scratch.batch_.size());
 }
@@ -123,9 +121,8 @@ bool HnswGraph::WalkAll(const float* query, size_t ef, SearchBudget& budget,
   return truncated;
 }
 
-bool HnswGraph::WalkFiltered(const float* query, size_t ef,
-                             const RowFilter& filter, SearchBudget& budget,
-                             WalkScratch& scratch) const {
+bool HnswGraph::WalkFiltered(const float* query, size_t ef, const RowFilter& filter,
+                             SearchBudget& budget, WalkScratch& scratch) const {
   std::vector<NodeDistance>& candidates = scratch.candidates_;
   std::vector<NodeDistance>& found = scratch.found_;
   const NodeDistance entry = DescendToBase(query, scratch);
@@ -134,18 +131,15 @@ bool HnswGraph::WalkFiltered(const float* query, size_t ef,
   if (filter(entry.node)) found.push_back(entry);
   while (!candidates.empty()) {
     const NodeDistance nearest = PopNearest(candidates);
-    if (found.size() == ef && nearest.distance > found.front().distance)
-      return false;
+    if (found.size() == ef && nearest.distance > found.front().distance) return false;
     MeasureLinks(query, nearest.node, scratch);
     for (size_t i = 0; i < scratch.batch_.size(); ++i) {
       const NodeDistance next{scratch.distances_[i], scratch.batch_[i]};
-      if (found.size() == ef && next.distance >= found.front().distance)
-        continue;
+      if (found.size() == ef && next.distance >= found.front().distance) continue;
       PushNearest(candidates, next);
       if (filter(next.node)) PushBounded(found, next, ef);
     }
-    if (scratch.num_hops_ % kHopsPerClockRead == 0 && budget.Spent())
-      return true;
+    if (scratch.num_hops_ % kHopsPerClockRead == 0 && budget.Spent()) return true;
   }
   return false;
 }

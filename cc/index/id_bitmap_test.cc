@@ -10,8 +10,7 @@ TEST(IdBitmapTest, FlagsBecomeBits) {
   for (int id : {0, 63, 64, 129}) flags[id] = 2;
   const IdBitmap bitmap = IdBitmap::FromFlags(flags);
   EXPECT_EQ(bitmap.CountSet(), 4);
-  for (int64_t id = 0; id < 130; ++id)
-    EXPECT_EQ(bitmap.Test(id), flags[id] != 0);
+  for (int64_t id = 0; id < 130; ++id) EXPECT_EQ(bitmap.Test(id), flags[id] != 0);
 }
 
 TEST(IdBitmapTest, IdsOutsideAreNotInTheSet) {

@@ -30,13 +30,12 @@ namespace stepwell::index {
 enum class IndexKind : uint32_t { kFlat = 1, kHnsw = 2 };
 
 enum class Section : uint32_t {
-  kLabels = 1,     // int64 [count]
-  kVectors = 2,    // float32 [count, dim], as compared: unit norm under cosine
-  kDeleted = 3,    // uint8 [count], 0 or 1
-  kLevels = 4,     // uint8 [count], the node's highest level
-  kBaseLinks = 5,  // uint32 [count, 1 + 2 M]: number of links, links, zeros
-  kUpperLinks =
-      6,  // uint32 [sum of levels, 1 + M], nodes in order, level 1 first
+  kLabels = 1,      // int64 [count]
+  kVectors = 2,     // float32 [count, dim], as compared: unit norm under cosine
+  kDeleted = 3,     // uint8 [count], 0 or 1
+  kLevels = 4,      // uint8 [count], the node's highest level
+  kBaseLinks = 5,   // uint32 [count, 1 + 2 M]: number of links, links, zeros
+  kUpperLinks = 6,  // uint32 [sum of levels, 1 + M], nodes in order, level 1 first
 };
 
 struct FileHeader {
@@ -66,8 +65,7 @@ struct SectionEntry {
 class IndexFileWriter {
  public:
   // Unavailable when the directory cannot be written.
-  static absl::StatusOr<std::unique_ptr<IndexFileWriter>> Create(
-      std::string path);
+  static absl::StatusOr<std::unique_ptr<IndexFileWriter>> Create(std::string path);
 
   ~IndexFileWriter();
   IndexFileWriter(const IndexFileWriter&) = delete;
@@ -103,8 +101,7 @@ class IndexFileReader {
  public:
   // Checks header, table and the file's size. NotFound, DataLoss, or
   // FailedPrecondition for a format version that this code does not know.
-  static absl::StatusOr<std::unique_ptr<IndexFileReader>> Open(
-      std::string path);
+  static absl::StatusOr<std::unique_ptr<IndexFileReader>> Open(std::string path);
 
   ~IndexFileReader();
   IndexFileReader(const IndexFileReader&) = delete;
@@ -114,8 +111,7 @@ class IndexFileReader {
 
   // FailedPrecondition when the kind differs, or the hash where one is
   // expected.
-  absl::Status CheckIs(IndexKind kind,
-                       const SpaceHash* expected_space_hash) const;
+  absl::Status CheckIs(IndexKind kind, const SpaceHash* expected_space_hash) const;
 
   // Size of a section in bytes, 0 when it is not there.
   uint64_t SectionSize(Section section) const;
@@ -123,21 +119,19 @@ class IndexFileReader {
   // Gives the section, which must have `size` bytes, to `consume` in pieces
   // that are multiples of `unit` bytes, then checks the sum. What was consumed
   // is to be thrown away when this fails.
-  absl::Status ReadSection(
-      Section section, uint64_t size, uint64_t unit,
-      absl::FunctionRef<void(absl::Span<const char>)> consume);
+  absl::Status ReadSection(Section section, uint64_t size, uint64_t unit,
+                           absl::FunctionRef<void(absl::Span<const char>)> consume);
 
   // A section of exactly `num_values` values; the size is checked before
   // allocation.
   template <typename T>
-  absl::StatusOr<std::vector<T>> ReadArray(Section section,
-                                           uint64_t num_values) {
+  absl::StatusOr<std::vector<T>> ReadArray(Section section, uint64_t num_values) {
     const uint64_t size = num_values * sizeof(T);
     STEPWELL_RETURN_IF_ERROR(CheckSize(section, size));
     std::vector<T> values(num_values);
     auto* to = reinterpret_cast<char*>(values.data());
-    STEPWELL_RETURN_IF_ERROR(ReadSection(
-        section, size, sizeof(T), [&to](absl::Span<const char> piece) {
+    STEPWELL_RETURN_IF_ERROR(
+        ReadSection(section, size, sizeof(T), [&to](absl::Span<const char> piece) {
           to = std::copy(piece.begin(), piece.end(), to);
         }));
     return values;
@@ -164,8 +158,7 @@ class IndexFileReader {
 
 template <typename T>
 absl::Span<const char> AsBytes(absl::Span<const T> values) {
-  return {reinterpret_cast<const char*>(values.data()),
-          values.size() * sizeof(T)};
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
 }  // namespace stepwell::index

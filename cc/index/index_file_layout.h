@@ -36,8 +36,7 @@ struct RawHeader {
 static_assert(sizeof(RawHeader) == 96 && sizeof(SectionEntry) == 24);
 
 inline constexpr uint64_t Aligned(uint64_t offset) {
-  return (offset + kSectionAlignment - 1) / kSectionAlignment *
-         kSectionAlignment;
+  return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
 }
 
 // Where a table of so many lines ends.
@@ -49,8 +48,7 @@ inline uint32_t HeaderChecksum(RawHeader header,
                                absl::Span<const SectionEntry> entries) {
   header.crc32c = 0;
   const uint32_t crc = ExtendCrc32c(0, &header, sizeof(header));
-  return ExtendCrc32c(crc, entries.data(),
-                      entries.size() * sizeof(SectionEntry));
+  return ExtendCrc32c(crc, entries.data(), entries.size() * sizeof(SectionEntry));
 }
 
 }  // namespace stepwell::index

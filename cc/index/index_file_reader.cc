@@ -30,12 +30,10 @@ absl::StatusOr<FileHeader> FromRaw(const RawHeader& raw) {
   header.kind = static_cast<IndexKind>(raw.kind);
   STEPWELL_ASSIGN_OR_RETURN(header.metric, MetricFromNumber(raw.metric));
   if (raw.dim < 1 || raw.dim > kMaxDim) {
-    return absl::DataLossError(
-        absl::StrCat("dim ", raw.dim, " is out of range"));
+    return absl::DataLossError(absl::StrCat("dim ", raw.dim, " is out of range"));
   }
   if (raw.count > static_cast<uint64_t>(kMaxItems)) {
-    return absl::DataLossError(
-        absl::StrCat("count ", raw.count, " is out of range"));
+    return absl::DataLossError(absl::StrCat("count ", raw.count, " is out of range"));
   }
   header.dim = raw.dim;
   header.m = raw.m;
@@ -44,8 +42,7 @@ absl::StatusOr<FileHeader> FromRaw(const RawHeader& raw) {
   header.entry_row = raw.entry_row;
   header.count = raw.count;
   header.seed = raw.seed;
-  std::copy_n(raw.space_hash, header.space_hash.size(),
-              header.space_hash.begin());
+  std::copy_n(raw.space_hash, header.space_hash.size(), header.space_hash.begin());
   return header;
 }
 
@@ -91,13 +88,11 @@ absl::Status IndexFileReader::ReadHeader() {
   if (file_size_ < sizeof(raw)) {
     return Corrupt(absl::StrCat(file_size_, " bytes are too few for a header"));
   }
-  STEPWELL_RETURN_IF_ERROR(
-      ReadAt(0, {reinterpret_cast<char*>(&raw), sizeof(raw)}));
+  STEPWELL_RETURN_IF_ERROR(ReadAt(0, {reinterpret_cast<char*>(&raw), sizeof(raw)}));
   if (std::memcmp(raw.magic, kMagic, sizeof(kMagic)) != 0) {
     return Corrupt("not an index file: wrong magic");
   }
-  if (raw.num_sections > kMaxSections ||
-      EndOfTable(raw.num_sections) > file_size_) {
+  if (raw.num_sections > kMaxSections || EndOfTable(raw.num_sections) > file_size_) {
     return Corrupt("the section table does not fit into the file");
   }
   entries_.resize(raw.num_sections);
@@ -130,8 +125,7 @@ absl::Status IndexFileReader::CheckTiling() const {
     char gap[kMaxGapBytes];
     const absl::Span<char> bytes(gap, entry.offset - end);
     STEPWELL_RETURN_IF_ERROR(ReadAt(end, bytes));
-    if (std::any_of(bytes.begin(), bytes.end(),
-                    [](char byte) { return byte != 0; })) {
+    if (std::any_of(bytes.begin(), bytes.end(), [](char byte) { return byte != 0; })) {
       return Corrupt("a gap between sections is not zero");
     }
     end = entry.offset + entry.size;
@@ -143,11 +137,10 @@ absl::Status IndexFileReader::CheckTiling() const {
   return absl::OkStatus();
 }
 
-absl::Status IndexFileReader::ReadAt(uint64_t offset,
-                                     absl::Span<char> bytes) const {
+absl::Status IndexFileReader::ReadAt(uint64_t offset, absl::Span<char> bytes) const {
   while (!bytes.empty()) {
-    const ssize_t got = pread(descriptor_, bytes.data(), bytes.size(),
-                              static_cast<off_t>(offset));
+    const ssize_t got =
+        pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
       const int error = errno;
@@ -161,17 +154,16 @@ absl::Status IndexFileReader::ReadAt(uint64_t offset,
   return absl::OkStatus();
 }
 
-absl::Status IndexFileReader::CheckIs(
-    IndexKind kind, const SpaceHash* expected_space_hash) const {
+absl::Status IndexFileReader::CheckIs(IndexKind kind,
+                                      const SpaceHash* expected_space_hash) const {
   if (header_.kind != kind) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path_, ": an index of kind ", static_cast<int>(header_.kind),
-        ", expected kind ", static_cast<int>(kind)));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": an index of kind ", static_cast<int>(header_.kind),
+                     ", expected kind ", static_cast<int>(kind)));
   }
-  if (expected_space_hash != nullptr &&
-      *expected_space_hash != header_.space_hash) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path_, ": made for another embedding space (hash differs)"));
+  if (expected_space_hash != nullptr && *expected_space_hash != header_.space_hash) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path_, ": made for another embedding space (hash differs)"));
   }
   return absl::OkStatus();
 }
@@ -190,9 +182,8 @@ uint64_t IndexFileReader::SectionSize(Section section) const {
 
 absl::Status IndexFileReader::CheckSize(Section section, uint64_t size) const {
   if (SectionSize(section) == size) return absl::OkStatus();
-  return Corrupt(absl::StrCat("section ", static_cast<uint32_t>(section),
-                              " has ", SectionSize(section),
-                              " bytes, must have ", size));
+  return Corrupt(absl::StrCat("section ", static_cast<uint32_t>(section), " has ",
+                              SectionSize(section), " bytes, must have ", size));
 }
 
 absl::Status IndexFileReader::ReadSection(
@@ -205,16 +196,15 @@ absl::Status IndexFileReader::ReadSection(
   std::vector<char> buffer(std::min(piece_bytes, size));
   uint32_t crc = 0;
   for (uint64_t done = 0; done < size;) {
-    const absl::Span<char> piece(buffer.data(),
-                                 std::min(piece_bytes, size - done));
+    const absl::Span<char> piece(buffer.data(), std::min(piece_bytes, size - done));
     STEPWELL_RETURN_IF_ERROR(ReadAt(entry->offset + done, piece));
     crc = ExtendCrc32c(crc, piece.data(), piece.size());
     consume(piece);
     done += piece.size();
   }
   if (crc == entry->crc32c) return absl::OkStatus();
-  return Corrupt(absl::StrCat("wrong checksum of section ",
-                              static_cast<uint32_t>(section)));
+  return Corrupt(
+      absl::StrCat("wrong checksum of section ", static_cast<uint32_t>(section)));
 }
 
 }  // namespace stepwell::index

@@ -57,8 +57,7 @@ class IndexFileTest : public testing::Test {
   // right.
   std::string Sealed(std::string bytes) {
     for (SectionEntry& entry : entries_) {
-      if (entry.offset > bytes.size() ||
-          entry.size > bytes.size() - entry.offset) {
+      if (entry.offset > bytes.size() || entry.size > bytes.size() - entry.offset) {
         continue;
       }
       entry.crc32c = ExtendCrc32c(0, &bytes[entry.offset], entry.size);
@@ -111,15 +110,13 @@ TEST_F(IndexFileTest, ACutAtEveryEdgeOfASectionIsFound) {
                                 EndOfTable(entries_.size()),
                                 good_.size() - 1};
   for (const SectionEntry& entry : entries_) {
-    for (uint64_t cut :
-         {entry.offset, entry.offset + 1, entry.offset + entry.size - 1,
-          entry.offset + entry.size}) {
+    for (uint64_t cut : {entry.offset, entry.offset + 1, entry.offset + entry.size - 1,
+                         entry.offset + entry.size}) {
       if (cut < good_.size()) cuts.push_back(cut);
     }
   }
   for (uint64_t cut : cuts) {
-    EXPECT_EQ(OpenBytes(good_.substr(0, cut)).code(),
-              absl::StatusCode::kDataLoss)
+    EXPECT_EQ(OpenBytes(good_.substr(0, cut)).code(), absl::StatusCode::kDataLoss)
         << cut;
   }
 }
@@ -167,24 +164,19 @@ TEST_F(IndexFileTest, SectionsOutsideOrOverEachOtherAreRefused) {
     for (size_t i = 0; i < good.size(); ++i) {
       entries_ = good;
       change(entries_[i]);
-      EXPECT_EQ(OpenBytes(Sealed(good_)).code(), absl::StatusCode::kDataLoss)
-          << i;
+      EXPECT_EQ(OpenBytes(Sealed(good_)).code(), absl::StatusCode::kDataLoss) << i;
     }
   }
 }
 
 TEST_F(IndexFileTest, LinksToNowhereAreRefused) {
   constexpr uint64_t kBaseRow = (1 + 2 * kM) * sizeof(uint32_t);
-  ExpectRefused(WithValue<uint32_t>(Section::kBaseLinks, 0, 2 * kM + 1),
-                "links on");
-  ExpectRefused(WithValue<uint32_t>(Section::kBaseLinks, 0, 0xFFFFFFFF),
-                "links on");
-  ExpectRefused(WithValue<uint32_t>(Section::kBaseLinks, 4, kItems),
-                "no such node");
+  ExpectRefused(WithValue<uint32_t>(Section::kBaseLinks, 0, 2 * kM + 1), "links on");
+  ExpectRefused(WithValue<uint32_t>(Section::kBaseLinks, 0, 0xFFFFFFFF), "links on");
+  ExpectRefused(WithValue<uint32_t>(Section::kBaseLinks, 4, kItems), "no such node");
   ExpectRefused(WithValue<uint32_t>(Section::kBaseLinks, kBaseRow + 4, 1),
                 "no such node");
-  ExpectRefused(WithValue<uint32_t>(Section::kUpperLinks, 0, kM + 1),
-                "links on");
+  ExpectRefused(WithValue<uint32_t>(Section::kUpperLinks, 0, kM + 1), "links on");
   ExpectRefused(WithValue<uint32_t>(Section::kUpperLinks, 4, 0xFFFFFFFF),
                 "no such node");
 }
@@ -199,8 +191,7 @@ TEST_F(IndexFileTest, LevelsThatDoNotFitTheirLinksAreRefused) {
 TEST_F(IndexFileTest, RowsThatAreNoItemsAreRefused) {
   ExpectRefused(WithValue<int64_t>(Section::kLabels, 0, -5), "ids has -5");
   ExpectRefused(WithValue<int64_t>(Section::kLabels, 0, 7), "twice");
-  ExpectRefused(WithValue<uint32_t>(Section::kVectors, 0, 0x7FC00000),
-                "not finite");
+  ExpectRefused(WithValue<uint32_t>(Section::kVectors, 0, 0x7FC00000), "not finite");
 }
 
 TEST_F(IndexFileTest, ANewerFormatIsNamedAndNotRead) {

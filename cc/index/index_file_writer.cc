@@ -121,8 +121,8 @@ absl::Status IndexFileWriter::Flush() {
 absl::Status IndexFileWriter::WriteAt(uint64_t offset,
                                       absl::Span<const char> bytes) const {
   while (!bytes.empty()) {
-    const ssize_t written = pwrite(descriptor_, bytes.data(), bytes.size(),
-                                   static_cast<off_t>(offset));
+    const ssize_t written =
+        pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return FileError("write", temporary_);
     offset += static_cast<uint64_t>(written);
@@ -148,8 +148,7 @@ absl::Status IndexFileWriter::Commit(const FileHeader& header) {
 
 absl::Status IndexFileWriter::Publish() {
   constexpr mode_t kReadableByAll = 0644;
-  if (fchmod(descriptor_, kReadableByAll) != 0)
-    return FileError("chmod", temporary_);
+  if (fchmod(descriptor_, kReadableByAll) != 0) return FileError("chmod", temporary_);
   if (fsync(descriptor_) != 0) return FileError("fsync", temporary_);
   if (rename(temporary_.c_str(), path_.c_str()) != 0) {
     return FileError("rename to", path_);
@@ -157,8 +156,7 @@ absl::Status IndexFileWriter::Publish() {
   close(std::exchange(descriptor_, -1));
   // Without this the name itself can be lost in a power cut.
   const std::string directory = DirectoryOf(path_);
-  const int descriptor =
-      open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return FileError("open", directory);
   const int result = fsync(descriptor);
   const absl::Status status =

@@ -13,8 +13,7 @@ namespace {
 // Doubles: the square of a large float is not finite in float.
 double SquaredNorm(const float* vector, int64_t dim) {
   double sum = 0;
-  for (int64_t i = 0; i < dim; ++i)
-    sum += double{vector[i]} * double{vector[i]};
+  for (int64_t i = 0; i < dim; ++i) sum += double{vector[i]} * double{vector[i]};
   return sum;
 }
 
@@ -28,26 +27,23 @@ bool IsUsable(const float* vector, int64_t dim) {
 
 }  // namespace
 
-absl::Status CheckVectors(absl::Span<const float> values, int64_t dim,
-                          int64_t num_rows, Metric metric, const char* field) {
+absl::Status CheckVectors(absl::Span<const float> values, int64_t dim, int64_t num_rows,
+                          Metric metric, const char* field) {
   if (static_cast<int64_t>(values.size()) != num_rows * dim) {
-    return FieldError(field,
-                      absl::StrCat("has ", values.size(), " values, must have ",
-                                   num_rows, " rows of ", dim, " (index.dim)"));
+    return FieldError(field, absl::StrCat("has ", values.size(), " values, must have ",
+                                          num_rows, " rows of ", dim, " (index.dim)"));
   }
   for (int64_t row = 0; row < num_rows; ++row) {
     const float* vector = values.data() + row * dim;
     if (!IsUsable(vector, dim)) {
-      return FieldError(field,
-                        absl::StrCat("row ", row,
-                                     " is not finite or its squared norm is"
-                                     " above the range of float32"));
+      return FieldError(field, absl::StrCat("row ", row,
+                                            " is not finite or its squared norm is"
+                                            " above the range of float32"));
     }
     if (metric == Metric::kCosine && SquaredNorm(vector, dim) == 0) {
-      return FieldError(field,
-                        absl::StrCat("row ", row,
-                                     " is zero, which has no direction for"
-                                     " the cosine metric"));
+      return FieldError(field, absl::StrCat("row ", row,
+                                            " is zero, which has no direction for"
+                                            " the cosine metric"));
     }
   }
   return absl::OkStatus();
@@ -58,27 +54,23 @@ absl::Status CheckIds(absl::Span<const int64_t> ids) {
   seen.reserve(ids.size());
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0) {
-      return FieldError(
-          "ids", absl::StrCat("has ", ids[i], " at ", i, ", must be >= 0"));
+      return FieldError("ids",
+                        absl::StrCat("has ", ids[i], " at ", i, ", must be >= 0"));
     }
     if (!seen.insert(ids[i]).second) {
-      return FieldError("ids",
-                        absl::StrCat("has ", ids[i], " twice, again at ", i));
+      return FieldError("ids", absl::StrCat("has ", ids[i], " twice, again at ", i));
     }
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckSearch(absl::Span<const float> queries, int64_t dim,
-                         Metric metric, int64_t k,
-                         const SearchOptions& options) {
+absl::Status CheckSearch(absl::Span<const float> queries, int64_t dim, Metric metric,
+                         int64_t k, const SearchOptions& options) {
   STEPWELL_RETURN_IF_ERROR(CheckRange("k", k, 1, kMaxK));
-  STEPWELL_RETURN_IF_ERROR(
-      CheckRange("ef_search", options.ef_search, 1, kMaxEf));
+  STEPWELL_RETURN_IF_ERROR(CheckRange("ef_search", options.ef_search, 1, kMaxEf));
   if (options.budget_nanos < 0) {
-    return FieldError("budget",
-                      absl::StrCat("is ", options.budget_nanos,
-                                   " ns, must be >= 0 (0: no limit)"));
+    return FieldError("budget", absl::StrCat("is ", options.budget_nanos,
+                                             " ns, must be >= 0 (0: no limit)"));
   }
   const auto num_queries = static_cast<int64_t>(queries.size()) / dim;
   return CheckVectors(queries, dim, num_queries, metric, "queries");

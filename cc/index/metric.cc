@@ -6,8 +6,7 @@
 namespace stepwell::index {
 namespace {
 
-constexpr Metric kMetrics[] = {Metric::kInnerProduct, Metric::kCosine,
-                               Metric::kL2};
+constexpr Metric kMetrics[] = {Metric::kInnerProduct, Metric::kCosine, Metric::kL2};
 
 }  // namespace
 
@@ -28,8 +27,7 @@ absl::StatusOr<Metric> MetricFromName(absl::string_view name) {
     if (MetricName(metric) == name) return metric;
   }
   return FieldError(
-      "metric",
-      absl::StrCat("is \"", name, "\", must be inner_product, cosine or l2"));
+      "metric", absl::StrCat("is \"", name, "\", must be inner_product, cosine or l2"));
 }
 
 absl::StatusOr<Metric> MetricFromNumber(uint32_t number) {

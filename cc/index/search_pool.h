@@ -15,8 +15,7 @@ struct NodeDistance {
   uint32_t node;
 
   bool operator<(const NodeDistance& other) const {
-    return distance != other.distance ? distance < other.distance
-                                      : node < other.node;
+    return distance != other.distance ? distance < other.distance : node < other.node;
   }
   bool operator>(const NodeDistance& other) const { return other < *this; }
 };
@@ -37,15 +36,13 @@ class SearchPool {
   }
 
   void Offer(NodeDistance offered) {
-    if (size_ == limit_ && offered.distance >= entries_[size_ - 1].distance)
-      return;
+    if (size_ == limit_ && offered.distance >= entries_[size_ - 1].distance) return;
     const auto first = entries_.begin();
-    const auto at =
-        std::upper_bound(first, first + size_, offered.distance,
-                         [](float distance, const NodeDistance& entry) {
-                           return distance < entry.distance;
-                         }) -
-        first;
+    const auto at = std::upper_bound(first, first + size_, offered.distance,
+                                     [](float distance, const NodeDistance& entry) {
+                                       return distance < entry.distance;
+                                     }) -
+                    first;
     NodeDistance* place = &entries_[at];
     // One place more than the limit is allocated: the last entry may fall into
     // it.

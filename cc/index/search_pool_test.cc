@@ -36,8 +36,7 @@ TEST(SearchPoolTest, ANearerNodeThatComesLateIsTakenNext) {
 TEST(SearchPoolTest, AFullPoolDropsTheFarthest) {
   SearchPool pool;
   pool.Start(2);
-  for (uint32_t node : {9, 4, 6, 8, 5})
-    pool.Offer({static_cast<float>(node), node});
+  for (uint32_t node : {9, 4, 6, 8, 5}) pool.Offer({static_cast<float>(node), node});
   std::vector<NodeDistance> kept;
   pool.CopyTo(kept);
   ASSERT_EQ(kept.size(), 2u);

@@ -18,8 +18,7 @@ struct Neighbour {
   int64_t id;
 
   bool operator<(const Neighbour& other) const {
-    return distance != other.distance ? distance < other.distance
-                                      : id < other.id;
+    return distance != other.distance ? distance < other.distance : id < other.id;
   }
 };
 
