@@ -71,7 +71,7 @@ _EVENT_CLOCK = flags.DEFINE_enum(
     "(for historical data).",
 )
 _LATENCY_BUDGET_MS = flags.DEFINE_integer(
-    "latency_budget_ms", 50, "Time from arrival to answer to plan for.", 1, 60_000
+    "latency_budget_ms", 100, "Time from arrival to answer to plan for.", 1, 60_000
 )
 _DEFAULT_DEADLINE_MS = flags.DEFINE_integer(
     "default_deadline_ms", 200, "Deadline of calls that bring none.", 1, 60_000

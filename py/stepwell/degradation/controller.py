@@ -45,7 +45,7 @@ class LadderOptions:
         initial_fit_ppm: f at start.
     """
 
-    latency_budget_us: int = 50_000
+    latency_budget_us: int = 100_000
     initial_fit_ppm: int = 500_000
     policy: PolicyOptions = field(default_factory=PolicyOptions)
     trim: TrimOptions = field(default_factory=TrimOptions)
