@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.progress import Progress
 
-from stepwell.client import RecommendClient
+from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Tier
 
 TIERS = (Tier.FULL, Tier.REDUCED, Tier.POPULAR)

@@ -53,7 +53,12 @@ class Attempts:
         self.number = 0
 
     def begin(self) -> float:
-        """Counts an attempt; returns the seconds it has, all that the call has left."""
+        """Counts an attempt; returns the seconds it has, all that the call has left.
+
+        Raises:
+            DeadlineExceededError: nothing is left; nothing was sent.
+        """
+        self._deadline.check("call")
         if self.number == 0:
             self._budget.on_first_attempt()
         self.number += 1
