@@ -57,6 +57,8 @@ def make_artifacts(seed: int = 3) -> RetrievalArtifacts:
     def normal(*shape: int) -> np.ndarray:
         return rng.normal(size=shape).astype(np.float32)
 
+    small = np.float32(0.01)
+
     fixed, trained = normal(n, 8), normal(n, 8)
     space_hash = np.frombuffer(bytes([seed]) * 32, np.uint8)
     tower = UserTower(
@@ -77,7 +79,7 @@ def make_artifacts(seed: int = 3) -> RetrievalArtifacts:
     weights = np.tile(np.array([3.0, 2.0, 1.0], np.float32), (n, 1))
     weights[5, 2] = 0.0
     model = CoOccurrenceModel(
-        normal(n, 4) * 0.01, normal(n, 4) * 0.01, neighbours.astype(np.int32), weights
+        normal(n, 4) * small, normal(n, 4) * small, neighbours.astype(np.int32), weights
     )
     return RetrievalArtifacts(tower, index, model, make_lists())
 

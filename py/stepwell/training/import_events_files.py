@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stepwell.base.errors import InvalidArgumentError, NotFoundError
@@ -49,7 +50,7 @@ def read_rows(path: Path, required: Sequence[str]) -> pl.DataFrame:
         raise NotFoundError(f"no file {path}")
     try:
         frame = _read_csv(path) if path.suffix == ".csv" else _read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pa.lib.ArrowException, OSError) as error:
         raise InvalidArgumentError(f"{path}: not readable: {error}") from error
     missing = [name for name in required if name not in frame.columns]
     if missing:

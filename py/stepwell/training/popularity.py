@@ -27,7 +27,7 @@ class PopularityOptions:
     window_days: int = 28
     trend_days: int = 14
     trend_base_days: int = 56
-    segment_weight: float = 300.0
+    segment_weight: float = 1_000.0
     length: int = 500
 
 

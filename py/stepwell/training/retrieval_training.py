@@ -8,6 +8,7 @@ from stepwell.retrieval.artifacts import RetrievalArtifacts
 from stepwell.training.build_index import IndexOptions, build_index, export_towers
 from stepwell.training.co_occurrence import CoOccurrenceOptions, train_co_occurrence
 from stepwell.training.event_table import EventTable
+from stepwell.training.item_columns_export import save_item_columns
 from stepwell.training.popularity import PopularityOptions, popular_lists
 from stepwell.training.split import Snapshot, snapshot
 from stepwell.training.two_tower_trainer import (
@@ -15,6 +16,8 @@ from stepwell.training.two_tower_trainer import (
     TwoTowerTrainer,
     popularity_features,
 )
+
+VOCABULARY_FILE = "vocabulary.safetensors"
 
 Progress = Callable[[str, float], None]
 
@@ -69,6 +72,15 @@ def train_retrieval(
         InvalidArgumentError: nothing before the cut to learn from.
     """
     return train_on_snapshot(snapshot(events, cut_time), config, work_dir, progress)
+
+
+def save_retrieval(
+    known: Snapshot, artifacts: RetrievalArtifacts, folder: Path
+) -> None:
+    """Writes retrieval's files, the vocabulary and the item columns of a release."""
+    known.items.save(folder / VOCABULARY_FILE)
+    save_item_columns(known, folder)
+    artifacts.save(folder)
 
 
 def train_on_snapshot(
