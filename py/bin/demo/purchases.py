@@ -15,14 +15,18 @@ class RecentPurchases:
     num_events: int
 
 
-def busiest_to_quietest(dataset: Path, num_users: int) -> list[RecentPurchases]:
+def busiest_to_quietest(
+    dataset: Path, num_users: int, before_seconds: int
+) -> list[RecentPurchases]:
     """Returns `num_users` users spread evenly from the busiest to the quietest tenth.
 
     Args:
         dataset: folder with events.parquet, and items.parquet where there are names.
         num_users: how many, >= 1.
+        before_seconds: only events before this time count, unix seconds.
     """
     events = pl.scan_parquet(dataset / "events.parquet")
+    events = events.filter(pl.col("event_time") < before_seconds)
     counts = (
         events.group_by("user_id")
         .agg(pl.len().alias("num_events"))

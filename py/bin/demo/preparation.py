@@ -1,0 +1,95 @@
+"""Makes ready what the demo serves: data set, trained release, published release."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rich.console import Console
+
+from commands import publish, train
+from demo.phases import PhaseTimer
+from project_state import ProjectState
+from stepwell.base.errors import FailedPreconditionError
+from stepwell.releases.source import DirectorySource
+from stepwell.training.datasets import prepare
+
+MOVIELENS = "movielens-100k"
+_MOVIELENS_WHEEL = "recbole==1.2.1"
+TIERS = ("full", "reduced", "popular")
+
+QualityReport = dict[str, dict[str, Any]]
+
+
+class Preparation:
+    """Runs the phases "data", "train" and "publish", each only where it is needed.
+
+    Args:
+        state: the folders of the data set.
+        preset: "quick" or "full".
+        timer: times the phases that ran.
+        console: where to say what happens.
+    """
+
+    def __init__(
+        self, state: ProjectState, preset: str, timer: PhaseTimer, console: Console
+    ) -> None:
+        self._state = state
+        self._preset = preset
+        self._timer = timer
+        self._console = console
+
+    def ready(self, retrain: bool) -> QualityReport:
+        """Returns the tiers' quality of the live release, made now if there is none.
+
+        Raises:
+            StepwellError: a phase failed; the text says which file or command.
+        """
+        state = self._state
+        with self._timer.phase("data", f"{state.data} into {state.dataset}"):
+            self._prepare_data()
+        if retrain or not DirectorySource(state.registry).versions():
+            with self._timer.phase("train", f"preset {self._preset}"):
+                self._run(train, "--data", str(state.dataset), *self._training())
+            with self._timer.phase("publish", f"signed, into {state.registry}"):
+                self._run(publish, "--data", state.data)
+        card = json.loads((_newest(state) / "model_card.json").read_text())
+        return {tier: card["quality"][tier] for tier in TIERS}
+
+    def _training(self) -> tuple[str, ...]:
+        return ("--out", str(self._state.training), "--preset", self._preset)
+
+    def _prepare_data(self) -> None:
+        dataset = self._state.dataset
+        if self._state.data == MOVIELENS and not (dataset / "dataset.json").exists():
+            dataset.mkdir(parents=True, exist_ok=True)
+            _download_wheel(_MOVIELENS_WHEEL, dataset)
+        info = prepare(self._state.data, dataset)
+        self._console.print(f"[dim]{info.source}. {info.notice}[/dim]")
+
+    def _run(self, command: ModuleType, *argv: str) -> None:
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        status = command.run(parser.parse_args(argv))
+        if status:
+            name = command.__name__.rsplit(".", 1)[-1]
+            raise FailedPreconditionError(f"{name} failed with exit status {status}")
+
+
+def data_watermark(state: ProjectState) -> int:
+    """Returns the event time up to which the live release saw data, unix seconds."""
+    manifest = json.loads((_newest(state) / "manifest.json").read_text())
+    return int(manifest["metadata"]["data_watermark_seconds"])
+
+
+def _newest(state: ProjectState) -> Path:
+    return DirectorySource(state.registry).versions()[-1].directory
+
+
+def _download_wheel(requirement: str, folder: Path) -> None:
+    """Downloads one wheel without installing it."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    subprocess.run([*command, "--dest", str(folder), requirement], check=True)
