@@ -18,7 +18,7 @@ from stepwell.base.metrics import Metrics
 from stepwell.embeddings.embedding_table import EmbeddingTable
 from stepwell.embeddings.shard_map import ShardMap
 from stepwell.serving.embedding_servicer import EmbeddingServicer
-from stepwell.serving.process_life import serve_until_signal
+from stepwell.serving.process_life import log_as_json, serve_until_signal
 from stepwell.serving.single_service_server import SingleServiceServer
 from stepwell_pb.v1 import embedding_pb2, embedding_pb2_grpc
 
@@ -73,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         print(f"unknown argument: {argv[1]}", file=sys.stderr)
         return 2
+    log_as_json()
     try:
         asyncio.run(_serve())
     except (StepwellError, OSError) as error:

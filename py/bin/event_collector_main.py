@@ -18,7 +18,7 @@ from stepwell.base.clock import SystemClock
 from stepwell.base.errors import StepwellError
 from stepwell.base.metrics import Metrics
 from stepwell.serving.feedback_servicer import FeedbackServicer
-from stepwell.serving.process_life import serve_until_signal
+from stepwell.serving.process_life import log_as_json, serve_until_signal
 from stepwell.serving.single_service_server import SingleServiceServer
 from stepwell.stores.event_log import EventLog
 from stepwell.stores.locations import open_event_log
@@ -53,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         print(f"unknown argument: {argv[1]}", file=sys.stderr)
         return 2
+    log_as_json()
     try:
         log = open_event_log(_LOG.value)
         try:

@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import logging
 import signal
+import sys
+
+import structlog
 
 from stepwell.base.metrics import Metrics
 from stepwell.serving.metrics_server import MetricsServer
@@ -29,3 +33,21 @@ async def serve_until_signal(
     await stop.wait()
     await server.drain(GRACE_SECONDS)
     metrics_server.close()
+
+
+def log_as_json() -> None:
+    """Sends structlog's lines to standard error, one JSON object each.
+
+    Standard output is for the line with the ports.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,6 +1,6 @@
 """Opening LMDB, and its errors as ours. The only module that imports lmdb."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ import lmdb
 from stepwell.base.errors import (
     FailedPreconditionError,
     ResourceExhaustedError,
+    StepwellError,
     UnavailableError,
 )
 
@@ -60,6 +61,22 @@ def open_environment(path: Path, options: LmdbOptions) -> Environment:
     # Readers killed in the middle of a read would pin old pages for ever.
     environment.reader_check()
     return environment
+
+
+def open_tables(
+    environment: Environment, path: Path, names: Sequence[bytes]
+) -> list[Database]:
+    """Opens or creates named tables; closes the environment when that fails.
+
+    Raises:
+        UnavailableError, ResourceExhaustedError: as `lmdb_errors`.
+    """
+    try:
+        with lmdb_errors(path):
+            return [environment.open_db(name) for name in names]
+    except StepwellError:
+        environment.close()
+        raise
 
 
 @contextmanager
