@@ -1,8 +1,9 @@
 """DLRM's pairwise feature interaction, fused with the concatenation before it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.autograd.function import BackwardCFunction, FunctionCtx
 
 from stepwell.ops import library
 
@@ -43,27 +44,28 @@ def dot_interaction(dense: Tensor, sparse: Tensor) -> Tensor:
     return out
 
 
-@torch.library.register_fake(_OP)
 def _fake(dense: Tensor, sparse: Tensor) -> Tensor:
     return dense.new_empty(
         (dense.shape[0], output_dim(sparse.shape[1], dense.shape[1]))
     )
 
 
-@torch.library.register_fake(f"{_OP}_backward")
 def _fake_backward(
     grad: Tensor, dense: Tensor, sparse: Tensor
 ) -> tuple[Tensor, Tensor]:
     return dense.new_empty(dense.shape), sparse.new_empty(sparse.shape)
 
 
-def _setup_context(
-    ctx: FunctionCtx, inputs: tuple[Tensor, Tensor], output: Tensor
-) -> None:
+torch.library.register_fake(_OP, _fake)
+torch.library.register_fake(f"{_OP}_backward", _fake_backward)
+
+
+# torch's context object takes any attribute, hence Any.
+def _setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: BackwardCFunction, grad: Tensor) -> tuple[Tensor, Tensor]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
     dense, sparse = ctx.saved_tensors
     dense_grad, sparse_grad = torch.ops.stepwell.dot_interaction_backward(
         grad.contiguous(), dense, sparse

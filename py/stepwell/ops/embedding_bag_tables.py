@@ -1,11 +1,10 @@
 """Embedding lookup and pooling over all tables of a model in one call."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
 from stepwell.ops import library
 
@@ -39,11 +38,10 @@ def embedding_bag_tables(
     Returns:
         float32 [B, D_0 + ... + D_{T-1}].
     Raises:
-        RuntimeError: wrong rank, dtype, size, device, layout, offset or index; names the
-            argument, what was expected and what came, for an index also table and
-            position. Found in the pass that reads the rows, so the work is done up to
-            there. On CUDA a bad index or offset is printed and traps the kernel, as in
-            torch's own embedding: the process has to restart.
+        RuntimeError: wrong rank, dtype, size, device, layout, offset or index; names
+            the argument, what was expected and what came, for an index also table and
+            position. On CUDA a bad index or offset is printed and traps the kernel,
+            as in torch's own embedding: the process has to restart.
     Gradients: of weights (dense, [N_t, D_t] each) and of per_sample_weights, once.
     Determinism: the CPU gives the same bits whatever the number of threads. On CUDA the
         weights' gradient adds with atomics, so its last bits vary.
@@ -59,7 +57,6 @@ def embedding_bag_tables(
     return out
 
 
-@torch.library.register_fake(_OP)
 def _fake(
     weights: list[Tensor],
     indices: Tensor,
@@ -71,7 +68,6 @@ def _fake(
     return weights[0].new_empty((batch, sum(table.shape[1] for table in weights)))
 
 
-@torch.library.register_fake(f"{_OP}_backward")
 def _fake_backward(
     grad: Tensor,
     weights: list[Tensor],
@@ -83,7 +79,6 @@ def _fake_backward(
     return [table.new_empty(table.shape) for table in weights]
 
 
-@torch.library.register_fake(f"{_OP}_weights_backward")
 def _fake_weights_backward(
     grad: Tensor,
     weights: list[Tensor],
@@ -94,19 +89,24 @@ def _fake_weights_backward(
     return grad.new_empty((indices.shape[0],))
 
 
+torch.library.register_fake(_OP, _fake)
+torch.library.register_fake(f"{_OP}_backward", _fake_backward)
+torch.library.register_fake(f"{_OP}_weights_backward", _fake_weights_backward)
+
+# torch's context object takes any attribute, hence Any below.
 _Inputs = tuple[list[Tensor], Tensor, Tensor, Tensor | None, str]
 
 
-def _setup_context(ctx: FunctionCtx, inputs: _Inputs, output: Tensor) -> None:
+def _setup_context(ctx: Any, inputs: _Inputs, output: Tensor) -> None:
     weights, indices, offsets, per_sample_weights, pooling = inputs
     entry_weights = [] if per_sample_weights is None else [per_sample_weights]
     ctx.save_for_backward(indices, offsets, *entry_weights, *weights)
-    ctx.pooling = pooling  # type: ignore[attr-defined]
-    ctx.num_tables = len(weights)  # type: ignore[attr-defined]
+    ctx.pooling = pooling
+    ctx.num_tables = len(weights)
 
 
 def _backward(
-    ctx: torch.autograd.function.BackwardCFunction, grad: Tensor
+    ctx: Any, grad: Tensor
 ) -> tuple[list[Tensor] | None, None, None, Tensor | None, None]:
     num_tables: int = ctx.num_tables
     indices, offsets, *rest = ctx.saved_tensors

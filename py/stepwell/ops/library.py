@@ -38,12 +38,16 @@ def load(path: Path | None = None) -> Path:
     with _lock:
         if not _loaded:
             found = path or _find()
-            torch.ops.load_library(str(found))
+            _load(found)
             _loaded.append(found)
             _load_cuda_beside(found)
         if path is not None and path != _loaded[0]:
             raise RuntimeError(f"{_loaded[0]} is loaded already, cannot load {path}")
         return _loaded[0]
+
+
+def _load(library: Path) -> None:
+    torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
 
 
 def _find() -> Path:
@@ -63,4 +67,4 @@ def _load_cuda_beside(library: Path) -> None:
     cuda = Path(named) if named else library.with_name(_CUDA_LIBRARY_NAME)
     # A CPU-only build is fine on a machine with a GPU; a wrong path is not.
     if named or cuda.exists():
-        torch.ops.load_library(str(cuda))
+        _load(cuda)
