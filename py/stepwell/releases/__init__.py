@@ -1,1 +1,1 @@
-"""Releases: one signed directory, published, verified, swapped and drained as a unit."""
+"""Releases: one signed directory, published, verified, swapped, drained as a unit."""

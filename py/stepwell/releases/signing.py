@@ -71,7 +71,7 @@ class SigningKey:
 
     @classmethod
     def load_or_create(cls, path: Path) -> "SigningKey":
-        """Reads the key in `path`; the first call makes one, readable by its owner only.
+        """Reads the key in `path`; the first call makes one that only its owner reads.
 
         Raises:
             PermissionDeniedError: others may read the file.

@@ -1,4 +1,4 @@
-"""Is this directory the release it says it is? Asked before anything in it is parsed."""
+"""Is this directory the release it claims to be? Asked before any of it is parsed."""
 
 import errno
 import hashlib

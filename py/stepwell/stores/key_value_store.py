@@ -48,7 +48,7 @@ class KeyValueStore(Protocol):
         """Writes blobs of several views, view -> key -> blob, atomically and guarded.
 
         Returns:
-            False, and nothing is written, when the guard's blob is not the expected one.
+            False, and nothing is written, when the guard's blob is another one.
         """
         ...
 

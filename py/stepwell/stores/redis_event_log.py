@@ -19,7 +19,8 @@ from stepwell.stores.redis_connection import connect, redis_errors
 _STREAM_MS = "1"  # every entry is 1-<offset>: Redis keeps them ordered and unique
 
 # Runs alone in the server, so look-up and append are one step. The answer leaves after
-# the server's fsync. A repeated event answers -1 - its first offset. KEYS: stream, ids, next offset. ARGV: id, payload, id, payload ...
+# the server's fsync. A repeated event answers -1 - its first offset.
+# KEYS: stream, ids, next offset. ARGV: id, payload, id, payload ...
 _APPEND_SCRIPT = """
 local next_offset = tonumber(redis.call('GET', KEYS[3]) or '0')
 local offsets = {}
