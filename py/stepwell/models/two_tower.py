@@ -102,14 +102,18 @@ class TwoTower(nn.Module):
 
     def history_vectors(self) -> Tensor:
         """Returns float32 [N, D2], every item as part of a history."""
-        return self._with_content(self.item_in, self.content_in)
+        return self._with_content(self.item_in, self.content_in, None)
 
-    def candidate_vectors(self) -> Tensor:
-        """Returns float32 [N, D2], every item as a candidate."""
-        return self._with_content(self.item_out, self.content_out)
+    def candidate_vectors(self, rows: Tensor | None = None) -> Tensor:
+        """Returns float32 [C, D2], items as candidates: those of `rows`, or all N."""
+        return self._with_content(self.item_out, self.content_out, rows)
 
-    def _with_content(self, own: Tensor, tables: nn.ModuleList) -> Tensor:
+    def _with_content(
+        self, own: Tensor, tables: nn.ModuleList, rows: Tensor | None
+    ) -> Tensor:
         codes = self.get_buffer("content")
+        if rows is not None:
+            own, codes = own[rows], codes[rows]
         for column, table in enumerate(tables):
             own = own + table(codes[:, column])
         return own

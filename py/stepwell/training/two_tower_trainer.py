@@ -156,7 +156,7 @@ class TwoTowerTrainer:
             history_batch(histories), self.model.history_vectors()
         )
         logits = self.model.logits(
-            vectors, self.model.candidate_vectors()[rows], window.popularity[rows]
+            vectors, self.model.candidate_vectors(rows), window.popularity[rows]
         )
         counts = np.diff(targets.indptr)
         loss = sampled_softmax_loss(
