@@ -1,0 +1,135 @@
+"""Scores every tier of a folder of artifacts through the serving path itself.
+
+Training may not import serving; this is where the two meet.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from stepwell.base.clock import SystemClock
+from stepwell.base.deadline import Deadline
+from stepwell.base.metrics import Metrics
+from stepwell.degradation.tier import Tier
+from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
+from stepwell.feedback.user_state_import import import_user_state
+from stepwell.pipeline.planner import FULL_SHAPE, REDUCED_SHAPE, PlannerOptions
+from stepwell.pipeline.query import Query
+from stepwell.schema.vocabulary import RowArray
+from stepwell.serving.engine import Engine
+from stepwell.serving.engine_builder import EngineBuilder, EngineOptions
+from stepwell.serving.warm_up import warm_up
+from stepwell.stores.locations import open_key_value_store
+from stepwell.training.evaluate import Evaluation, evaluate
+from stepwell.training.model_card import TierFigures
+
+Progress = Callable[[str, float], None]
+_NO_HURRY_US = 60_000_000
+_UNKNOWN_SPACE = "0" * 64
+
+PLAIN = PlannerOptions(
+    full=replace(FULL_SHAPE, diversity_lambda=0.0),
+    reduced=replace(REDUCED_SHAPE, diversity_lambda=0.0),
+)
+"""The protocol's figures are without re-ranking for diversity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A way to be served that is scored: its name, its tier, and its file."""
+
+    name: str
+    tier: Tier
+    export: Path | None = None
+
+
+WAYS = (
+    # Nothing is remembered yet when the popular list is asked; FULL then fills the
+    # memory that "popular_cached" answers from.
+    Measured("popular", Tier.POPULAR),
+    Measured("full", Tier.FULL),
+    Measured("popular_cached", Tier.POPULAR),
+    Measured("reduced", Tier.REDUCED),
+)
+
+
+def measure_tiers(
+    folder: Path,
+    held_out: Evaluation,
+    progress: Progress,
+    ways: tuple[Measured, ...] = WAYS,
+    diverse: bool = True,
+) -> Mapping[str, TierFigures]:
+    """Returns the figures of each way to be served, costs on one torch thread.
+
+    Args:
+        folder: artifacts in the release's form, user state beside it.
+        held_out: who is asked for, and what they then did.
+        progress: called with "evaluate" and the done share of one way.
+        ways: what is scored, in this order.
+        diverse: also score FULL re-ranked for diversity, as "full_diverse".
+    """
+    figures = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with _engines(folder, held_out.known.cut_time) as engine_of:
+            engine = engine_of(PLAIN)
+            for way in ways:
+                figures[way.name] = _measured(engine, way, held_out, progress)
+            if diverse:
+                way = Measured("full_diverse", Tier.FULL)
+                engine = engine_of(PlannerOptions())
+                figures[way.name] = _measured(engine, way, held_out, progress)
+    finally:
+        torch.set_num_threads(threads)
+    return figures
+
+
+def _measured(
+    engine: Engine, way: Measured, held_out: Evaluation, progress: Progress
+) -> TierFigures:
+    def recommend(user_id: str, event_time: int, k: int) -> RowArray:
+        query = Query(
+            request_id="evaluation",
+            user_id=user_id,
+            num_items=k,
+            event_time=event_time,
+            deadline=Deadline.after_us(engine.clock, _NO_HURRY_US),
+        )
+        slate = engine.recommend(query, way.tier)
+        if slate.tier is not way.tier or slate.source_failures:
+            raise RuntimeError(
+                f"{way.name}: served by {slate.tier.label}, "
+                f"failures {slate.source_failures}"
+            )
+        return slate.ranked.candidates.rows
+
+    report = evaluate(recommend, held_out, way.export, progress)
+    return TierFigures(report, report.call_us)
+
+
+@contextmanager
+def _engines(
+    folder: Path, event_time: int
+) -> Iterator[Callable[[PlannerOptions], Engine]]:
+    """Lends a way to build warm engines over a store filled with the users' state."""
+    with tempfile.TemporaryDirectory() as scratch:
+        store = open_key_value_store(str(Path(scratch) / "online.lmdb"))
+        import_user_state(UserStateFile.load(folder.parent / USER_STATE_NAME), store)
+
+        def build(planner: PlannerOptions) -> Engine:
+            options = EngineOptions(planner=planner)
+            builder = EngineBuilder(store, SystemClock(), Metrics(), options)
+            engine = builder.build_from(folder, folder.name, _UNKNOWN_SPACE)
+            warm_up(engine, event_time)
+            return engine
+
+        try:
+            yield build
+        finally:
+            store.close()

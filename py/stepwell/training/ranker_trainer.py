@@ -1,0 +1,226 @@
+"""Trains a ranker on rows of snapshots: cross-entropy beside listwise losses."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from stepwell.models.ranker_config import ModelConfig
+from stepwell.training.ranker_losses import listwise, weighted_cross_entropy
+from stepwell.training.ranker_trainer_checkpoint import (
+    load_checkpoint,
+    save_checkpoint,
+)
+from stepwell.training.ranking_rows import RankingRows
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerOptions:
+    """Options of a training.
+
+    Attributes:
+        epochs: passes over all queries.
+        queries_per_step: lists in a batch.
+        learning_rate: peak; warms up over a tenth of the steps, then falls to 0.
+        weight_decay: of AdamW.
+        listwise_weight: of the two listwise losses (all items, new items) beside the
+            cross-entropy's `pointwise_weight`.
+        pointwise_weight: scales the cross-entropy, whose values are small.
+        seed: of order, dropout and start.
+    """
+
+    epochs: int = 3
+    queries_per_step: int = 16
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    listwise_weight: float = 0.5
+    pointwise_weight: float = 10.0
+    seed: int = 0
+
+
+class RankerTrainer:
+    """Fits a model's logits to the labels of rows, query by query.
+
+    Args:
+        model: logits [N, O] of (dense, sparse); its first objective is ranked listwise.
+        config: the model's columns.
+        options: how to train.
+        checkpoint: file saved after each epoch and resumed from; None saves nothing.
+
+    Concurrency: one thread. Determinism: same rows, options and thread count, same
+    weights, also over a resume at an epoch's end.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        config: ModelConfig,
+        options: TrainerOptions,
+        checkpoint: Path | None = None,
+    ) -> None:
+        self._model = model
+        self._config = config
+        self._options = options
+        self._checkpoint = checkpoint
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=options.learning_rate,
+            weight_decay=options.weight_decay,
+        )
+
+    def train(self, rows: RankingRows, progress: Progress | None = None) -> list[float]:
+        """Runs the epochs that the checkpoint does not have; returns their mean losses.
+
+        Args:
+            rows: all columns in the order of the model's config.
+            progress: called with "ranker" and the done share.
+        Cost: about 3 s an epoch for 1 M rows of 90 features on one core.
+        """
+        options = self._options
+        done = self._resume(rows)
+        num_steps = -(-rows.num_queries // options.queries_per_step)
+        losses = []
+        self._model.train()
+        for epoch in range(done, options.epochs):
+            # Seeded by epoch: a resumed training draws what an unbroken one would.
+            torch.manual_seed(options.seed * 1_000 + epoch)
+            order = np.random.default_rng([options.seed, epoch]).permutation(
+                rows.num_queries
+            )
+            total = 0.0
+            for step in range(num_steps):
+                self._set_rate(
+                    (epoch * num_steps + step) / (options.epochs * num_steps)
+                )
+                start = step * options.queries_per_step
+                total += self._step(
+                    rows, order[start : start + options.queries_per_step]
+                )
+                if progress and step % 10 == 0:
+                    share = (epoch * num_steps + step + 1) / (
+                        options.epochs * num_steps
+                    )
+                    progress("ranker", share)
+            losses.append(total / num_steps)
+            self._save(epoch + 1, rows)
+        self._model.eval()
+        return losses
+
+    def _set_rate(self, share: float) -> None:
+        """One cycle: linear up over the first tenth, then a cosine down to 0."""
+        factor = (
+            share / 0.1
+            if share < 0.1
+            else 0.5 + 0.5 * np.cos(np.pi * (share - 0.1) / 0.9)
+        )
+        rate = self._options.learning_rate * max(float(factor), 1e-3)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def _step(self, rows: RankingRows, queries: npt.NDArray[np.int64]) -> float:
+        batch = _batch(rows, queries)
+        logits = self._model(batch.dense, batch.sparse)
+        loss = self._loss(logits, batch, len(queries))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._model.parameters(), 10.0)
+        self._optimizer.step()
+        return loss.item()
+
+    def _loss(self, logits: Tensor, batch: "_Batch", num_queries: int) -> Tensor:
+        options = self._options
+        loss = options.pointwise_weight * weighted_cross_entropy(
+            logits, batch.labels, batch.weights
+        )
+        if options.listwise_weight:
+            scores, labels = logits[:, 0], batch.labels[:, 0]
+            for kept in (slice(None), batch.is_new):
+                loss = loss + options.listwise_weight * listwise(
+                    scores[kept],
+                    labels[kept],
+                    batch.weights[kept],
+                    batch.queries[kept],
+                    num_queries,
+                )
+        return loss
+
+    def _fingerprint(self, rows: RankingRows) -> str:
+        """Of what must be the same for a checkpoint to be this training's."""
+        parts = {
+            "config": asdict(self._config),
+            "options": asdict(self._options),
+            "rows": [len(rows.labels), rows.num_queries, float(rows.labels.sum())],
+        }
+        text = json.dumps(parts, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _save(self, epochs_done: int, rows: RankingRows) -> None:
+        if self._checkpoint is not None:
+            save_checkpoint(
+                self._checkpoint,
+                self._model,
+                self._optimizer,
+                epochs_done,
+                self._fingerprint(rows),
+            )
+
+    def _resume(self, rows: RankingRows) -> int:
+        if self._checkpoint is None:
+            return 0
+        return load_checkpoint(
+            self._checkpoint, self._model, self._optimizer, self._fingerprint(rows)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows of a few queries as tensors; `queries` int64 [R] numbers them from 0."""
+
+    dense: Tensor
+    sparse: Tensor
+    labels: Tensor
+    is_new: Tensor
+    weights: Tensor
+    queries: Tensor
+
+
+def _batch(rows: RankingRows, queries: npt.NDArray[np.int64]) -> _Batch:
+    starts, ends = rows.offsets[queries], rows.offsets[queries + 1]
+    lengths = ends - starts
+    taken = np.concatenate(
+        [np.arange(start, end) for start, end in zip(starts, ends, strict=True)]
+    )
+    return _Batch(
+        dense=torch.from_numpy(rows.dense[taken]),
+        sparse=torch.from_numpy(rows.sparse[taken]),
+        labels=torch.from_numpy(rows.labels[taken]),
+        is_new=torch.from_numpy(rows.is_new[taken]),
+        weights=torch.from_numpy(rows.weights[taken]),
+        queries=torch.from_numpy(np.repeat(np.arange(len(queries)), lengths)),
+    )
+
+
+class EtaProgress:
+    """Turns a done share into seconds left. Concurrency: one thread."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._part = ""
+        self._started = 0.0
+
+    def seconds_left(self, part: str, share: float) -> float | None:
+        """Returns the estimate for this part, None before anything is done."""
+        if part != self._part:
+            self._part, self._started = part, self._now()
+        if share <= 0:
+            return None
+        return (self._now() - self._started) * (1.0 - share) / share

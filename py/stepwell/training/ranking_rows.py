@@ -1,0 +1,257 @@
+"""Rows that rankers learn from: real retrieval and real features as of earlier cuts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stepwell.base.clock import SystemClock
+from stepwell.base.deadline import Deadline
+from stepwell.features.candidate_features import CandidateFeatures
+from stepwell.features.user_hydrator import context_of
+from stepwell.pipeline.candidate import CandidateSet
+from stepwell.pipeline.plan import ExecutionPlan
+from stepwell.pipeline.query import Query, UserContext
+from stepwell.pipeline.stages import Retriever
+from stepwell.schema.vocabulary import RowArray
+from stepwell.training.split import Snapshot, Targets
+
+OBJECTIVES = ("purchase", "repeat")
+"""Bought in the label period; bought on two trips or more."""
+
+_Part = tuple[npt.NDArray[Any], ...]
+Progress = Callable[[str, float], None]
+_NO_HURRY_US = 600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RowOptions:
+    """Options of the rows of one snapshot.
+
+    Attributes:
+        max_queries: users at most, drawn at random.
+        negatives: unlabelled candidates kept a query, of the retrieved ones.
+        promoted: promoted items added a query where promotions are known, >= 0.
+        seed: of all draws.
+    """
+
+    max_queries: int = 20_000
+    negatives: int = 256
+    promoted: int = 8
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RankingRows:
+    """R rows of Q queries, query by query.
+
+    Attributes:
+        dense: float32 [R, F]; sparse: int64 [R, T]: a FeatureBatch.
+        labels: float32 [R, O], by OBJECTIVES.
+        is_new: bool [R], the user never had the item before.
+        weights: float32 [R], 1 / the chance with which the row was kept.
+        offsets: int64 [Q + 1].
+    """
+
+    dense: npt.NDArray[np.float32]
+    sparse: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.float32]
+    is_new: npt.NDArray[np.bool_]
+    weights: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.int64]
+
+    @property
+    def num_queries(self) -> int:
+        """Q."""
+        return len(self.offsets) - 1
+
+    @classmethod
+    def joined(cls, parts: list["RankingRows"]) -> "RankingRows":
+        """Returns the rows of all parts, one after the other."""
+        columns = ("dense", "sparse", "labels", "is_new", "weights")
+        lengths = [np.diff(part.offsets) for part in parts]
+        return cls(
+            **{
+                name: np.concatenate([getattr(part, name) for part in parts])
+                for name in columns
+            },
+            offsets=np.r_[0, np.cumsum(np.concatenate(lengths))].astype(np.int64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RowSource:
+    """What makes a user's rows as of one snapshot.
+
+    Attributes:
+        known: the snapshot; queries are asked at its cut.
+        retriever: the retrieval stage trained on it.
+        features: the hydrator over its item columns.
+        plan: how many candidates.
+        segment_rows: row of each segment's name.
+    """
+
+    known: Snapshot
+    retriever: Retriever
+    features: CandidateFeatures
+    plan: ExecutionPlan
+    segment_rows: dict[str, int]
+
+    def query(self, user_row: int) -> Query:
+        """Returns the question of a user at the cut."""
+        clock = SystemClock()
+        return Query(
+            request_id=f"training-{user_row}",
+            user_id=self.known.table.users.id_of_row(user_row),
+            num_items=500,
+            event_time=self.known.cut_time,
+            deadline=Deadline.after_us(clock, _NO_HURRY_US),
+        )
+
+    def candidates(self, query: Query, user: UserContext) -> CandidateSet:
+        """Returns what retrieval finds.
+
+        Raises:
+            RuntimeError: a source failed; training does not fail open.
+        """
+        found = self.retriever.run(query, user, self.plan, query.deadline)
+        if found.failures:
+            raise RuntimeError(f"retrieval failed in training: {found.failures}")
+        return found.candidates
+
+
+def ranking_rows(
+    source: RowSource,
+    end_time: int,
+    options: RowOptions,
+    progress: Progress | None = None,
+) -> RankingRows:
+    """Returns labelled rows of the users who bought something in the label period.
+
+    Args:
+        source: a snapshot's stages.
+        end_time: end of the label period, exclusive; it starts at the cut.
+        options: how many.
+        progress: called with "rows" and the done share.
+    Cost: about 4 ms a user with 500 candidates.
+    """
+    known = source.known
+    targets = known.targets(end_time)
+    repeats = _repeated(known, end_time)
+    users = _drawn_users(known, targets, options)
+    histories = known.user_histories()
+    promoted = _promoted_rows(known)
+    parts = []
+    for number, user_row in enumerate(users):
+        rng = np.random.default_rng([options.seed, known.cut_time, int(user_row)])
+        query = source.query(int(user_row))
+        user = context_of(query, histories[user_row], known.items, source.segment_rows)
+        candidates = source.candidates(query, user)
+        wanted = targets.items_of(int(user_row))
+        often = repeats.items_of(int(user_row))
+        kept, weights = _sampled(candidates.rows, wanted, options, rng)
+        candidates = candidates.taken(kept)
+        more = _drawn_promoted(promoted, candidates.rows, options, rng)
+        candidates = _with_rows(candidates, more)
+        weights = np.r_[weights, np.ones(len(more), np.float32)]
+        batch = source.features.hydrate(query, user, candidates)
+        rows = candidates.rows
+        labels = np.stack([np.isin(rows, wanted), np.isin(rows, often)], axis=1)
+        own = user.history_rows
+        is_new = ~np.isin(rows, own)
+        parts.append((batch.dense, batch.sparse, labels, is_new, weights))
+        if progress and number % 100 == 0:
+            progress("rows", number / len(users))
+    return _stacked(parts)
+
+
+def _stacked(parts: list[_Part]) -> RankingRows:
+    if not parts:
+        raise ValueError("no user of the snapshot has a target: nothing to learn from")
+    dense, sparse, labels, is_new, weights = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    lengths = [len(part[0]) for part in parts]
+    return RankingRows(
+        dense=dense,
+        sparse=sparse,
+        labels=labels.astype(np.float32),
+        is_new=is_new,
+        weights=weights.astype(np.float32),
+        offsets=np.cumsum([0, *lengths]).astype(np.int64),
+    )
+
+
+def _drawn_users(
+    known: Snapshot, targets: Targets, options: RowOptions
+) -> npt.NDArray[np.int64]:
+    has_target = np.diff(targets.offsets) > 0
+    users = np.flatnonzero(has_target & (known.num_user_events > 0))
+    if len(users) <= options.max_queries:
+        return users
+    rng = np.random.default_rng([options.seed, known.cut_time])
+    return np.sort(rng.choice(users, options.max_queries, replace=False))
+
+
+def _sampled(
+    rows: RowArray,
+    wanted: npt.NDArray[np.int32],
+    options: RowOptions,
+    rng: np.random.Generator,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """All targets and a sample of the others: positions ascending, and weights."""
+    is_wanted = np.isin(rows, wanted)
+    others = np.flatnonzero(~is_wanted)
+    taken = min(options.negatives, len(others))
+    chosen = rng.choice(others, taken, replace=False)
+    kept = np.sort(np.r_[np.flatnonzero(is_wanted), chosen]).astype(np.int64)
+    weight = len(others) / max(taken, 1)
+    return kept, np.where(is_wanted[kept], 1.0, weight).astype(np.float32)
+
+
+def _repeated(known: Snapshot, end_time: int) -> Targets:
+    """Pairs bought at two different times or more in the label period."""
+    table = known.table
+    start, end = np.searchsorted(table.times, [known.cut_time, end_time])
+    of_table = np.full(len(table.items), -1, np.int64)
+    of_table[known.table_rows] = np.arange(known.num_items)
+    rows = of_table[table.item_rows[start:end]]
+    kept = rows >= 0
+    pairs = table.user_rows[start:end][kept] * np.int64(known.num_items) + rows[kept]
+    times = table.times[start:end][kept]
+    distinct = np.unique(np.stack([pairs, times], axis=1), axis=0)[:, 0]
+    values, counts = np.unique(distinct, return_counts=True)
+    users, items = np.divmod(values[counts > 1], known.num_items)
+    offsets = np.searchsorted(users, np.arange(known.num_users + 1))
+    return Targets(offsets, items.astype(np.int32), np.zeros(len(items), bool))
+
+
+def _promoted_rows(known: Snapshot) -> RowArray:
+    """Catalogue rows of the items that are promoted at the cut."""
+    promotions = known.table.promotions
+    active = promotions.start_times <= known.cut_time
+    active &= promotions.end_times > known.cut_time
+    of_table = np.full(len(known.table.items), -1, np.int64)
+    of_table[known.table_rows] = np.arange(known.num_items)
+    rows = of_table[promotions.item_rows[active]]
+    return np.unique(rows[rows >= 0])
+
+
+def _drawn_promoted(
+    promoted: RowArray, rows: RowArray, options: RowOptions, rng: np.random.Generator
+) -> RowArray:
+    if not len(promoted) or not options.promoted:
+        return np.zeros(0, np.int64)
+    drawn = rng.choice(promoted, min(options.promoted, len(promoted)), replace=False)
+    return np.setdiff1d(drawn, rows)
+
+
+def _with_rows(candidates: CandidateSet, rows: RowArray) -> CandidateSet:
+    more = CandidateSet.of_rows(rows)
+    return CandidateSet(
+        np.r_[candidates.rows, more.rows],
+        np.concatenate([candidates.source_scores, more.source_scores]),
+        np.concatenate([candidates.source_ranks, more.source_ranks]),
+    )

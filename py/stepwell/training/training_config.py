@@ -1,0 +1,89 @@
+"""Settings of a whole training, and the two presets."""
+
+from dataclasses import dataclass, field, replace
+
+from stepwell.base.errors import InvalidArgumentError, check_range
+from stepwell.training import retrieval_training
+from stepwell.training.distill import DistillOptions
+from stepwell.training.ranker_trainer import TrainerOptions
+from stepwell.training.ranker_training import RankerTraining
+from stepwell.training.ranking_rows import RowOptions
+from stepwell.training.retrieval_training import RetrievalConfig
+
+AFFINITY_PREFERENCE = ("department", "category", "manufacturer", "type", "decade")
+"""Category columns that get affinity features, coarse first, where there are any."""
+EMBEDDED_PREFERENCE = ("department", "category", "brand_type")
+"""Category columns that get a table: small ones, large ones overfit."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """Settings of a training.
+
+    Attributes:
+        retrieval: of the release; as_of: of the ranker's snapshots.
+        num_snapshots: label periods that the ranker learns from, >= 1. The first ends
+            at the cut, the second a period earlier, further ones overlap them.
+        period_days: length of label and test periods; None takes the data set's own, or
+            a tenth of the data's span.
+        rows: of each snapshot.
+        ranker, distill: of the two models.
+        max_evaluated_users: users scored for the model card, None is all.
+    """
+
+    retrieval: RetrievalConfig
+    as_of: RetrievalConfig = retrieval_training.AS_OF
+    num_snapshots: int = 2
+    period_days: int | None = None
+    rows: RowOptions = field(default_factory=RowOptions)
+    ranker: RankerTraining = field(default_factory=RankerTraining)
+    distill: DistillOptions = field(default_factory=DistillOptions)
+    max_evaluated_users: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_snapshots <= 16:
+            raise InvalidArgumentError(
+                f"num_snapshots is {self.num_snapshots}, must be in [1, 16]",
+                "num_snapshots",
+            )
+        if self.period_days is not None and not 1 <= self.period_days <= 3_650:
+            raise InvalidArgumentError(
+                f"period_days is {self.period_days}, must be in [1, 3650]",
+                "period_days",
+            )
+
+    def seeded(self, seed: int) -> "TrainingConfig":
+        """Returns this config with every draw seeded by `seed`, >= 0."""
+        check_range("seed", seed, 0, 2**31 - 1)
+        ranker, distill = self.ranker, self.distill
+        two_tower = replace(self.retrieval.two_tower, seed=seed)
+        return replace(
+            self,
+            retrieval=replace(self.retrieval, two_tower=two_tower),
+            rows=replace(self.rows, seed=seed),
+            ranker=replace(ranker, trainer=replace(ranker.trainer, seed=seed)),
+            distill=replace(distill, trainer=replace(distill.trainer, seed=seed)),
+        )
+
+
+QUICK = TrainingConfig(
+    retrieval=retrieval_training.QUICK,
+    num_snapshots=1,
+    rows=RowOptions(max_queries=4_000, negatives=192),
+    ranker=RankerTraining(
+        bottom_widths=(128, 64), trainer=TrainerOptions(epochs=3, queries_per_step=16)
+    ),
+    distill=DistillOptions(num_requests=2_000),
+    max_evaluated_users=700,
+)
+"""The demo's: minutes on 2 cores."""
+
+FULL = TrainingConfig(
+    retrieval=retrieval_training.FULL,
+    num_snapshots=4,
+    rows=RowOptions(negatives=320),
+    ranker=RankerTraining(trainer=TrainerOptions(epochs=3)),
+)
+"""The quality bars'."""
+
+PRESETS = {"quick": QUICK, "full": FULL}
