@@ -1,0 +1,108 @@
+"""A gRPC user for locust: journeys through a ranker, closed loop.
+
+    python -m locust -f loadtest/locustfile.py --headless --users 8 --run-time 30s \\
+        --host 127.0.0.1:7000 --html load.html --report load.json
+
+Every simulated user waits for its answer before it asks again: under overload it asks
+less. loadtest/open_loop.py does not; use that to find a limit.
+"""
+
+import json
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import grpc.experimental.gevent as grpc_gevent  # type: ignore[import-untyped]
+from locust import User, events, task
+
+from journeys import STEPS, Visitor
+from stepwell.base.errors import StepwellError
+from stepwell.client.attempts import ClientOptions
+from stepwell.client.sync_client import RecommendClient
+from tally import Tally
+
+grpc_gevent.init_gevent()
+
+_TALLY = Tally()
+_STARTED = time.monotonic()
+
+
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--user-ids", default="", help="file with one user id a line")
+    parser.add_argument("--report", default="", help="file for the report as JSON")
+    parser.add_argument("--think-ms", type=int, default=20, help="pause between calls")
+    parser.add_argument("--deadline-ms", type=int, default=200, help="of every call")
+    parser.add_argument("--seed", type=int, default=1, help="of all choices")
+
+
+@events.quitting.add_listener  # type: ignore[untyped-decorator]
+def _write_report(environment: Any, **_: Any) -> None:
+    path = environment.parsed_options.report
+    if path:
+        report = _TALLY.report(time.monotonic() - _STARTED)
+        Path(path).write_text(json.dumps(report.as_json()) + "\n")
+
+
+class Shopper(User):
+    """One user of the shop: a random member of the list, who takes random steps."""
+
+    number = 0
+
+    def on_start(self) -> None:
+        """Chooses who this is, and connects."""
+        options = self.environment.parsed_options
+        Shopper.number += 1
+        self._random = Random(f"{options.seed}/{Shopper.number}")
+        self._user_ids = _user_ids(options.user_ids)
+        self._client = RecommendClient(
+            str(self.host), ClientOptions(deadline_ms=options.deadline_ms)
+        )
+
+    def on_stop(self) -> None:
+        """Disconnects."""
+        self._client.close()
+
+    def wait_time(self) -> float:
+        """Seconds between two steps."""
+        return float(self.environment.parsed_options.think_ms) / 1e3
+
+    @task
+    def visit(self) -> None:
+        """One step, after a few of which another user takes over."""
+        if self._random.random() < 0.2 or not hasattr(self, "_visitor"):
+            user_id = self._random.choice(self._user_ids)
+            self._visitor = Visitor(self._client, user_id, self._random)
+        names = list(STEPS)
+        weights = [STEPS[name][1] for name in names]
+        (name,) = self._random.choices(names, weights)
+        self._timed(name)
+
+    def _timed(self, name: str) -> None:
+        started = time.perf_counter()
+        error: StepwellError | None = None
+        answer = None
+        try:
+            answer = STEPS[name][0](self._visitor)
+        except StepwellError as raised:
+            error = raised
+        took_ms = (time.perf_counter() - started) * 1e3
+        if error is None:
+            _TALLY.add(name, took_ms, answer)
+        else:
+            _TALLY.add_error(name, took_ms, error)
+        self.environment.events.request.fire(
+            request_type="grpc",
+            name=name,
+            response_time=took_ms,
+            response_length=len(answer.items) if answer else 0,
+            exception=error,
+        )
+
+
+def _user_ids(path: str) -> list[str]:
+    if not path:
+        return [f"load-{number}" for number in range(1_000)]
+    return Path(path).read_text().split()
