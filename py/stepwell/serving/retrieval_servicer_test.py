@@ -17,9 +17,11 @@ from google.protobuf.json_format import ParseDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from stepwell.base.errors import DeadlineExceededError
 from stepwell.base.metrics import Metrics
 from stepwell.index.ann_index import FlatIndex, HnswIndex, HnswOptions
 from stepwell.serving.retrieval_server import RetrievalServer
+from stepwell.serving.retrieval_servicer import RetrievalServicer
 from stepwell_pb.v1 import retrieval_pb2, retrieval_pb2_grpc
 
 N, D = 300, 8
@@ -145,9 +147,24 @@ async def test_a_bad_request_is_refused_by_field_value_and_range(
     assert error.details().startswith(message)
 
 
-async def test_a_search_that_outlasts_its_deadline_says_so(stub) -> None:
-    error = await _refusal(stub.Search(_search(), timeout=1e-6))
-    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+class _Remaining:
+    """A call with this much of its deadline left."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def time_remaining(self) -> float:
+        return self._seconds
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 1e-6])
+async def test_a_search_that_outlasts_its_deadline_says_so(seconds: float) -> None:
+    servicer = RetrievalServicer(FlatIndex.build(VECTORS, np.arange(N)))
+    queries = [_vector(v) for v in VECTORS[:64]]
+    request = retrieval_pb2.SearchRequest(queries=queries, k=5)
+    with pytest.raises(DeadlineExceededError):
+        await servicer.Search(request, _Remaining(seconds))  # type: ignore[arg-type]
+    servicer.close()
 
 
 async def test_health_and_reflection_answer(channel) -> None:
