@@ -17,7 +17,8 @@ from stepwell.stores.event_log import EventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2
 
 _log = structlog.get_logger(__name__)
-_MAX_GROUP = 256
+# The largest slates, 2,000 items with long ids, are half a MiB each.
+_MAX_GROUP = 64
 DEFAULT_MAX_PENDING = 10_000
 
 

@@ -1,5 +1,6 @@
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,19 @@ def test_a_slate_recorded_twice_is_one_line(log: LmdbEventLog) -> None:
         "impression:r1",
         "impression:r2",
     ]
+
+
+def test_the_largest_slates_there_can_be_are_logged(log: LmdbEventLog) -> None:
+    metrics = Metrics()
+    side_effect = ImpressionSideEffect(log, FakeClock(), metrics)
+    ids = tuple(f"{n:0256d}" for n in range(2_000))
+    scores = np.zeros(2_000, np.float32)
+    for number in range(3):
+        large = replace(slate("r" * 250 + f"{number}"), item_ids=ids, scores=scores)
+        side_effect.record(large)
+    side_effect.close()
+    assert metrics.value(IMPRESSIONS_LOGGED) == 3
+    assert len(log.read(0, 10)) == 3
 
 
 class StuckLog:

@@ -8,7 +8,7 @@ from typing import Protocol
 from stepwell.base.errors import check_range
 
 MAX_EVENT_ID_BYTES = 300
-MAX_PAYLOAD_BYTES = 1 << 16
+MAX_PAYLOAD_BYTES = 1 << 20
 MAX_BATCH_EVENTS = 1_000
 MAX_READ_EVENTS = 100_000
 MAX_CONSUMER_BYTES = 64
