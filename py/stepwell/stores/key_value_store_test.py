@@ -16,7 +16,8 @@ from stepwell.base.errors import (
 from stepwell.stores.key_value_store import MAX_BLOB_BYTES, Guard, KeyValueStore
 from stepwell.stores.lmdb_environment import LmdbOptions
 from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
-from stepwell.stores.redis_key_value_store import RedisKeyValueStore
+from stepwell.stores.redis_connection import connect
+from stepwell.stores.redis_key_value_store import MAX_HOP_KEYS, RedisKeyValueStore
 from stepwell.stores.redis_server_fixture import RedisServer, redis_server
 
 
@@ -169,7 +170,7 @@ def test_redis_that_is_paused_or_dead_is_unavailable_within_the_hop_budget(
     tmp_path: Path,
 ) -> None:
     with redis_server(tmp_path / "r") as server:
-        store = RedisKeyValueStore(server.url, timeout_ms=50)
+        store = RedisKeyValueStore(server.url, timeout_ms=50, bulk_timeout_ms=100)
         store.put_many("v", {"a": b"1"})
         _assert_unavailable_while_stopped(server, store)
         assert store.get_many("v", ["a"]) == [b"1"]
@@ -187,8 +188,26 @@ def _assert_unavailable_while_stopped(
     try:
         with pytest.raises(UnavailableError):
             store.get_many("v", ["a"])
+        with pytest.raises(UnavailableError):
+            store.put_many("v", {"b": b""})
     finally:
         server.process.send_signal(signal.SIGCONT)
+
+
+def test_redis_writes_and_large_reads_may_take_longer_than_a_hop(
+    redis_url: str, tmp_path: Path
+) -> None:
+    store = RedisKeyValueStore(redis_url, timeout_ms=50, prefix=f"{tmp_path}:")
+    users = {f"u{n}": bytes(1_000) for n in range(MAX_HOP_KEYS + 1)}
+    operator = connect(redis_url, timeout_ms=2_000)
+    operator.client_pause(300)  # the server holds every command back so long
+    with pytest.raises(UnavailableError):
+        store.get_many("v", ["u0"])
+    store.put_many("v", users)
+    operator.client_pause(300)
+    assert store.get_many("v", list(users)) == list(users.values())
+    operator.close()
+    store.close()
 
 
 def test_redis_url_of_an_unknown_scheme_is_refused() -> None:

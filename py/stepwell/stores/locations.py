@@ -17,7 +17,7 @@ def open_key_value_store(
     """Opens the online store at `location`, a folder path or a Redis URL.
 
     Args:
-        timeout_ms: limit of a call to Redis; LMDB has none to keep.
+        timeout_ms: limit of a read on the request path from Redis; LMDB needs none.
     Raises:
         InvalidArgumentError: it is empty or a URL of another scheme.
     """
