@@ -1,13 +1,6 @@
 """RetrievalService over real sockets."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -177,45 +170,3 @@ async def test_health_and_reflection_answer(channel) -> None:
     async for answer in stub.ServerReflectionInfo(iter([request])):
         names = [s.name for s in answer.list_services_response.service]
     assert SERVICE in names
-
-
-def test_main_prints_its_ports_serves_and_drains_on_sigterm(tmp_path: Path) -> None:
-    _index().save(tmp_path / "index.hnsw")
-    main = Path(__file__).resolve().parents[2] / "bin" / "retrieval_main.py"
-    command = [sys.executable, str(main), f"--index={tmp_path / 'index.hnsw'}"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        [*command, f"--space_hash={HASH.hex()}"],
-        stdout=subprocess.PIPE,
-        env=environment,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        ports = json.loads(process.stdout.readline())
-        with grpc.insecure_channel(f"127.0.0.1:{ports['port']}") as channel:
-            stub = retrieval_pb2_grpc.RetrievalServiceStub(channel)
-            assert list(stub.Search(_search(k=1)).results[0].labels) == [0]
-        url = f"http://127.0.0.1:{ports['metrics_port']}/metrics"
-        with urllib.request.urlopen(url, timeout=5) as page:
-            assert b'grpc_method="Search"' in page.read()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
-
-
-def test_main_refuses_a_damaged_file_with_the_reason(tmp_path: Path) -> None:
-    path = tmp_path / "index.hnsw"
-    _index().save(path)
-    damaged = bytearray(path.read_bytes())
-    damaged[-3] ^= 1
-    path.write_bytes(damaged)
-    main = Path(__file__).resolve().parents[2] / "bin" / "retrieval_main.py"
-    done = subprocess.run(
-        [sys.executable, str(main), f"--index={path}"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
-    assert done.returncode == 1
-    assert f"retrieval_main: {path}: wrong checksum of section" in done.stderr
