@@ -24,6 +24,7 @@ from stepwell.pipeline.slate import Slate
 from stepwell.releases.handle import ReleaseHandle
 from stepwell.schema.vocabulary import RowArray
 from stepwell.serving.call import WIRE_OF_REASON, WIRE_OF_TIER, Call
+from stepwell.serving.degradation_log import DegradationLog
 from stepwell.serving.dispatcher import Answered
 from stepwell.serving.engine import Engine
 from stepwell.serving.recommend_servicer import Response
@@ -56,6 +57,7 @@ class Answering:
         self._shown = shown
         self._clock = clock
         self._metrics = metrics
+        self._log = DegradationLog(clock)
 
     def __call__(
         self, call: Call, decision: TierDecision, queue_us: int
@@ -112,6 +114,7 @@ class Answering:
     def _count(self, slate: Slate, server_us: int) -> None:
         self._metrics.add(ANSWERS, slate.tier.label)
         self._metrics.observe(ANSWER_SECONDS, server_us / 1e6, slate.tier.label)
+        self._log.note(slate.tier, slate.reasons)
         for reason in slate.reasons:
             self._metrics.add(DEGRADATION_REASONS, reason.label)
         for stage, stage_us in slate.stage_us.items():

@@ -154,7 +154,7 @@ class Dispatcher(Generic[R]):
         """Runs `make` and tells its outcome to whoever waits, on their loop."""
         try:
             answered = make()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - travels to the caller's await
             waiting.loop.call_soon_threadsafe(_fail, waiting.done, error)
         else:
             waiting.loop.call_soon_threadsafe(_finish, waiting.done, answered)

@@ -138,6 +138,11 @@ class Ranker:
         """The port of callers, known before it serves."""
         return self._server.port
 
+    @property
+    def queue_length(self) -> int:
+        """Calls that wait for a worker now."""
+        return len(self._queue)
+
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Ready], None]) -> None:
         """Serves until `stop` is set, then drains; returns when all is on disk.
 
@@ -199,7 +204,7 @@ class Ranker:
                 self._parts.event_log, clock, self._parts.metrics, self._on_stored
             ),
             admin=AdminServicer(
-                self._ladder, self._live, lambda: len(self._queue), clock
+                self._ladder, self._live, lambda: self.queue_length, clock
             ),
         )
 

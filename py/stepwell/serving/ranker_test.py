@@ -21,7 +21,9 @@ from stepwell.serving.tiny_ranker_fixture import (
     NUM_ITEMS,
     OPTIONS,
     WATERMARK,
+    Faults,
     RunningRanker,
+    SkippingClock,
     ranker,
     ranker_parts,
 )
@@ -273,7 +275,8 @@ async def test_the_metrics_page_counts_what_was_answered(ranker: RunningRanker) 
 
 
 async def test_without_a_release_it_is_up_but_not_ready(tmp_path: Path) -> None:
-    parts = ranker_parts(tmp_path, SigningKey.generate())
+    faults = Faults(SkippingClock())
+    parts = ranker_parts(tmp_path, SigningKey.generate(), faults)
     stop, ready = asyncio.Event(), list[Ready]()
     ranker = Ranker(parts, OPTIONS)
     running = asyncio.create_task(ranker.run(stop, ready.append))

@@ -1,8 +1,10 @@
 """A tiny but whole ranker for the tests of this room: real stores, real gRPC."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
@@ -10,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stepwell.base.clock import Clock
 from stepwell.base.deadline import Deadline
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
@@ -18,11 +19,12 @@ from stepwell.degradation.controller import LadderOptions
 from stepwell.degradation.slate_cache import SlateCache
 from stepwell.degradation.tier_policy import PolicyOptions
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
-from stepwell.pipeline.candidate import CandidateSet, RankedSet
+from stepwell.pipeline.candidate import CandidateSet, RankedSet, SourceResult
 from stepwell.pipeline.executor import Executor, Stages
 from stepwell.pipeline.plan import ExecutionPlan
 from stepwell.pipeline.planner import Planner
 from stepwell.pipeline.query import FeatureBatch, Query, Scores, UserContext
+from stepwell.pipeline.stages import CandidateSource, Retrieved, SourceRequest
 from stepwell.releases.loader import Loader
 from stepwell.releases.manifest import Manifest, ReleaseMetadata
 from stepwell.releases.publisher import Publisher
@@ -53,14 +55,72 @@ from stepwell_pb.v1 import (
 NUM_ITEMS = 600
 WATERMARK = 1_500_000_000
 DENIED_ROW = 3
+STALE_USER = "stale"
+
+
+class SkippingClock(EventClock):
+    """The ranker's clock, whose monotonic time a test can let skip ahead."""
+
+    def __init__(self) -> None:
+        super().__init__(follows_releases=True)
+        self._skipped_us = 0
+
+    def monotonic_us(self) -> int:
+        return super().monotonic_us() + self._skipped_us
+
+    def skip_us(self, microseconds: int) -> None:
+        self._skipped_us += microseconds
+
+
+@dataclass
+class Faults:
+    """What goes wrong, by stage ("ranking_full" and "ranking_reduced" are two)."""
+
+    clock: SkippingClock
+    delays_us: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, Exception] = field(default_factory=dict)
+    gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def strike(self, stage: str) -> None:
+        self.entered.set()
+        self.gate.wait()
+        self.clock.skip_us(self.delays_us.get(stage, 0))
+        if stage in self.errors:
+            raise self.errors[stage]
+
+
+class _FaultyReads:
+    """A store whose reads on the request path fail when they are told to."""
+
+    def __init__(self, store: KeyValueStore, faults: Faults) -> None:
+        self._store = store
+        self._faults = faults
+        self.put_many = store.put_many
+        self.write_if = store.write_if
+        self.close = store.close
+
+    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+        self._faults.strike("store")
+        return self._store.get_many(view, keys)
 
 
 class _StoredUsers:
-    def __init__(self, store: KeyValueStore, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, store: KeyValueStore, vocabulary: Vocabulary, faults: Faults
+    ) -> None:
         self._store = store
         self._vocabulary = vocabulary
+        self._faults = faults
 
     def hydrate(self, query: Query, deadline: Deadline) -> UserContext:
+        self._faults.strike("hydrate")
+        if query.user_id == STALE_USER:
+            unknown = UserContext.unknown(query.user_id, (USER_HISTORY_VIEW,))
+            return replace(unknown, is_cold=False, stale=(USER_HISTORY_VIEW,))
         (blob,) = self._store.get_many(USER_HISTORY_VIEW, [query.user_id])
         if blob is None:
             return UserContext.unknown(query.user_id, (USER_HISTORY_VIEW,))
@@ -69,16 +129,51 @@ class _StoredUsers:
         return UserContext(query.user_id, history, rows)
 
 
+class _FaultySource:
+    """The trending source: emits nothing, and fails when it is told to."""
+
+    name = "trending"
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def retrieve(
+        self, query: Query, user: UserContext, request: SourceRequest
+    ) -> SourceResult:
+        self._faults.strike("trending")
+        return SourceResult.empty()
+
+
+class _FaultyRetrieval:
+    def __init__(self, stage: RetrievalStage, faults: Faults) -> None:
+        self._stage = stage
+        self._faults = faults
+
+    def run(
+        self, query: Query, user: UserContext, plan: ExecutionPlan, deadline: Deadline
+    ) -> Retrieved:
+        retrieved = self._stage.run(query, user, plan, deadline)
+        # After the sources: a late stage, whose sources were all in time.
+        self._faults.strike("retrieval")
+        return retrieved
+
+
 class _SourceScores:
     """Features are the sources' scores; the score is their sum."""
+
+    def __init__(self, faults: Faults, name: str = "") -> None:
+        self._faults = faults
+        self._name = name
 
     def hydrate(
         self, query: Query, user: UserContext, candidates: CandidateSet
     ) -> FeatureBatch:
+        self._faults.strike("features")
         sparse = np.zeros((len(candidates), 0), np.int64)
         return FeatureBatch(candidates.source_scores, sparse)
 
     def score(self, features: FeatureBatch) -> Scores:
+        self._faults.strike(f"ranking_{self._name}")
         total = features.dense.sum(axis=1)
         return Scores(total, total[:, None], ("bought",))
 
@@ -86,12 +181,16 @@ class _SourceScores:
 class _Policy:
     """Denies one item, on every tier."""
 
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+
     def allowed(self, rows: RowArray) -> npt.NDArray[np.bool_]:
         return np.not_equal(rows, DENIED_ROW)
 
     def rerank(
         self, query: Query, user: UserContext, ranked: RankedSet, plan: ExecutionPlan
     ) -> RankedSet:
+        self._faults.strike("reranking")
         allowed = np.flatnonzero(self.allowed(ranked.candidates.rows))
         return ranked.taken(allowed[: query.num_items])
 
@@ -111,18 +210,22 @@ def popular_lists() -> PopularLists:
 
 
 def build_engine(
-    store: KeyValueStore, clock: Clock, metrics: Metrics, release_id: str
+    store: KeyValueStore, faults: Faults, metrics: Metrics, release_id: str
 ) -> Engine:
     """An engine with two real sources and a scorer that adds their scores up."""
     vocabulary = Vocabulary.build([f"item-{row}" for row in range(NUM_ITEMS)])
-    lists, policy = popular_lists(), _Policy()
+    lists, policy, clock = popular_lists(), _Policy(faults), faults.clock
     slates = SlateCache(max_users=100, freshness_us=60_000_000)
-    scores = _SourceScores()
+    sources: list[CandidateSource] = [
+        HistorySource(),
+        _FaultySource(faults),
+        PopularSource(lists),
+    ]
     stages = Stages(
-        query_hydrator=_StoredUsers(store, vocabulary),
-        retriever=RetrievalStage([HistorySource(), PopularSource(lists)], metrics),
-        candidate_hydrator=scores,
-        scorers={"full": scores, "reduced": scores},
+        query_hydrator=_StoredUsers(store, vocabulary, faults),
+        retriever=_FaultyRetrieval(RetrievalStage(sources, metrics), faults),
+        candidate_hydrator=_SourceScores(faults),
+        scorers={name: _SourceScores(faults, name) for name in ("full", "reduced")},
         reranker=policy,
         popular=MemorySlates(slates, lists, policy, clock, NUM_ITEMS),
     )
@@ -134,8 +237,10 @@ def build_engine(
 class RunningRanker:
     """A ranker that serves on this event loop."""
 
+    ranker: Ranker
     ready: Ready
     metrics: Metrics
+    faults: Faults
     breaker: CircuitBreaker
     store: KeyValueStore
     event_log: EventLog
@@ -169,15 +274,15 @@ def publish(registry: Path, key: SigningKey, folder: Path) -> None:
     Publisher(registry, key).publish(folder, metadata)
 
 
-def ranker_parts(folder: Path, key: SigningKey) -> RankerParts:
+def ranker_parts(folder: Path, key: SigningKey, faults: Faults) -> RankerParts:
     """The parts of a ranker over the stores and the registry below `folder`."""
-    clock, metrics = EventClock(follows_releases=True), Metrics()
+    clock, metrics = faults.clock, Metrics()
     store = LmdbKeyValueStore(folder / "online")
     breaker = CircuitBreaker(BreakerOptions(slow_call_us=1_000_000))
-    guarded = GuardedStore(store, breaker, clock)
+    guarded = GuardedStore(_FaultyReads(store, faults), breaker, clock)
 
     def build(directory: Path, manifest: Manifest) -> Engine:
-        return build_engine(guarded, clock, metrics, manifest.release_id)
+        return build_engine(guarded, faults, metrics, manifest.release_id)
 
     return RankerParts(
         source=DirectorySource(folder / "registry"),
@@ -200,27 +305,42 @@ OPTIONS = RankerOptions(
 )
 
 
-@pytest.fixture
-async def ranker(tmp_path: Path) -> AsyncIterator[RunningRanker]:
-    """A ranker with one release; it drains at the end of the test."""
-    key = SigningKey.generate()
-    publish(tmp_path / "registry", key, tmp_path / "artifacts")
-    parts = ranker_parts(tmp_path, key)
+@asynccontextmanager
+async def running_ranker(
+    folder: Path, options: RankerOptions = OPTIONS
+) -> AsyncIterator[RunningRanker]:
+    """A ranker with one release; it drains at the end."""
+    key, faults = SigningKey.generate(), Faults(SkippingClock())
+    publish(folder / "registry", key, folder / "artifacts")
+    parts = ranker_parts(folder, key, faults)
     stop: asyncio.Event = asyncio.Event()
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(Ranker(parts, OPTIONS).run(stop, ready.set_result))
+    ranker = Ranker(parts, options)
+    running = asyncio.create_task(ranker.run(stop, ready.set_result))
     running.add_done_callback(lambda _: ready.cancel())
     listening = await ready
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{listening.port}") as channel:
-        yield RunningRanker(
-            ready=listening,
-            metrics=parts.metrics,
-            breaker=parts.breakers["store"],
-            store=parts.store,
-            event_log=parts.event_log,
-            channel=channel,
-            stop=stop,
-            done=running,
-        )
-    stop.set()
-    await running
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{listening.port}") as channel:
+            yield RunningRanker(
+                ranker=ranker,
+                ready=listening,
+                metrics=parts.metrics,
+                faults=faults,
+                breaker=parts.breakers["store"],
+                store=parts.store,
+                event_log=parts.event_log,
+                channel=channel,
+                stop=stop,
+                done=running,
+            )
+    finally:
+        faults.gate.set()
+        stop.set()
+        await running
+
+
+@pytest.fixture
+async def ranker(tmp_path: Path) -> AsyncIterator[RunningRanker]:
+    """A ranker with the options above."""
+    async with running_ranker(tmp_path) as running:
+        yield running
