@@ -56,9 +56,8 @@ def mlp(widths: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
         raise InvalidArgumentError("an MLP needs at least two widths", "widths")
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-        if dropout:
-            layers.append(nn.Dropout(dropout))
+        # Dropout stands also where it is 0: the weights' names must not depend on it.
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
 
 

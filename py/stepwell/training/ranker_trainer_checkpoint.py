@@ -48,9 +48,14 @@ def load_checkpoint(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError:
         return 0
-    model.load_state_dict(
-        {n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)}
-    )
+    weights = {
+        n.removeprefix(_MODEL): t for n, t in tensors.items() if n.startswith(_MODEL)
+    }
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    # Written by another version of the model.
+    if {name: tensor.shape for name, tensor in weights.items()} != own:
+        return 0
+    model.load_state_dict(weights)
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(_OPTIMIZER):
