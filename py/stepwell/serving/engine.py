@@ -13,13 +13,6 @@ from stepwell.pipeline.slate import Slate
 from stepwell.schema.vocabulary import RowArray
 from stepwell.serving.responses import ReleaseFacts
 
-DEFAULT_COSTS = {
-    Tier.FULL: TierCost(p95_us=10_000, mean_us=7_000, is_live=False),
-    Tier.REDUCED: TierCost(p95_us=4_000, mean_us=2_500, is_live=False),
-    Tier.POPULAR: TierCost(p95_us=500, mean_us=200, is_live=False),
-}
-"""What the ladder plans with while neither a model card nor a sample says better."""
-
 
 @dataclass(frozen=True, slots=True)
 class Engine:

@@ -28,7 +28,8 @@ from stepwell.reranking.stage import RerankingStage
 from stepwell.retrieval.artifacts import RetrievalArtifacts
 from stepwell.retrieval.popular_lists import PopularLists
 from stepwell.schema.vocabulary import RowArray, Vocabulary
-from stepwell.serving.engine import DEFAULT_COSTS, Engine
+from stepwell.serving.card_costs import card_costs
+from stepwell.serving.engine import Engine
 from stepwell.serving.item_names import StoredItemNames
 from stepwell.serving.popular_slates import MemorySlates
 from stepwell.serving.responses import ReleaseFacts
@@ -134,7 +135,7 @@ class EngineBuilder:
             release_id, index_id, vocabulary, StoredItemNames.load(directory)
         )
         executor = Executor(stages, Planner(self._options.planner))
-        return Engine(facts, executor, slates, DEFAULT_COSTS, self._clock)
+        return Engine(facts, executor, slates, card_costs(directory), self._clock)
 
 
 def _item_tensors(directory: Path) -> dict[str, npt.NDArray[Any]]:

@@ -23,8 +23,9 @@ from stepwell.releases.manifest import Manifest
 from stepwell.releases.source import Source
 from stepwell.serving.admin_servicer import AdminServicer
 from stepwell.serving.answering import Answering
+from stepwell.serving.card_costs import DEFAULT_COSTS
 from stepwell.serving.dispatcher import Dispatcher, WaitingCall
-from stepwell.serving.engine import DEFAULT_COSTS, Engine
+from stepwell.serving.engine import Engine
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.feedback_servicer import FeedbackServicer
 from stepwell.serving.gauges import Gauges

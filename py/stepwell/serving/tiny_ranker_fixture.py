@@ -36,7 +36,8 @@ from stepwell.retrieval.popular_source import PopularSource
 from stepwell.retrieval.stage import RetrievalStage
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import RowArray, Vocabulary
-from stepwell.serving.engine import DEFAULT_COSTS, Engine
+from stepwell.serving.card_costs import DEFAULT_COSTS
+from stepwell.serving.engine import Engine
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
 from stepwell.serving.popular_slates import MemorySlates
