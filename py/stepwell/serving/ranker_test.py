@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from stepwell.base.metric_names import ANSWERS, DEGRADATION_REASONS, GRPC_HANDLED
-from stepwell.feedback.logged_events import decoded_lines
+from stepwell.feedback.logged_events import decoded
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
 from stepwell.releases.signing import SigningKey
 from stepwell.schema.user_history import UserHistory
@@ -229,7 +229,7 @@ async def test_what_was_shown_is_in_the_log_after_the_drain(
     ranker.stop.set()
     await ranker.done
     log = LmdbEventLog(tmp_path / "events")
-    lines = [line.event for line in decoded_lines(log.read(0, 10))]
+    lines = [decoded(stored).event for stored in log.read(0, 10)]
     log.close()
     (impression,) = lines
     assert isinstance(impression, feedback_pb2.Impression)
