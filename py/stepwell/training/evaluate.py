@@ -173,7 +173,9 @@ class Evaluation:
 
         Ids are those of the data; ranks start at 1, at most 500 a user.
         """
-        users, items, ranks = [], [], []
+        users: list[str] = []
+        items: list[str] = []
+        ranks: list[int] = []
         for user_row, rows in zip(self.user_rows, lists, strict=True):
             user_id = self.known.table.users.id_of_row(int(user_row))
             users += [user_id] * len(rows)

@@ -53,7 +53,7 @@ def write_model_card(
         "cost_us": {name: cost_summary(tier.cost_us) for name, tier in tiers.items()},
         **facts,
     }
-    content = _finite(content)
+    content = {name: _finite(value) for name, value in content.items()}
     text = json.dumps(content, indent=1, allow_nan=False)
     (folder / MODEL_CARD_NAME).write_text(text + "\n")
     return content

@@ -80,7 +80,7 @@ class ListQuality:
             lists: of each user int64 [L], best first, unique.
             targets: of each user [T], unique.
         """
-        per_user: list[tuple[float, float, float, float]] = []
+        per_user: list[tuple[float, ...]] = []
         num_targets = 0
         for rows, wanted in zip(lists, targets, strict=True):
             if not len(wanted):

@@ -131,7 +131,7 @@ class RankerTrainer:
         logits = self._model(batch.dense, batch.sparse)
         loss = self._loss(logits, batch, len(queries))
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._model.parameters(), 10.0)
         self._optimizer.step()
         return loss.item()

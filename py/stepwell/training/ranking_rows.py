@@ -138,33 +138,47 @@ def ranking_rows(
     Cost: about 4 ms a user with 500 candidates.
     """
     known = source.known
-    targets = known.targets(end_time)
-    repeats = _repeated(known, end_time)
-    users = _drawn_users(known, targets, options)
+    labels = _Labels(known.targets(end_time), _repeated(known, end_time))
+    users = _drawn_users(known, labels.targets, options)
     histories = known.user_histories()
     promoted = _promoted_rows(known)
-    parts = []
-    for number, user_row in enumerate(users):
-        rng = np.random.default_rng([options.seed, known.cut_time, int(user_row)])
-        query = source.query(int(user_row))
-        user = context_of(query, histories[user_row], known.items, source.segment_rows)
-        candidates = source.candidates(query, user)
-        wanted = targets.items_of(int(user_row))
-        often = repeats.items_of(int(user_row))
-        kept, weights = _sampled(candidates.rows, wanted, options, rng)
-        candidates = candidates.taken(kept)
-        more = _drawn_promoted(promoted, candidates.rows, options, rng)
-        candidates = _with_rows(candidates, more)
-        weights = np.r_[weights, np.ones(len(more), np.float32)]
+    parts: list[_Part] = []
+    for number, user_row in enumerate(users.tolist()):
+        rng = np.random.default_rng([options.seed, known.cut_time, user_row])
+        query = source.query(user_row)
+        history = histories[user_row]
+        user = context_of(query, history, known.items, source.segment_rows)
+        found = source.candidates(query, user)
+        wanted = labels.targets.items_of(user_row)
+        kept, weights = _sampled(found.rows, wanted, options, rng)
+        more = _drawn_promoted(promoted, found.rows, options, rng)
+        candidates = _with_rows(found.taken(kept), more)
         batch = source.features.hydrate(query, user, candidates)
-        rows = candidates.rows
-        labels = np.stack([np.isin(rows, wanted), np.isin(rows, often)], axis=1)
-        own = user.history_rows
-        is_new = ~np.isin(rows, own)
-        parts.append((batch.dense, batch.sparse, labels, is_new, weights))
+        parts.append(
+            (
+                batch.dense,
+                batch.sparse,
+                labels.of(user_row, candidates.rows),
+                ~np.isin(candidates.rows, user.history_rows),
+                np.r_[weights, np.ones(len(more), np.float32)],
+            )
+        )
         if progress and number % 100 == 0:
             progress("rows", number / len(users))
     return _stacked(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What users did after the cut: at all, and more than once."""
+
+    targets: Targets
+    repeats: Targets
+
+    def of(self, user_row: int, rows: RowArray) -> npt.NDArray[np.bool_]:
+        """Returns bool [N, O] by OBJECTIVES."""
+        wanted = (self.targets.items_of(user_row), self.repeats.items_of(user_row))
+        return np.stack([np.isin(rows, items) for items in wanted], axis=1)
 
 
 def _stacked(parts: list[_Part]) -> RankingRows:
