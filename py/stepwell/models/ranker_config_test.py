@@ -1,0 +1,77 @@
+"""The config file of the rankers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stepwell.base.errors import DataLossError, InvalidArgumentError
+from stepwell.models.ranker_config import (
+    RANKER_CONFIG_NAME,
+    DenseColumn,
+    ModelConfig,
+    Objective,
+    RankerConfig,
+    SparseColumn,
+)
+
+MODEL = ModelConfig(
+    dense=(DenseColumn("a", "linear", 0.5, 2.0), DenseColumn("b", "log1p", 1.0, 0.5)),
+    sparse=(SparseColumn("department", 4), SparseColumn("segment", 3)),
+    embedding_dim=4,
+    bottom_widths=(8, 6),
+    top_widths=(5,),
+    objectives=(Objective("purchase", 1.0), Objective("repeat", 0.1)),
+)
+CONFIG = RankerConfig(
+    ("department",), ("department",), "0" * 64, MODEL, replace(MODEL, top_widths=())
+)
+
+
+def test_loads_what_was_saved(tmp_path: Path) -> None:
+    CONFIG.save(tmp_path)
+    assert RankerConfig.load(tmp_path) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("format_version",), 2),
+        (("unknown",), 1),
+        (("full", "unknown"), 1),
+        (("full", "embedding_dim"), 0),
+        (("full", "dense"), []),
+        (("full", "dense", 0, "scale"), 0.0),
+        (("full", "dense", 0, "transform"), "cube"),
+        (("full", "sparse", 0, "num_rows"), 2**40),
+        (("full", "objectives"), None),
+    ],
+)
+def test_refuses_a_field_that_is_unknown_or_out_of_range(
+    tmp_path: Path, path: tuple[str | int, ...], value: object
+) -> None:
+    CONFIG.save(tmp_path)
+    file = tmp_path / RANKER_CONFIG_NAME
+    document = json.loads(file.read_text())
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    file.write_text(json.dumps(document))
+    with pytest.raises(DataLossError, match=RANKER_CONFIG_NAME):
+        RankerConfig.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", "null"])
+def test_refuses_what_is_no_config(tmp_path: Path, text: str) -> None:
+    (tmp_path / RANKER_CONFIG_NAME).write_text(text)
+    with pytest.raises(DataLossError):
+        RankerConfig.load(tmp_path)
+
+
+def test_errors_name_the_field_and_the_value() -> None:
+    with pytest.raises(InvalidArgumentError, match="'cube', must be one of: linear"):
+        DenseColumn("a", "cube", 0.0, 1.0)
+    with pytest.raises(InvalidArgumentError, match="a width is 0"):
+        replace(MODEL, embedding_dim=0)
