@@ -140,6 +140,8 @@ def _announce(ready: Ready) -> None:
 
 
 async def _serve() -> None:
+    # The event loop gets the interpreter back from a busy worker within 1 ms, not 5.
+    sys.setswitchinterval(0.001)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
