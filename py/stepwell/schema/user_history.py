@@ -34,6 +34,9 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("total_value", "<f4"),
 )
 
+Columns = dict[str, Any]
+"""Arrays by column name, those of _COLUMNS."""
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
@@ -74,7 +77,7 @@ class UserHistory:
     @classmethod
     def empty(cls, segment: str = "") -> "UserHistory":
         """A user of whom nothing is known but perhaps the segment."""
-        columns = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS}
+        columns: Columns = {name: np.zeros(0, dtype) for name, dtype in _COLUMNS}
         return cls(**columns, segment=segment)
 
     @classmethod
@@ -106,7 +109,7 @@ class UserHistory:
         counts = np.diff(np.r_[starts, len(keys)])
         last = times[starts + counts - 1]
         decay = np.exp2((times - np.repeat(last, counts)) / HALF_LIFE_SECONDS)
-        columns: dict[str, npt.NDArray[Any]] = {
+        columns: Columns = {
             "keys": keys[starts],
             "num_purchases": counts.astype(np.int32),
             "first_time": times[starts].astype(np.int64),
@@ -128,7 +131,7 @@ class UserHistory:
 
         Cost: O(H).
         """
-        columns = {name: getattr(self, name) for name, _ in _COLUMNS}
+        columns: Columns = {name: getattr(self, name) for name, _ in _COLUMNS}
         found = np.flatnonzero(self.keys == np.uint64(key))
         if len(found):
             columns = _with_repeat(columns, int(found[0]), time, value)
@@ -193,7 +196,7 @@ class UserHistory:
                 f"{len(blob)} bytes, must be version {_FORMAT_VERSION}, {expected}"
             )
         offset = _HEADER.size + segment_bytes
-        columns = {}
+        columns: Columns = {}
         for name, dtype in _COLUMNS:
             columns[name] = np.frombuffer(blob, dtype, num_items, offset)
             offset += columns[name].nbytes
@@ -203,15 +206,13 @@ class UserHistory:
 
 
 def _most_recent_first(
-    columns: dict[str, npt.NDArray[Any]],
-) -> dict[str, npt.NDArray[Any]]:
+    columns: Columns,
+) -> Columns:
     order = np.lexsort((columns["keys"], columns["last_time"]))[::-1][:MAX_ITEMS]
     return {name: column[order] for name, column in columns.items()}
 
 
-def _with_repeat(
-    columns: dict[str, npt.NDArray[Any]], row: int, time: int, value: float
-) -> dict[str, npt.NDArray[Any]]:
+def _with_repeat(columns: Columns, row: int, time: int, value: float) -> Columns:
     columns = {name: column.copy() for name, column in columns.items()}
     last, decayed = int(columns["last_time"][row]), float(columns["decayed_count"][row])
     decay = 2.0 ** (-abs(time - last) / HALF_LIFE_SECONDS)
@@ -225,9 +226,7 @@ def _with_repeat(
     return columns
 
 
-def _with_new_item(
-    columns: dict[str, npt.NDArray[Any]], key: int, time: int, value: float
-) -> dict[str, npt.NDArray[Any]]:
+def _with_new_item(columns: Columns, key: int, time: int, value: float) -> Columns:
     first = (key, 1, time, time, 1.0, value)
     return {
         name: np.append(columns[name], np.array([item], dtype))

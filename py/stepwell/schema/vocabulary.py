@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -90,7 +91,11 @@ class Vocabulary:
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
         blob = np.frombuffer(self._id_bytes, np.uint8)
-        tensors = {"keys": self.keys, "id_bytes": blob, "offsets": self._offsets}
+        tensors: dict[str, npt.NDArray[Any]] = {
+            "keys": self.keys,
+            "id_bytes": blob,
+            "offsets": self._offsets,
+        }
         save_file(tensors, path)
 
     @classmethod
