@@ -28,6 +28,7 @@ from tally import LoadReport
 LOCUSTFILE = Path(__file__).parents[3] / "loadtest" / "locustfile.py"
 _NUM_USER_IDS = 2_000
 _STOP_SECONDS = 60
+_LOG_TAIL_LINES = 5
 
 _EXPLAINED = """\
 Puts load on a server and prints rate, latency, tiers, reasons and errors.
@@ -154,12 +155,16 @@ def _run_locust(
         done = subprocess.run(
             command,
             env=_environment(os.environ),
-            stdout=subprocess.DEVNULL,
+            capture_output=True,  # its tables; ours say the same and more
+            text=True,
             timeout=args.seconds + _STOP_SECONDS,
             check=False,
         )
         if done.returncode or not report.exists():
-            raise FailedPreconditionError(f"locust ended with {done.returncode}")
+            said = " | ".join(done.stderr.splitlines()[-_LOG_TAIL_LINES:])
+            raise FailedPreconditionError(
+                f"locust ended with {done.returncode} and said: {said}"
+            )
         return LoadReport.from_json(json.loads(report.read_text()))
 
 
