@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-if not torch.cuda.is_available():
-    pytest.skip("torch sees no CUDA device", allow_module_level=True)
-
 from stepwell.ops.dot_interaction import dot_interaction
 from stepwell.ops.embedding_bag_tables import Pooling, embedding_bag_tables
+
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="torch sees no CUDA device"
+)
 
 Lookups = tuple[list[Tensor], Tensor, Tensor, Tensor]
 
