@@ -8,14 +8,17 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from stepwell.base.errors import DataLossError
+from stepwell.retrieval.category_affinity import CategoryAffinity
 from stepwell.schema.vocabulary import RowArray
 
 FloatArray = npt.NDArray[np.float32]
 
+_ARRAYS = ("input_vectors", "output_vectors", "neighbour_rows", "neighbour_weights")
+
 
 @dataclass(frozen=True, slots=True)
 class CoOccurrenceModel:
-    """Scores every item by a weighted history: h A Z^T + h R.
+    """Scores every item by a weighted history: (h A Z^T + h R) * affinity.
 
     The item-item matrix of EASE is dense; its D leading directions (A, Z) and, for each
     item, the K entries that they get most wrong (R) keep its quality in 1 % of its size
@@ -26,6 +29,7 @@ class CoOccurrenceModel:
         output_vectors: float32 [N, D], Z.
         neighbour_rows: int32 [N, K], -1 pads.
         neighbour_weights: float32 [N, K], 0 in pads; may be negative.
+        affinity: lifts the categories the user buys in; None where items have none.
 
     Concurrency: immutable.
     Source: Steck, WWW 2019 (EASE); low rank + sparse after Steck & Liang, RecSys 2021.
@@ -35,6 +39,7 @@ class CoOccurrenceModel:
     output_vectors: FloatArray
     neighbour_rows: npt.NDArray[np.int32]
     neighbour_weights: FloatArray
+    affinity: CategoryAffinity | None = None
 
     @property
     def num_items(self) -> int:
@@ -54,14 +59,19 @@ class CoOccurrenceModel:
         padded = near < 0
         if padded.any():
             near, spread = np.where(padded, 0, near), np.where(padded, 0.0, spread)
-        scores = np.bincount(near.ravel(), spread.ravel(), self.num_items)
+        summed = np.bincount(near.ravel(), spread.ravel(), self.num_items)
+        scores = summed.astype(np.float32)
         if self.input_vectors.shape[1]:
             scores += self.output_vectors @ (weights @ self.input_vectors[rows])
-        return scores.astype(np.float32)
+        if self.affinity is not None:
+            scores *= self.affinity.factors(rows, weights)
+        return scores
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file."""
-        tensors = {name: getattr(self, name) for name in self.__slots__}
+        tensors = {name: getattr(self, name) for name in _ARRAYS}
+        if self.affinity is not None:
+            tensors |= self.affinity.tensors()
         save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, path)
 
     @classmethod
@@ -72,10 +82,12 @@ class CoOccurrenceModel:
             DataLossError: a tensor is missing, shapes differ, or a row is out of range.
         """
         tensors = load_file(path)
-        missing = set(cls.__slots__) - set(tensors)
+        missing = set(_ARRAYS) - set(tensors)
         if missing:
             raise DataLossError(f"{path}: lacks {', '.join(sorted(missing))}")
-        model = cls(**{name: tensors[name] for name in cls.__slots__})
+        affinity = CategoryAffinity.of_tensors(tensors, len(tensors["input_vectors"]))
+        arrays = {name: tensors[name] for name in _ARRAYS}
+        model = cls(**arrays, affinity=affinity)
         near, num_items = model.neighbour_rows, model.num_items
         fits = (
             near.shape == model.neighbour_weights.shape

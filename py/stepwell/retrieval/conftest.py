@@ -12,6 +12,7 @@ from stepwell.models.two_tower_user import UserTower
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.pipeline.stages import SourceRequest
 from stepwell.retrieval.artifacts import RetrievalArtifacts
+from stepwell.retrieval.category_affinity import CategoryAffinity
 from stepwell.retrieval.co_occurrence_model import CoOccurrenceModel
 from stepwell.retrieval.popular_lists import PopularLists
 from stepwell.schema.user_history import UserHistory
@@ -58,6 +59,7 @@ def make_artifacts(seed: int = 3) -> RetrievalArtifacts:
         return rng.normal(size=shape).astype(np.float32)
 
     small = np.float32(0.01)
+    flat = CategoryAffinity.of_buyers(np.zeros(n, np.int32), np.ones(n, np.int64), 0.1)
 
     fixed, trained = normal(n, 8), normal(n, 8)
     space_hash = np.frombuffer(bytes([seed]) * 32, np.uint8)
@@ -79,7 +81,11 @@ def make_artifacts(seed: int = 3) -> RetrievalArtifacts:
     weights = np.tile(np.array([3.0, 2.0, 1.0], np.float32), (n, 1))
     weights[5, 2] = 0.0
     model = CoOccurrenceModel(
-        normal(n, 4) * small, normal(n, 4) * small, neighbours.astype(np.int32), weights
+        normal(n, 4) * small,
+        normal(n, 4) * small,
+        neighbours.astype(np.int32),
+        weights,
+        flat,
     )
     return RetrievalArtifacts(tower, index, model, make_lists())
 

@@ -27,9 +27,9 @@ class MergeOptions:
         default_factory=lambda: {
             "history": 2.0,
             "co_occurrence": 1.0,
-            "ann": 0.3,
+            "ann": 0.1,
             "trending": 0.1,
-            "popular": 0.2,
+            "popular": 0.1,
         }
     )
     quotas: Mapping[str, int] = field(

@@ -9,13 +9,15 @@ import scipy.linalg
 import torch
 from scipy import sparse
 
+from stepwell.retrieval.category_affinity import CategoryAffinity
 from stepwell.retrieval.co_occurrence_model import CoOccurrenceModel
-from stepwell.training.split import Snapshot
+from stepwell.training.split import DAY_SECONDS, Snapshot
 
 FloatArray = npt.NDArray[np.float32]
 Progress = Callable[[str, float], None]
 
 _BLOCK_ITEMS = 512
+_AFFINITY_WINDOW_SECONDS = 28 * DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class CoOccurrenceOptions:
         recency_power: a candidate counts by (recent rate / longer rate)^power, which
             sinks what is not sold any more: new R@500 0.2291 -> 0.2352.
         rank: D, directions kept. neighbours: K, corrections kept of each item.
+        affinity_power: power of CategoryAffinity; 0 leaves it out.
+        affinity_columns: the first of these that items have is the category.
         max_dual_users: largest U whose [U, U] system is solved.
         max_dense_bytes: largest [U, N] matrix held; beyond, neighbours by cosine.
     """
@@ -39,6 +43,8 @@ class CoOccurrenceOptions:
     longer_half_life_days: float = 120.0
     rank: int = 64
     neighbours: int = 64
+    affinity_power: float = 0.15
+    affinity_columns: tuple[str, ...] = ("type", "category", "department")
     max_dual_users: int = 8_192
     max_dense_bytes: int = 2 * 1024**3
 
@@ -103,6 +109,7 @@ def train_co_occurrence(
     recency = _recency(snapshot, options)
     num_users, num_items = scaled.shape
     rank = min(options.rank, min(scaled.shape) - 1)
+    affinity = _affinity(snapshot, options)
     fits = num_users * num_items * 4 <= options.max_dense_bytes
     if fits and num_users <= options.max_dual_users:
         dual = _solve_dual(scaled, options.regularisation, rank)
@@ -111,21 +118,32 @@ def train_co_occurrence(
         )
         blocks = _residual_blocks(scaled, dual, low_rank, progress)
         rows, weights = _strongest(blocks, num_items, options.neighbours)
-        model = CoOccurrenceModel(
-            low_rank.input_vectors(), low_rank.output_vectors(), rows, weights
-        )
-        return model, low_rank
+        vectors = low_rank.input_vectors(), low_rank.output_vectors()
+        return CoOccurrenceModel(*vectors, rows, weights, affinity), low_rank
     low_rank = _randomised(scaled, item_scale, recency, rank, options.regularisation)
     blocks = _cosine_blocks(scaled, item_scale, recency, progress)
     rows, weights = _strongest(blocks, num_items, options.neighbours)
     none = np.zeros((num_items, 0), np.float32)
-    return CoOccurrenceModel(none, none, rows, weights), low_rank
+    return CoOccurrenceModel(none, none, rows, weights, affinity), low_rank
 
 
 def _item_scale(matrix: sparse.csr_matrix, options: CoOccurrenceOptions) -> FloatArray:
     popularity = np.asarray(matrix.sum(axis=0)).ravel() + 1.0
     scale = popularity**-options.popularity_power
     return np.asarray(scale / scale.mean(), np.float32)
+
+
+def _affinity(
+    snapshot: Snapshot, options: CoOccurrenceOptions
+) -> CategoryAffinity | None:
+    categories = snapshot.table.item_table.categories
+    names = [name for name in options.affinity_columns if name in categories]
+    if not names or options.affinity_power <= 0:
+        return None
+    month = snapshot.cut_time - _AFFINITY_WINDOW_SECONDS
+    buyers = snapshot.distinct_buyers(month, snapshot.cut_time)
+    codes = categories[names[0]].codes[snapshot.table_rows]
+    return CategoryAffinity.of_buyers(codes, buyers, options.affinity_power)
 
 
 def _recency(snapshot: Snapshot, options: CoOccurrenceOptions) -> FloatArray:

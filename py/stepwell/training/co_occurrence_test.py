@@ -41,7 +41,10 @@ def test_all_corrections_give_ease_whatever_the_rank(
     known: Snapshot, rank: int
 ) -> None:
     options = CoOccurrenceOptions(
-        regularisation=LAMBDA, rank=rank, neighbours=known.num_items
+        regularisation=LAMBDA,
+        rank=rank,
+        neighbours=known.num_items,
+        affinity_power=0.0,
     )
     got = _reconstructed(known, options)
     np.testing.assert_allclose(got, _dense(known, options), atol=2e-4)
@@ -51,7 +54,10 @@ def test_more_corrections_are_closer_to_ease(known: Snapshot) -> None:
     errors = []
     for neighbours in (4, 32, 128):
         options = CoOccurrenceOptions(
-            regularisation=LAMBDA, rank=16, neighbours=neighbours
+            regularisation=LAMBDA,
+            rank=16,
+            neighbours=neighbours,
+            affinity_power=0.0,
         )
         gap = _reconstructed(known, options) - _dense(known, options)
         errors.append(float((gap**2).sum()))
@@ -102,3 +108,21 @@ def test_reports_progress(known: Snapshot) -> None:
     train_co_occurrence(known, None, lambda part, done: seen.append((part, done)))
     assert seen
     assert {part for part, _ in seen} == {"co-occurrence"}
+
+
+def test_affinity_lifts_the_categories_of_the_history(known: Snapshot) -> None:
+    lifted = train_co_occurrence(known, CoOccurrenceOptions())[0]
+    plain = train_co_occurrence(known, CoOccurrenceOptions(affinity_power=0.0))[0]
+    assert plain.affinity is None
+    codes = known.table.item_table.categories["category"].codes[known.table_rows]
+    rows, one = np.array([10]), np.ones(1, np.float32)
+    ratio = lifted.scores(rows, one) / plain.scores(rows, one)
+    buyers = known.distinct_buyers(known.cut_time - 28 * 86_400, known.cut_time)
+    same = (codes == codes[10]) & (buyers > 0)
+    other = (codes != codes[10]) & (buyers > 0)
+    assert np.nanmedian(ratio[same]) > 2 * np.nanmedian(ratio[other])
+
+
+def test_affinity_needs_a_category_column(known: Snapshot) -> None:
+    options = CoOccurrenceOptions(affinity_columns=("no such column",))
+    assert train_co_occurrence(known, options)[0].affinity is None

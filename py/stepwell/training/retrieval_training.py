@@ -36,7 +36,6 @@ QUICK = RetrievalConfig(two_tower=TwoTowerOptions(num_windows=8))
 """The demo's: about 45 s for 1.3 M purchases on 2 cores."""
 
 FULL = RetrievalConfig(
-    co_occurrence=CoOccurrenceOptions(neighbours=128),
     two_tower=TwoTowerOptions(num_windows=16, num_negatives=8_192),
     index=IndexOptions(m=32, ef_construction=400),
 )
