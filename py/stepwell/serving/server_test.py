@@ -1,0 +1,96 @@
+"""The listeners: bounds of what is read, reflection, ports, and feedback's edges."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from stepwell.base.errors import UnavailableError
+from stepwell.releases.signing import SigningKey
+from stepwell.serving.ranker import Ranker, RankerOptions
+from stepwell.serving.server import Listen
+from stepwell.serving.tiny_ranker_fixture import (
+    Faults,
+    RunningRanker,
+    SkippingClock,
+    ranker,
+    ranker_parts,
+)
+from stepwell_pb.v1 import common_pb2, feedback_pb2, recommend_pb2
+
+__all__ = ["ranker"]  # the fixture that the tests ask for by name
+
+
+def _request() -> recommend_pb2.RecommendRequest:
+    return recommend_pb2.RecommendRequest(user_id="u", num_items=5)
+
+
+async def test_a_message_above_256_kib_is_not_read(ranker: RunningRanker) -> None:
+    request = _request()
+    request.exclude_item_ids.extend(["x" * 256] * 1_100)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ranker.recommend.Recommend(request)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_metadata_above_8_kib_is_refused(ranker: RunningRanker) -> None:
+    metadata = (("x-large", "y" * 20_000),)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ranker.recommend.Recommend(_request(), metadata=metadata)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_reflection_lists_what_callers_may_use(ranker: RunningRanker) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(ranker.channel)
+    asked = reflection_pb2.ServerReflectionRequest(list_services="")
+    call = stub.ServerReflectionInfo(iter([asked]))
+    answer = await call.read()
+    names = {service.name for service in answer.list_services_response.service}
+    assert names == {
+        "stepwell_pb.v1.RecommendService",
+        "stepwell_pb.v1.FeedbackService",
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+    call.cancel()
+
+
+async def test_a_second_server_on_the_same_port_fails(
+    ranker: RunningRanker, tmp_path: Path
+) -> None:
+    faults = Faults(SkippingClock())
+    parts = ranker_parts(tmp_path / "other", SigningKey.generate(), faults)
+    taken = RankerOptions(listen=Listen(port=ranker.ready.port))
+    with pytest.raises(
+        UnavailableError, match=f"cannot listen on .*{taken.listen.port}"
+    ):
+        Ranker(parts, taken)
+    parts.event_log.close()
+    parts.store.close()
+
+
+async def test_an_event_that_does_not_say_what_happened_is_refused(
+    ranker: RunningRanker,
+) -> None:
+    event = feedback_pb2.Event(event_id="e", user_id="u", item_id="item-1")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ranker.feedback.LogEvents(feedback_pb2.LogEventsRequest(events=[event]))
+    assert caught.value.details() == (
+        "events[0].event_type is EVENT_TYPE_UNSPECIFIED, must say what happened"
+    )
+
+
+async def test_an_event_without_a_time_happened_now(ranker: RunningRanker) -> None:
+    event = feedback_pb2.Event(
+        event_id="e",
+        user_id="u",
+        item_id="item-1",
+        event_type=common_pb2.EVENT_TYPE_PURCHASE,
+    )
+    await ranker.feedback.LogEvents(feedback_pb2.LogEventsRequest(events=[event]))
+    (stored,) = ranker.event_log.read(0, 10)
+    logged = feedback_pb2.LoggedEvent.FromString(stored.payload)
+    now = ranker.faults.clock.event_seconds()
+    assert now - 60 <= logged.feedback.event_time_seconds <= now
+    assert logged.ingestion_time_us == logged.feedback.event_time_seconds * 1_000_000
