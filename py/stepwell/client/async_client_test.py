@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from stepwell.base import errors
-from stepwell.client import AsyncRecommendClient
+from stepwell.client.async_client import AsyncRecommendClient
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.conftest import Refusal, Script
 from stepwell.client.retry_policy import RetryOptions
