@@ -10,7 +10,9 @@ has (data, size, args, tags ...) is kept, and so are targets of other rules.
 
 import argparse
 import ast
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +71,15 @@ def dependencies(source: Path) -> list[str]:
                 labels |= {label_of(face, source) for face in named_modules(file)}
             continue
         labels.add(label_of(file, source))
-    return sorted(labels, key=lambda label: (not label.startswith(":"), label))
+    return in_order(labels)
+
+
+def in_order(labels: Iterable[str]) -> list[str]:
+    """Returns labels as buildifier sorts them: own package first, a folder before its
+    subfolders."""
+    return sorted(
+        labels, key=lambda label: (not label.startswith(":"), re.split("[:.]", label))
+    )
 
 
 def label_of(file: Path, source: Path) -> str:
@@ -132,7 +142,7 @@ def rendered_target(source: Path, call: ast.Call | None, text: str) -> str:
     deps = dependencies(source)
     conftest = source.parent / "conftest.py"
     if rule_of(source) == "stepwell_py_test" and conftest.exists():
-        deps = sorted({*deps, *dependencies(conftest)} - {f":{source.stem}"})
+        deps = in_order({*deps, *dependencies(conftest)} - {f":{source.stem}"})
     if deps:
         attributes["deps"] = rendered_list("deps", deps)
     first = [key for key in ("size", "srcs") if key in attributes]
