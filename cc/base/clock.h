@@ -25,9 +25,7 @@ class FakeClock : public Clock {
  public:
   explicit FakeClock(int64_t step_nanos = 0) : step_nanos_(step_nanos) {}
 
-  int64_t NowNanos() const override {
-    return now_nanos_.fetch_add(step_nanos_);
-  }
+  int64_t NowNanos() const override { return now_nanos_.fetch_add(step_nanos_); }
   void AdvanceNanos(int64_t nanos) { now_nanos_ += nanos; }
 
  private:

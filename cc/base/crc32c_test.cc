@@ -37,8 +37,7 @@ TEST(Crc32cTest, PiecesSumToTheWhole) {
   const uint32_t whole = ExtendCrc32c(0, bytes.data(), bytes.size());
   for (size_t cut = 0; cut <= bytes.size(); ++cut) {
     const uint32_t head = ExtendCrc32c(0, bytes.data(), cut);
-    EXPECT_EQ(ExtendCrc32c(head, bytes.data() + cut, bytes.size() - cut),
-              whole);
+    EXPECT_EQ(ExtendCrc32c(head, bytes.data() + cut, bytes.size() - cut), whole);
   }
 }
 

@@ -12,8 +12,7 @@ constexpr char kFieldPayload[] = "stepwell/field";
 }  // namespace
 
 absl::Status FieldError(absl::string_view field, absl::string_view message) {
-  absl::Status status =
-      absl::InvalidArgumentError(absl::StrCat(field, " ", message));
+  absl::Status status = absl::InvalidArgumentError(absl::StrCat(field, " ", message));
   status.SetPayload(kFieldPayload, absl::Cord(field));
   return status;
 }
@@ -21,8 +20,8 @@ absl::Status FieldError(absl::string_view field, absl::string_view message) {
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t low,
                         int64_t high) {
   if (value >= low && value <= high) return absl::OkStatus();
-  return FieldError(field, absl::StrCat("is ", value, ", must be in [", low,
-                                        ", ", high, "]"));
+  return FieldError(field,
+                    absl::StrCat("is ", value, ", must be in [", low, ", ", high, "]"));
 }
 
 std::string FieldOf(const absl::Status& status) {

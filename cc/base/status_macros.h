@@ -22,9 +22,9 @@
 
 // Moves the value of a StatusOr into `target`, a declaration or an lvalue, or
 // returns its error from the enclosing function.
-#define STEPWELL_ASSIGN_OR_RETURN(target, expression)                      \
-  STEPWELL_ASSIGN_OR_RETURN_(STEPWELL_CONCAT_(stepwell_result_, __LINE__), \
-                             target, expression)
+#define STEPWELL_ASSIGN_OR_RETURN(target, expression)                              \
+  STEPWELL_ASSIGN_OR_RETURN_(STEPWELL_CONCAT_(stepwell_result_, __LINE__), target, \
+                             expression)
 
 #define STEPWELL_ASSIGN_OR_RETURN_(result, target, expression) \
   auto result = (expression);                                  \

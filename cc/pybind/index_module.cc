@@ -41,12 +41,11 @@ absl::Span<const T> SpanOf(const py::array_t<T, kFlags>& array) {
 
 // float32 [N, dim]: the number of columns is checked here, where it is still
 // known.
-absl::Span<const float> RowsOf(const Floats& rows, int64_t dim,
-                               const char* field) {
+absl::Span<const float> RowsOf(const Floats& rows, int64_t dim, const char* field) {
   if (rows.ndim() == 2 && rows.shape(1) == dim) return SpanOf(rows);
   const std::string shape = py::str(rows.attr("shape"));
-  ThrowStatus(FieldError(field, "has shape " + shape + ", must be [N, " +
-                                    std::to_string(dim) + "]"));
+  ThrowStatus(FieldError(
+      field, "has shape " + shape + ", must be [N, " + std::to_string(dim) + "]"));
 }
 
 absl::Span<const int64_t> IdsOf(const Ids& ids, const char* field) {
@@ -58,8 +57,8 @@ SpaceHash HashOf(const py::bytes& bytes) {
   const std::string text = bytes;
   SpaceHash hash{};
   if (text.size() != hash.size()) {
-    ThrowStatus(FieldError("space_hash", "has " + std::to_string(text.size()) +
-                                             " bytes, must have 32"));
+    ThrowStatus(FieldError(
+        "space_hash", "has " + std::to_string(text.size()) + " bytes, must have 32"));
   }
   std::memcpy(hash.data(), text.data(), hash.size());
   return hash;
@@ -85,17 +84,15 @@ py::tuple ToTuple(SearchResult result) {
                         result.num_hops, result.num_distances);
 }
 
-py::tuple SearchIndex(const AnnIndex& ann_index, const Floats& queries,
-                      int64_t k, int64_t ef_search, const Ids& exclude_ids,
+py::tuple SearchIndex(const AnnIndex& ann_index, const Floats& queries, int64_t k,
+                      int64_t ef_search, const Ids& exclude_ids,
                       const py::object& allowed, int64_t budget_us) {
-  const absl::Span<const float> rows =
-      RowsOf(queries, ann_index.dim(), "queries");
+  const absl::Span<const float> rows = RowsOf(queries, ann_index.dim(), "queries");
   SearchOptions options;
   options.ef_search = ef_search;
   options.exclude_ids = IdsOf(exclude_ids, "exclude_ids");
   constexpr int64_t kNanosPerMicro = 1'000, kMaxBudgetUs = 3'600'000'000;
-  if (const absl::Status status =
-          CheckRange("budget_us", budget_us, 0, kMaxBudgetUs);
+  if (const absl::Status status = CheckRange("budget_us", budget_us, 0, kMaxBudgetUs);
       !status.ok()) {
     ThrowStatus(status);
   }
@@ -129,9 +126,8 @@ py::dict StatsOf(const AnnIndex& ann_index) {
   dict["m"] = stats.m;
   dict["ef_construction"] = stats.ef_construction;
   dict["memory_bytes"] = stats.memory_bytes;
-  dict["space_hash"] =
-      py::bytes(reinterpret_cast<const char*>(stats.space_hash.data()),
-                stats.space_hash.size());
+  dict["space_hash"] = py::bytes(reinterpret_cast<const char*>(stats.space_hash.data()),
+                                 stats.space_hash.size());
   return dict;
 }
 
@@ -144,8 +140,7 @@ void DefineCommon(py::class_<Index>& type) {
         SpaceHash hash{};
         const bool expects = !expected_space_hash.is_none();
         if (expects) hash = HashOf(expected_space_hash.cast<py::bytes>());
-        return WithoutGil(
-            [&] { return Index::Open(path, expects ? &hash : nullptr); });
+        return WithoutGil([&] { return Index::Open(path, expects ? &hash : nullptr); });
       },
       py::arg("path"), py::arg("expected_space_hash"));
   type.def("save", [](const Index& self, const std::string& path) {
@@ -164,8 +159,7 @@ void DefineCommon(py::class_<Index>& type) {
   type.def("search", [](const Index& self, const Floats& queries, int64_t k,
                         int64_t ef_search, const Ids& exclude_ids,
                         const py::object& allowed, int64_t budget_us) {
-    return SearchIndex(self, queries, k, ef_search, exclude_ids, allowed,
-                       budget_us);
+    return SearchIndex(self, queries, k, ef_search, exclude_ids, allowed, budget_us);
   });
   type.def("stats", [](const Index& self) { return StatsOf(self); });
 }
@@ -173,8 +167,7 @@ void DefineCommon(py::class_<Index>& type) {
 std::unique_ptr<HnswIndex> BuildHnsw(const Floats& vectors, const Ids& ids,
                                      const std::string& metric, int64_t m,
                                      int64_t ef_construction, uint64_t seed,
-                                     int num_threads,
-                                     const py::bytes& space_hash) {
+                                     int num_threads, const py::bytes& space_hash) {
   HnswOptions options;
   options.dim = vectors.ndim() == 2 ? vectors.shape(1) : 0;
   options.metric = WithoutGil([&] { return index::MetricFromName(metric); });
@@ -203,13 +196,12 @@ std::unique_ptr<FlatIndex> BuildFlat(const Floats& vectors, const Ids& ids,
 }  // namespace
 
 PYBIND11_MODULE(_index, module) {
-  module.doc() =
-      "Nearest-neighbour indexes; see stepwell.index for the typed face.";
+  module.doc() = "Nearest-neighbour indexes; see stepwell.index for the typed face.";
   py::class_<HnswIndex> hnsw(module, "HnswIndex");
   hnsw.def_static("build", &BuildHnsw, py::arg("vectors"), py::arg("ids"),
                   py::kw_only(), py::arg("metric"), py::arg("m"),
-                  py::arg("ef_construction"), py::arg("seed"),
-                  py::arg("num_threads"), py::arg("space_hash"));
+                  py::arg("ef_construction"), py::arg("seed"), py::arg("num_threads"),
+                  py::arg("space_hash"));
   DefineCommon(hnsw);
   py::class_<FlatIndex> flat(module, "FlatIndex");
   flat.def_static("build", &BuildFlat, py::arg("vectors"), py::arg("ids"),

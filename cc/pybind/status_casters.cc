@@ -37,8 +37,8 @@ const char* ClassName(absl::StatusCode code) {
 }  // namespace
 
 void ThrowStatus(const absl::Status& status) {
-  const py::object type = py::module_::import("stepwell.base.errors")
-                              .attr(ClassName(status.code()));
+  const py::object type =
+      py::module_::import("stepwell.base.errors").attr(ClassName(status.code()));
   const std::string field = FieldOf(status);
   const std::string message(status.message());
   const py::object error = field.empty() ? type(message) : type(message, field);
