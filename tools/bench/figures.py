@@ -1,6 +1,6 @@
 """Writes every table of figures in the documents from the reports that measured them.
 
-    PYTHONPATH=tools python tools/bench/figures.py           rewrite README.md, BENCHMARKS.md
+    PYTHONPATH=tools python tools/bench/figures.py           rewrite the documents
     PYTHONPATH=tools python tools/bench/figures.py --check   exit 1 when one differs
 
 A report lies in docs/figures/NAME.json, as `./stepwell bench NAME --json` or

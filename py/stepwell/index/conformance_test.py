@@ -317,7 +317,7 @@ def test_searches_and_writes_from_many_threads_agree_in_the_end(
             for _ in range(30):
                 result = index.search(vectors[:8], 10)
                 assert result.counts.tolist() == [10] * 8
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - asserted on after the join
             failures.append(error)
 
     threads = [threading.Thread(target=search) for _ in range(4)]
