@@ -38,6 +38,8 @@ MAX_TIME = 4_102_444_800
 """2100-01-01: later times are milliseconds taken for seconds."""
 
 MAX_POSITION = 32_767
+MAX_VALUE = 3.0e38
+"""Values are float32 from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def _checked_events(path: Path, report: ImportReport) -> pl.DataFrame:
         "value unreadable": ("value", unread_value),
         "value negative or not finite": (
             "value",
-            ((number < 0) | ~number.is_finite()).fill_null(False),
+            (~number.is_between(0, MAX_VALUE)).fill_null(False),
         ),
         "position unreadable": ("position", unread_place),
         "position out of range": ("position", bad_place.fill_null(False)),

@@ -1,5 +1,6 @@
 """Reading Parquet and CSV files whose text may be broken, row by row accounted for."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from stepwell.training.import_events_report import (
 
 MAX_ID_BYTES = 256
 ROW = "__row__"
+SURPLUS = "__surplus__"
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -78,6 +80,9 @@ def refuse(
             bad). A row counts under the first reason that holds; null counts as true.
     """
     report.num_rows[file] = report.num_rows.get(file, 0) + frame.height
+    if SURPLUS in frame.columns:
+        is_long = pl.col(SURPLUS).is_not_null()
+        checks = {"more fields than columns": (SURPLUS, is_long), **checks}
     for reason, (column, is_bad) in checks.items():
         bad_mask = frame.select(is_bad.fill_null(True).alias("bad"))["bad"]
         bad = frame.filter(bad_mask)
@@ -89,7 +94,7 @@ def refuse(
                 report.examples.append(RefusedRow(file, int(row), reason, text[:80]))
             frame = frame.filter(~bad_mask)
     report.num_accepted[file] = report.num_accepted.get(file, 0) + frame.height
-    return frame
+    return frame.drop(SURPLUS, strict=False)
 
 
 def id_checks(column: str) -> dict[str, tuple[str, pl.Expr]]:
@@ -114,7 +119,8 @@ def as_text_ids(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
     """
     for name in columns:
         dtype = frame.schema[name]
-        if not (dtype == pl.String or dtype.is_integer()):
+        is_text = dtype in (pl.String, pl.Categorical, pl.Enum)
+        if not (is_text or dtype.is_integer()):
             raise InvalidArgumentError(
                 f"{name} has type {dtype}, must be string or integer", name
             )
@@ -122,9 +128,32 @@ def as_text_ids(frame: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
-    return pl.read_csv(
-        path, infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=True
-    )
+    try:
+        return pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+    except pl.exceptions.PolarsError:
+        # One bad line stops the fast reader: go line by line and keep what is whole.
+        return _read_csv_slowly(path)
+
+
+def _read_csv_slowly(path: Path) -> pl.DataFrame:
+    """Reads text rows; a row of too many fields has the rest of it in SURPLUS."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        reader = csv.reader(file)
+        try:
+            names = next(reader, [])
+            rows = [row for row in reader if row]
+        except csv.Error as error:
+            message = f"{path}: not readable at line {reader.line_num}: {error}"
+            raise InvalidArgumentError(message) from error
+    if len(set(names)) != len(names) or not names:
+        raise InvalidArgumentError(f"{path}: header {names} must be distinct names")
+    width = len(names)
+    columns = {
+        name: [row[at] or None if at < len(row) else None for row in rows]
+        for at, name in enumerate(names)
+    }
+    columns[SURPLUS] = [",".join(row[width:]) or None for row in rows]
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

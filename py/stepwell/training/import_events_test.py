@@ -8,6 +8,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stepwell.base.errors import InvalidArgumentError, NotFoundError
 from stepwell.schema.events import EventType
@@ -67,6 +69,10 @@ def test_optional_columns_may_be_absent(tmp_path: Path) -> None:
         ("u1,milk,1500000000,purchase,-1,,\n", "value negative or not finite"),
         ("u1,milk,1500000000,purchase,inf,,\n", "value negative or not finite"),
         ("u1,milk,1500000000,purchase,nan,,\n", "value negative or not finite"),
+        ("u1,milk,1500000000,purchase,1e39,,\n", "value negative or not finite"),
+        ("u1,milk,nan,purchase,1,,\n", "event_time missing or unreadable"),
+        ("u1,milk,1500000000,purchase,1,,,4,5\n", "more fields than columns"),
+        ("u1\n", "missing item_id"),
         ("u1,milk,1500000000,purchase,1,,first\n", "position unreadable"),
         ("u1,milk,1500000000,purchase,1,,-2\n", "position out of range"),
     ],
@@ -80,6 +86,23 @@ def test_a_bad_row_is_refused_by_its_reason_and_row(
     example = imported.report.examples[0]
     assert (example.file, example.row, example.reason) == ("events.csv", 2, reason)
     assert any("events.csv row 2: " in line for line in imported.report.lines())
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_whatever_the_bytes_every_row_is_accounted_for(
+    tmp_path: Path, lines: list[bytes]
+) -> None:
+    content = b"\n".join([HEADER.strip().encode(), GOOD.strip().encode(), *lines])
+    (tmp_path / "events.csv").write_bytes(content)
+    try:
+        imported = import_events(tmp_path, LENIENT)
+    except InvalidArgumentError:
+        return
+    report = imported.report
+    assert len(imported.table) == report.num_accepted["events.csv"]
+    counted = report.num_accepted["events.csv"] + report.num_refused
+    assert report.num_rows["events.csv"] == counted
 
 
 def test_invalid_utf8_in_csv_is_refused(tmp_path: Path) -> None:

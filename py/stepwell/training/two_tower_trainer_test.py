@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from stepwell.training.build_index import build_index, export_towers, index_recall
 from stepwell.training.co_occurrence import CoOccurrenceOptions, train_co_occurrence
-from stepwell.training.split import Snapshot
+from stepwell.training.split import DAY_SECONDS, Snapshot
 from stepwell.training.two_tower_trainer import (
     TwoTowerOptions,
     TwoTowerTrainer,
+    _window,
     history_batch,
     popularity_features,
 )
@@ -86,6 +88,23 @@ def test_a_checkpoint_of_other_options_is_not_taken_up(
     fresh = _trainer(known, replace(OPTIONS, epochs=1, seed=9))
     fresh.train()
     assert other.losses == fresh.losses
+
+
+def test_a_window_knows_only_what_was_before_it(known: Snapshot) -> None:
+    end = known.cut_time - 10 * DAY_SECONDS
+    start = end - 21 * DAY_SECONDS
+    window = _window(known, start, end, OPTIONS)
+    width = known.num_items
+    pair = known.user_rows.astype(np.int64) * width + known.item_rows
+
+    def pairs_of(matrix: sparse.csr_matrix) -> set[int]:
+        entries = matrix.tocoo()
+        return set((entries.row.astype(np.int64) * width + entries.col).tolist())
+
+    before = set(pair[known.times < start].tolist())
+    inside = set(pair[(known.times >= start) & (known.times < end)].tolist())
+    assert pairs_of(window.histories) == before
+    assert pairs_of(window.targets) == inside - before
 
 
 def test_nothing_after_the_cut_changes_the_model(known: Snapshot) -> None:
