@@ -1,0 +1,131 @@
+"""Training: it learns, it resumes, it is the same twice."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stepwell.models.dlrm import Dlrm
+from stepwell.models.ranker_config import (
+    DenseColumn,
+    ModelConfig,
+    Objective,
+    SparseColumn,
+)
+from stepwell.training.ranker_trainer import (
+    EtaProgress,
+    RankerTrainer,
+    TrainerOptions,
+)
+from stepwell.training.ranker_training import logits_of
+from stepwell.training.ranking_rows import RankingRows
+
+CONFIG = ModelConfig(
+    dense=tuple(DenseColumn(name, "linear", 0.0, 1.0) for name in "abc"),
+    sparse=(SparseColumn("department", 4),),
+    embedding_dim=4,
+    bottom_widths=(16,),
+    top_widths=(8,),
+    objectives=(Objective("purchase", 1.0), Objective("repeat", 0.1)),
+)
+OPTIONS = TrainerOptions(epochs=4, queries_per_step=8, learning_rate=2e-2)
+
+
+@pytest.fixture(scope="module")
+def rows() -> RankingRows:
+    """What is bought depends on the first column and the department."""
+    rng = np.random.default_rng(3)
+    num_queries, each = 64, 30
+    num_rows = num_queries * each
+    dense = rng.normal(size=(num_rows, 3)).astype(np.float32)
+    sparse = rng.integers(0, 4, (num_rows, 1))
+    logit = 2.0 * dense[:, 0] + 1.5 * (sparse[:, 0] == 2) - 2.0
+    bought = rng.random(num_rows) < 1 / (1 + np.exp(-logit))
+    labels = np.stack([bought, bought & (dense[:, 1] > 0)], axis=1)
+    return RankingRows(
+        dense=dense,
+        sparse=sparse,
+        labels=labels.astype(np.float32),
+        is_new=rng.random(num_rows) < 0.5,
+        weights=np.ones(num_rows, np.float32),
+        offsets=np.arange(num_queries + 1) * each,
+    )
+
+
+def _trained(
+    rows: RankingRows, options: TrainerOptions, checkpoint: Path | None = None
+) -> tuple[Dlrm, list[float]]:
+    torch.manual_seed(1)
+    model = Dlrm(CONFIG, dropout=0.1)
+    losses = RankerTrainer(model, CONFIG, options, checkpoint).train(rows)
+    return model, losses
+
+
+def test_learns_what_decides(rows: RankingRows) -> None:
+    model, losses = _trained(rows, OPTIONS)
+    assert losses[-1] < losses[0]
+    scores = logits_of(model, rows)[:, 0]
+    truth = 2.0 * rows.dense[:, 0] + 1.5 * (rows.sparse[:, 0] == 2)
+    assert np.corrcoef(scores, truth)[0, 1] > 0.9
+
+
+def test_same_seed_same_weights(rows: RankingRows) -> None:
+    first, second = (_trained(rows, OPTIONS)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_resumed_training_equals_an_unbroken_one(
+    rows: RankingRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unbroken, _ = _trained(rows, OPTIONS)
+    checkpoint = tmp_path / "checkpoint"
+    saved = RankerTrainer._save
+
+    def dies_in_the_third(self: RankerTrainer, epochs: int, rows: RankingRows) -> None:
+        saved(self, epochs, rows)
+        if epochs == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RankerTrainer, "_save", dies_in_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            _trained(rows, OPTIONS, checkpoint)
+    resumed, losses = _trained(rows, OPTIONS, checkpoint)
+    assert len(losses) == 2
+    for name, value in unbroken.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_another_training_is_none(
+    rows: RankingRows, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    _trained(rows, OPTIONS, checkpoint)
+    _, losses = _trained(rows, replace(OPTIONS, seed=1), checkpoint)
+    assert len(losses) == OPTIONS.epochs
+
+
+def test_a_damaged_checkpoint_is_none(rows: RankingRows, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    _trained(rows, OPTIONS, checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    _, losses = _trained(rows, OPTIONS, checkpoint)
+    assert len(losses) == OPTIONS.epochs
+
+
+def test_progress_ends_at_one(rows: RankingRows) -> None:
+    shares: list[float] = []
+    trainer = RankerTrainer(Dlrm(CONFIG), CONFIG, replace(OPTIONS, epochs=1))
+    trainer.train(rows, lambda _, share: shares.append(share))
+    assert shares == sorted(shares)
+    assert 0 < shares[0] <= shares[-1] <= 1
+
+
+def test_time_left_follows_from_the_share_done() -> None:
+    times = iter([10.0, 10.0, 14.0])
+    eta = EtaProgress(lambda: next(times))
+    assert eta.seconds_left("ranker", 0.0) is None
+    assert eta.seconds_left("ranker", 0.25) == 0.0
+    assert eta.seconds_left("ranker", 0.5) == 4.0
