@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.ranker_config_test import MODEL
+from stepwell.models.ranker_config_fixture import MODEL
 from stepwell.models.reduced_ranker import ReducedRanker
 
 TABLES = [4, 3]

@@ -10,20 +10,10 @@ from stepwell.base.errors import DataLossError, InvalidArgumentError
 from stepwell.models.ranker_config import (
     RANKER_CONFIG_NAME,
     DenseColumn,
-    ModelConfig,
-    Objective,
     RankerConfig,
-    SparseColumn,
 )
+from stepwell.models.ranker_config_fixture import MODEL
 
-MODEL = ModelConfig(
-    dense=(DenseColumn("a", "linear", 0.5, 2.0), DenseColumn("b", "log1p", 1.0, 0.5)),
-    sparse=(SparseColumn("department", 4), SparseColumn("segment", 3)),
-    embedding_dim=4,
-    bottom_widths=(8, 6),
-    top_widths=(5,),
-    objectives=(Objective("purchase", 1.0), Objective("repeat", 0.1)),
-)
 CONFIG = RankerConfig(
     ("department",), ("department",), "0" * 64, MODEL, replace(MODEL, top_widths=())
 )

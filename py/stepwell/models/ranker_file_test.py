@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from stepwell.base.errors import DataLossError
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.ranker_config_test import MODEL
+from stepwell.models.ranker_config_fixture import MODEL
 from stepwell.models.ranker_file import load_weights, save_weights
 
 
