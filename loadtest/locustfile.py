@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import grpc.experimental.gevent as grpc_gevent  # type: ignore[import-untyped]
+import grpc.experimental.gevent as grpc_gevent  # type: ignore[import-not-found]
 from locust import User, events, task
 
 from journeys import STEPS, Visitor

@@ -157,12 +157,12 @@ def test_a_dead_server_sees_at_most_a_tenth_more_calls(script: Script) -> None:
     assert 200 < len(script.requests) <= 200 + 20 + 2
 
 
-def test_a_server_that_asks_for_no_retry_gets_none(script: Script) -> None:
-    script.refusals = [
-        Refusal(
-            grpc.StatusCode.UNAVAILABLE, metadata=(("grpc-retry-pushback-ms", "-1"),)
-        )
-    ]
+@pytest.mark.parametrize("pushback", ["-1", "soon"])
+def test_a_server_that_asks_for_no_retry_gets_none(
+    script: Script, pushback: str
+) -> None:
+    metadata = (("grpc-retry-pushback-ms", pushback),)
+    script.refusals = [Refusal(grpc.StatusCode.UNAVAILABLE, metadata=metadata)]
     with _client(script) as client, pytest.raises(errors.UnavailableError):
         client.recommend("u")
     assert len(script.requests) == 1
