@@ -92,16 +92,18 @@ class Executor:
         run.note_user(user)
         retrieved = run.stage("retrieval", lambda at: self._retrieved(run, user, at))
         run.note_failures(retrieved)
-        candidates = _first(retrieved.candidates, run.plan.num_candidates)
+        candidates = run.kept(retrieved.candidates)
         features = run.stage(
             "features",
             lambda _: stages.candidate_hydrator.hydrate(query, user, candidates),
         )
-        candidates, features = _cut(candidates, features, run.plan.num_candidates)
+        kept = run.kept(candidates)
+        if len(kept) < len(candidates):
+            features = _head(features, len(kept))
         scores = run.stage(
             "ranking", lambda _: stages.scorers[run.plan.scorer].score(features)
         )
-        ranked = _best_first(candidates, scores)
+        ranked = _best_first(kept, scores)
         slate = run.stage(
             "reranking",
             lambda _: stages.reranker.rerank(query, user, ranked, run.plan),
@@ -173,6 +175,16 @@ class _Run:
         finally:
             self.stage_us[name] = clock.monotonic_us() - start_us
 
+    def kept(self, candidates: CandidateSet) -> CandidateSet:
+        """The first candidates, as many as the plan has: fewer after a step down.
+
+        A caller's own candidates are all kept.
+        """
+        wanted = self.plan.num_candidates
+        if self.query.given_rows is not None or len(candidates) <= wanted:
+            return candidates
+        return candidates.taken(np.arange(wanted))
+
     def note_user(self, user: UserContext) -> None:
         self.user = user
         if user.is_cold:
@@ -232,20 +244,8 @@ def _rest_us(budgets: StageBudgets, name: str) -> int:
     return sum(getattr(budgets, f"{stage}_us") for stage in later)
 
 
-def _first(candidates: CandidateSet, num_candidates: int) -> CandidateSet:
-    """The first of the merged candidates; all of them unless a request stepped down."""
-    if len(candidates) <= num_candidates or not np.any(candidates.source_ranks >= 0):
-        return candidates
-    return candidates.taken(np.arange(num_candidates))
-
-
-def _cut(
-    candidates: CandidateSet, features: FeatureBatch, num_candidates: int
-) -> tuple[CandidateSet, FeatureBatch]:
-    kept = _first(candidates, num_candidates)
-    num_kept = len(kept)
-    batch = FeatureBatch(features.dense[:num_kept], features.sparse[:num_kept])
-    return kept, batch
+def _head(features: FeatureBatch, num_rows: int) -> FeatureBatch:
+    return FeatureBatch(features.dense[:num_rows], features.sparse[:num_rows])
 
 
 def _best_first(candidates: CandidateSet, scores: Scores) -> RankedSet:
