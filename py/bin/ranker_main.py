@@ -30,7 +30,8 @@ from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.degradation.controller import LadderOptions
 from stepwell.releases.loader import Loader, trusted_key
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
-from stepwell.serving.engine_builder import EngineBuilder
+from stepwell.reranking.policy_filter import PolicyRules
+from stepwell.serving.engine_builder import EngineBuilder, EngineOptions
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
 from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts, Ready
@@ -81,6 +82,9 @@ _MAX_QUEUE_SIZE = flags.DEFINE_integer("max_queue_size", 512, "Calls waiting.", 
 _POLL_SECONDS = flags.DEFINE_float(
     "poll_seconds", 5.0, "Pause between looks at the registry.", 0.01, 3_600
 )
+_POLICY = flags.DEFINE_string(
+    "policy", None, "JSON file of what may be shown, see reranking/policy_filter.py."
+)
 _READY_FILE = flags.DEFINE_string(
     "ready_file", None, "Also write the JSON line here, in one rename."
 )
@@ -104,7 +108,8 @@ def _parts() -> RankerParts:
     store = open_key_value_store(_STORE.value)
     breaker = CircuitBreaker(BreakerOptions(slow_call_us=DEFAULT_HOP_MS * 1_000))
     guarded = GuardedStore(store, breaker, clock)
-    builder = EngineBuilder(guarded, clock, metrics)
+    rules = PolicyRules.read(Path(_POLICY.value)) if _POLICY.value else PolicyRules()
+    builder = EngineBuilder(guarded, clock, metrics, EngineOptions(policy=rules))
     return RankerParts(
         source=source,
         loader=Loader(key, builder.build),

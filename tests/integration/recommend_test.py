@@ -1,10 +1,14 @@
 """A real ranker on a real, small release: tiers, feedback, filters."""
 
+import json
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from integration.server_process import server_process
 from integration.small_project import SmallProject
+from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Event, EventType, Reason, Tier
 
@@ -88,6 +92,32 @@ def test_a_purchase_of_an_unknown_user_ends_the_cold_start(
     client.log_events([Event(str(uuid4()), user_id, bought, EventType.PURCHASE)])
     warm = client.recommend(user_id, 10, forced_tier=Tier.FULL)
     assert Reason.MISSING_USER not in warm.served_by.reasons
+
+
+def test_what_the_policy_denies_is_shown_at_no_tier(
+    client: RecommendClient, project: SmallProject, tmp_path: Path
+) -> None:
+    users = project.user_ids[7:12]
+    tiers = (Tier.FULL, Tier.REDUCED, Tier.POPULAR)
+
+    def shown(asked: RecommendClient) -> set[str]:
+        answers = [
+            asked.recommend(user_id, 50, forced_tier=tier)
+            for user_id in users
+            for tier in tiers
+        ]
+        assert all(len(answer.items) == 50 for answer in answers)
+        return {item.item_id for answer in answers for item in answer.items}
+
+    denied = sorted(shown(client))[::2]
+    policy = tmp_path / "policy.json"
+    policy.write_text(json.dumps({"denied_item_ids": denied}))
+    flags = project.flags(f"--policy={policy}", f"--event_log={tmp_path / 'events'}")
+    with (
+        server_process("ranker_main", flags) as server,
+        RecommendClient(server.address, ClientOptions(deadline_ms=20_000)) as strict,
+    ):
+        assert not shown(strict) & set(denied)
 
 
 def test_explain_names_sources_and_objectives(

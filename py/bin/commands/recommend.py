@@ -126,6 +126,9 @@ def as_json(answer: Answer) -> dict[str, Any]:
 def print_answer(answer: Answer, user_id: str, console: Console) -> None:
     """Prints the items, what they were made of, and where the time went."""
     console.print(_items_table(answer, user_id))
+    scores = [item.score for item in answer.items]
+    if scores != sorted(scores, reverse=True):
+        console.print("[dim]the order weighs variety too: scores need not fall[/dim]")
     served = answer.served_by
     console.print(
         f"[bold]{served.tier.name}[/bold] of release {served.release_id}"

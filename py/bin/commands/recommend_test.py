@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ def test_prints_all_that_the_answer_says(part: str) -> None:
 def test_stages_stand_in_the_order_in_which_they_run() -> None:
     text = _printed(ANSWER)
     assert text.index("hydrate ") < text.index("ranking ")
+
+
+def test_says_why_a_lower_score_may_stand_higher() -> None:
+    better = replace(ITEM, score=0.5)
+    assert "weighs variety" in _printed(replace(ANSWER, items=(ITEM, better)))
+    assert "weighs variety" not in _printed(replace(ANSWER, items=(better, ITEM)))
 
 
 def test_every_reason_has_a_sentence() -> None:
