@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from project_state import (
     ProjectState,
@@ -18,6 +18,11 @@ from project_state import (
     withdraw_server,
 )
 from stepwell.base.errors import UnavailableError
+
+if TYPE_CHECKING:
+    # The build takes dependencies from imports: the child is started from its file and
+    # imports by this process's path.
+    import ranker_main  # noqa: F401
 
 _SCRIPT = Path(__file__).with_name("ranker_main.py")
 _PATIENCE_SECONDS = 60.0
