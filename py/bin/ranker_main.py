@@ -31,6 +31,7 @@ from stepwell.degradation.controller import LadderOptions
 from stepwell.releases.loader import Loader, trusted_key
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
 from stepwell.reranking.policy_filter import PolicyRules
+from stepwell.reranking.stage import RerankingOptions
 from stepwell.serving.engine_builder import EngineBuilder, EngineOptions
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
@@ -85,6 +86,13 @@ _POLL_SECONDS = flags.DEFINE_float(
 _POLICY = flags.DEFINE_string(
     "policy", None, "JSON file of what may be shown, see reranking/policy_filter.py."
 )
+_HIDE_PURCHASED_DAYS = flags.DEFINE_integer(
+    "hide_purchased_days",
+    0,
+    "Do not show what the user bought in so many days; 0 shows it (groceries).",
+    0,
+    3_650,
+)
 _READY_FILE = flags.DEFINE_string(
     "ready_file", None, "Also write the JSON line here, in one rename."
 )
@@ -109,7 +117,11 @@ def _parts() -> RankerParts:
     breaker = CircuitBreaker(BreakerOptions(slow_call_us=DEFAULT_HOP_MS * 1_000))
     guarded = GuardedStore(store, breaker, clock)
     rules = PolicyRules.read(Path(_POLICY.value)) if _POLICY.value else PolicyRules()
-    builder = EngineBuilder(guarded, clock, metrics, EngineOptions(policy=rules))
+    window = RerankingOptions(
+        purchase_window_seconds=_HIDE_PURCHASED_DAYS.value * 86_400
+    )
+    options = EngineOptions(policy=rules, reranking=window)
+    builder = EngineBuilder(guarded, clock, metrics, options)
     return RankerParts(
         source=source,
         loader=Loader(key, builder.build),

@@ -120,6 +120,26 @@ def test_what_the_policy_denies_is_shown_at_no_tier(
         assert not shown(strict) & set(denied)
 
 
+def test_what_was_bought_within_the_window_is_hidden_when_asked(
+    client: RecommendClient, project: SmallProject, tmp_path: Path
+) -> None:
+    user_id = project.user_ids[13]
+    own = client.recommend(user_id, 20, explain=True, forced_tier=Tier.FULL)
+    bought = {i.item_id for i in own.items if "history" in i.source_ranks}
+    assert bought
+    flags = project.flags(
+        "--hide_purchased_days=3650", f"--event_log={tmp_path / 'events'}"
+    )
+    with (
+        server_process("ranker_main", flags) as server,
+        RecommendClient(server.address, ClientOptions(deadline_ms=20_000)) as films,
+    ):
+        for tier in (Tier.FULL, Tier.REDUCED):
+            answer = films.recommend(user_id, 20, forced_tier=tier)
+            assert len(answer.items) == 20
+            assert not {item.item_id for item in answer.items} & bought
+
+
 def test_explain_names_sources_and_objectives(
     client: RecommendClient, project: SmallProject
 ) -> None:

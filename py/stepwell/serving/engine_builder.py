@@ -24,7 +24,7 @@ from stepwell.ranking.reduced_scorer import load_reduced_scorer
 from stepwell.releases.manifest import Manifest
 from stepwell.reranking.item_traits import ItemTraits, categorical_columns
 from stepwell.reranking.policy_filter import PolicyFilter, PolicyRules
-from stepwell.reranking.stage import RerankingStage
+from stepwell.reranking.stage import RerankingOptions, RerankingStage
 from stepwell.retrieval.artifacts import RetrievalArtifacts
 from stepwell.retrieval.popular_lists import PopularLists
 from stepwell.schema.vocabulary import RowArray, Vocabulary
@@ -48,12 +48,14 @@ class EngineOptions:
     Attributes:
         planner: the work of each tier.
         policy: what may be shown.
+        reranking: what re-ranking does beside.
         max_cached_users: users whose last slate is kept.
         slate_freshness_us: a slate older than this is not served again.
     """
 
     planner: PlannerOptions = field(default_factory=PlannerOptions)
     policy: PolicyRules = field(default_factory=PolicyRules)
+    reranking: RerankingOptions = field(default_factory=RerankingOptions)
     max_cached_users: int = 50_000
     slate_freshness_us: int = 3_600_000_000
 
@@ -110,7 +112,9 @@ class EngineBuilder:
         catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
         tensors = _item_tensors(directory)
         items = ItemColumns.from_tensors(tensors, catalogue)
-        traits = ItemTraits(categories=categorical_columns(tensors))
+        traits = ItemTraits(
+            categories=categorical_columns(tensors), first_seen=items.first_seen
+        )
         policy = PolicyFilter.compile(
             self._options.policy, vocabulary, traits.categories, metrics=self._metrics
         )
@@ -127,7 +131,9 @@ class EngineBuilder:
                 "full": ModelScorer.load(directory, *names),
                 "reduced": load_reduced_scorer(directory, *names),
             },
-            reranker=RerankingStage(policy, traits, _reserve(lists)),
+            reranker=RerankingStage(
+                policy, traits, _reserve(lists), self._options.reranking
+            ),
             popular=MemorySlates(slates, lists, policy, self._clock, len(vocabulary)),
         )
         index_id = embedding_space_hash[:_INDEX_ID_DIGITS]
