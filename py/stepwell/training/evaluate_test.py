@@ -23,7 +23,7 @@ def _oracle(held_out: Evaluation) -> Recommend:
         user = int(held_out.known.table.users.rows_of_ids([user_id])[0])
         wanted = held_out.targets.items_of(user).astype(np.int64)
         others = np.setdiff1d(np.arange(held_out.known.num_items), wanted)
-        return np.r_[wanted, others][:k]
+        return np.concatenate([wanted, others])[:k]
 
     return recommend
 
@@ -47,7 +47,7 @@ def test_what_is_known_is_taken_out_before_new_items_are_scored(
         user = int(known.table.users.rows_of_ids([user_id])[0])
         own = known.pairs.items_of(user).astype(np.int64)
         fresh = held_out.targets.items_of(user, only_new=True).astype(np.int64)
-        return np.r_[own, fresh]
+        return np.concatenate([own, fresh])
 
     report = evaluate(known_first, held_out)
     assert report.new.ndcg_at_10.value == pytest.approx(1.0)

@@ -16,7 +16,7 @@ def _listwise_by_loop(
     queries: torch.Tensor,
 ) -> float:
     losses = []
-    for query in queries.unique():
+    for query in torch.as_tensor(np.unique(queries.numpy())):
         own = queries == query
         s, y, w = (t[own].double().numpy() for t in (scores, labels, weights))
         if y.sum() == 0:
