@@ -128,7 +128,7 @@ class PolicyFilter:
             banned = np.asarray(live_bans.banned(rows))
             if banned.shape != rows.shape or banned.dtype != np.bool_:
                 raise TypeError(f"bans are {banned.dtype} {banned.shape}")
-        except Exception as error:  # whatever fails, nothing is shown
+        except Exception as error:  # noqa: BLE001 - fails closed, whatever it is
             self._metrics.add(POLICY_FAILURES)
             _log.warning("policy lookup failed, nothing is shown", error=str(error))
             return np.ones(len(rows), np.bool_)
