@@ -41,7 +41,12 @@ FILES = {
     "libbenchmark-dev": "/usr/include/benchmark/benchmark.h",
     "libgtest-dev": "/usr/include/gtest/gtest.h",
 }
-DEV_PROGRAMS = {"nodejs": "node", "npm": "npm", "redis-server": "redis-server"}
+DEV_PROGRAMS = {
+    "nodejs": "node",
+    "npm": "npm",
+    "redis-server": "redis-server",
+    "strace": "strace",
+}
 EXIT_NEEDS_ROOT = 3
 
 
