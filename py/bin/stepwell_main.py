@@ -40,7 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
             module = importlib.import_module(f"commands.{command.name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    return parser.parse_args(argv[1:])  # type: ignore[no-any-return]
+    return parser.parse_args(argv[1:])
 
 
 def is_deliberate(error: Exception) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_missing_program_names_the_package_to_install(
 def test_a_port_in_use_is_a_warning_with_a_way_out(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with doctor.socket.socket() as taken:
+    with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         monkeypatch.setattr(doctor, "DEFAULT_PORT", taken.getsockname()[1])
