@@ -42,8 +42,8 @@ class ModelScorer:
         self._names = tuple(objective.name for objective in config.objectives)
         weights = [objective.weight for objective in config.objectives]
         self._weights = np.array(weights, np.float32)
-        self._dense = _positions("dense", config.dense_names, dense_names)
-        self._sparse = _positions("sparse", config.sparse_names, sparse_names)
+        self._dense = _selection("dense", config.dense_names, dense_names)
+        self._sparse = _selection("sparse", config.sparse_names, sparse_names)
 
     @classmethod
     def load(
@@ -69,25 +69,37 @@ class ModelScorer:
         with torch.inference_mode():
             logits = self._model(torch.from_numpy(dense), torch.from_numpy(sparse))
             objectives = torch.sigmoid(logits).numpy()
-        total = objectives @ self._weights
+        # 0 times an infinite weight is not a number: it sinks below.
+        with np.errstate(invalid="ignore"):
+            total = objectives @ self._weights
         # A broken weight or input must never float to the top.
         total[~np.isfinite(total)] = -np.inf
         return Scores(total, objectives, self._names)
 
 
-def _positions(
+def positions_of(
     kind: str, wanted: Sequence[str], present: Sequence[str]
-) -> npt.NDArray[np.int64] | None:
-    """Columns to take, None when they are all and in order."""
+) -> npt.NDArray[np.int64]:
+    """Returns int64 [W]: the place of each wanted column among the present ones.
+
+    Raises:
+        FailedPreconditionError: names the missing columns; `kind` says of what.
+    """
     missing = set(wanted) - set(present)
     if missing:
         raise FailedPreconditionError(
             f"the model takes {kind} features that are not computed: "
             f"{', '.join(sorted(missing))}"
         )
-    if tuple(wanted) == tuple(present):
-        return None
     return np.array([list(present).index(name) for name in wanted], np.int64)
+
+
+def _selection(
+    kind: str, wanted: Sequence[str], present: Sequence[str]
+) -> npt.NDArray[np.int64] | None:
+    """Columns to take, None when they are all and in order."""
+    positions = positions_of(kind, wanted, present)
+    return None if tuple(wanted) == tuple(present) else positions
 
 
 def _taken(

@@ -18,15 +18,9 @@ from stepwell.models.ranker_config import (
     RankerConfig,
     SparseColumn,
 )
-from stepwell.models.ranker_file import (
-    FULL_RANKER_NAME,
-    REDUCED_RANKER_NAME,
-    save_weights,
-)
-from stepwell.models.reduced_ranker import ReducedRanker
+from stepwell.models.ranker_file import FULL_RANKER_NAME, save_weights
 from stepwell.pipeline.query import FeatureBatch
 from stepwell.ranking.model_scorer import ModelScorer
-from stepwell.ranking.reduced_scorer import load_reduced_scorer
 
 DENSE = ("a", "b", "c")
 SPARSE = ("department", "segment")
@@ -104,15 +98,11 @@ def test_refuses_a_model_that_takes_what_is_not_computed() -> None:
         ModelScorer(Dlrm(CONFIG), CONFIG, DENSE, ("department",))
 
 
-def test_both_scorers_load_from_a_release(tmp_path: Path) -> None:
+def test_loads_from_a_release(tmp_path: Path) -> None:
     torch.manual_seed(5)
-    full, reduced = Dlrm(CONFIG), ReducedRanker(CONFIG)
+    full = Dlrm(CONFIG)
     RankerConfig((), (), "0" * 64, CONFIG, CONFIG).save(tmp_path)
     save_weights(full, tmp_path / FULL_RANKER_NAME)
-    save_weights(reduced, tmp_path / REDUCED_RANKER_NAME)
-    for model, loaded in (
-        (full, ModelScorer.load(tmp_path, DENSE, SPARSE)),
-        (reduced, load_reduced_scorer(tmp_path, DENSE, SPARSE)),
-    ):
-        own = ModelScorer(model.eval(), CONFIG, DENSE, SPARSE)
-        np.testing.assert_array_equal(own.score(BATCH).total, loaded.score(BATCH).total)
+    own = ModelScorer(full.eval(), CONFIG, DENSE, SPARSE)
+    loaded = ModelScorer.load(tmp_path, DENSE, SPARSE)
+    np.testing.assert_array_equal(own.score(BATCH).total, loaded.score(BATCH).total)

@@ -1,0 +1,97 @@
+"""The reduced ranker in numpy against the same model in torch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stepwell.base.errors import FailedPreconditionError
+from stepwell.models.ranker_config import (
+    DenseColumn,
+    ModelConfig,
+    Objective,
+    RankerConfig,
+    SparseColumn,
+)
+from stepwell.models.ranker_file import REDUCED_RANKER_NAME, save_weights
+from stepwell.models.reduced_ranker import ReducedRanker
+from stepwell.pipeline.query import FeatureBatch
+from stepwell.ranking.model_scorer import ModelScorer
+from stepwell.ranking.reduced_scorer import ReducedScorer, load_reduced_scorer
+
+DENSE = ("a", "b", "c")
+SPARSE = ("department", "segment")
+CONFIG = ModelConfig(
+    dense=(DenseColumn("c", "log1p", 0.4, 1.5), DenseColumn("a", "linear", 0.1, 0.5)),
+    sparse=(SparseColumn("segment", 3),),
+    embedding_dim=4,
+    bottom_widths=(8, 6),
+    top_widths=(),
+    objectives=(Objective("purchase", 1.0), Objective("repeat", 0.5)),
+)
+
+
+def _batch(num_rows: int, seed: int = 0) -> FeatureBatch:
+    rng = np.random.default_rng(seed)
+    dense = rng.normal(0, 5, (num_rows, 3)).astype(np.float32)
+    return FeatureBatch(dense, rng.integers(0, 3, (num_rows, 2)))
+
+
+def _scorers() -> tuple[ReducedScorer, ModelScorer]:
+    torch.manual_seed(5)
+    model = ReducedRanker(CONFIG).eval()
+    with torch.no_grad():
+        # Tables start near zero: make them count.
+        model.tables[0].normal_()
+    numpy_scorer = ReducedScorer(model, DENSE, SPARSE)
+    return numpy_scorer, ModelScorer(model, CONFIG, DENSE, SPARSE)
+
+
+@settings(max_examples=30, deadline=None)
+@given(num_rows=st.integers(0, 70), seed=st.integers(0, 2**31))
+def test_equals_the_model_in_torch(num_rows: int, seed: int) -> None:
+    ours, theirs = _scorers()
+    batch = _batch(num_rows, seed)
+    before = batch.dense.copy()
+    scores, expected = ours.score(batch), theirs.score(batch)
+    np.testing.assert_allclose(scores.objectives, expected.objectives, atol=1e-5)
+    np.testing.assert_allclose(scores.total, expected.total, atol=1e-5)
+    assert scores.names == expected.names
+    assert scores.total.dtype == scores.objectives.dtype == np.float32
+    np.testing.assert_array_equal(batch.dense, before)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30, -1e30])
+def test_treats_broken_inputs_as_torch_does(bad: float) -> None:
+    ours, theirs = _scorers()
+    batch = _batch(4)
+    batch.dense[2] = bad
+    scores = ours.score(batch)
+    assert np.isfinite(scores.total).all()
+    np.testing.assert_allclose(scores.total, theirs.score(batch).total, atol=1e-5)
+
+
+def test_broken_weights_sink() -> None:
+    model = ReducedRanker(CONFIG).eval()
+    with torch.no_grad():
+        model.output.bias[0] = torch.nan
+    total = ReducedScorer(model, DENSE, SPARSE).score(_batch(3)).total
+    assert total.tolist() == [-np.inf] * 3
+
+
+def test_loads_from_a_release(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    model = ReducedRanker(CONFIG)
+    RankerConfig((), (), "0" * 64, CONFIG, CONFIG).save(tmp_path)
+    save_weights(model, tmp_path / REDUCED_RANKER_NAME)
+    own = ReducedScorer(model, DENSE, SPARSE).score(_batch(9))
+    loaded = load_reduced_scorer(tmp_path, DENSE, SPARSE).score(_batch(9))
+    np.testing.assert_array_equal(own.total, loaded.total)
+
+
+def test_refuses_a_model_that_takes_what_is_not_computed() -> None:
+    with pytest.raises(FailedPreconditionError, match="that are not computed: c"):
+        ReducedScorer(ReducedRanker(CONFIG), ("a", "b"), SPARSE)
