@@ -54,14 +54,15 @@ class TierShape:
 FULL_SHAPE = TierShape(
     scorer="full",
     source_limits={
-        "history": 200,
-        "co_occurrence": 400,
-        "ann": 300,
-        "trending": 100,
-        "popular": 200,
+        "history": 250,
+        "co_occurrence": 900,
+        "ann": 400,
+        "trending": 50,
+        "popular": 100,
     },
-    num_candidates=500,
-    ef_search=300,
+    # A buyer's own items take some 200 places; what is new to them needs the rest.
+    num_candidates=800,
+    ef_search=400,
     diversity_lambda=0.1,
     budget_ppm=MILLION,
 )
