@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
@@ -14,10 +15,15 @@ import numpy as np
 from stepwell.index.ann_index import HnswIndex, HnswOptions
 from stepwell_pb.v1 import retrieval_pb2, retrieval_pb2_grpc
 
+if TYPE_CHECKING:
+    # The build takes dependencies from imports: the child is started from its file and
+    # imports by this process's path.
+    import retrieval_main  # noqa: F401
+
 N, D = 300, 8
 HASH = bytes(range(32))
 VECTORS = np.random.default_rng(5).normal(size=(N, D)).astype(np.float32)
-MAIN = Path(__file__).resolve().parent / "retrieval_main.py"
+MAIN = Path(__file__).with_name("retrieval_main.py")
 
 
 def _index() -> HnswIndex:
