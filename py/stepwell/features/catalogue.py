@@ -7,6 +7,8 @@ so that a model's columns cannot mean different things in the two places.
 import hashlib
 from dataclasses import dataclass
 
+from stepwell.base.errors import FailedPreconditionError
+from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.candidate import SOURCE_NAMES
 
 MAX_AFFINITY_COLUMNS = 4
@@ -181,6 +183,21 @@ class FeatureCatalogue:
         lines = [f"{f.name} {f.transform} {f.default!r}" for f in self.dense]
         text = "\n".join([*lines, *self.sparse_names])
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def catalogue_for(config: RankerConfig) -> FeatureCatalogue:
+    """Returns the catalogue that a release's models were trained on.
+
+    Raises:
+        FailedPreconditionError: this version computes other features than that one.
+    """
+    catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
+    if catalogue.schema_hash() != config.feature_schema_hash:
+        raise FailedPreconditionError(
+            f"the release's features have schema {config.feature_schema_hash[:16]}, "
+            f"this version computes {catalogue.schema_hash()[:16]}: train again"
+        )
+    return catalogue
 
 
 def _source_features() -> tuple[DenseFeature, ...]:

@@ -1,15 +1,23 @@
 """The list of features."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
+from stepwell.base.errors import FailedPreconditionError
 from stepwell.features.catalogue import (
     AFFINITY_FEATURE_COUNT,
     DenseFeature,
     FeatureCatalogue,
+    catalogue_for,
 )
-from stepwell.models.ranker_config import TRANSFORMS
+from stepwell.models.ranker_config import (
+    TRANSFORMS,
+    DenseColumn,
+    ModelConfig,
+    Objective,
+    RankerConfig,
+)
 
 
 def test_names_are_unique_and_transforms_known() -> None:
@@ -31,6 +39,24 @@ def test_schema_hash_changes_with_columns_and_their_order() -> None:
         for embedded in (("a", "b"), ("b", "a"))
     }
     assert len(hashes) == 6
+
+
+def test_a_release_of_other_features_is_refused() -> None:
+    catalogue = FeatureCatalogue(("department",), ("department",))
+    model = ModelConfig(
+        dense=(DenseColumn("own_is", "linear", 0.0, 1.0),),
+        sparse=(),
+        embedding_dim=1,
+        bottom_widths=(1,),
+        top_widths=(),
+        objectives=(Objective("purchase", 1.0),),
+    )
+    config = RankerConfig(
+        ("department",), ("department",), catalogue.schema_hash(), model, model
+    )
+    assert catalogue_for(config) == catalogue
+    with pytest.raises(FailedPreconditionError, match="train again"):
+        catalogue_for(replace(config, feature_schema_hash="0" * 64))
 
 
 def test_refuses_more_affinity_columns_than_a_request_can_pay_for() -> None:

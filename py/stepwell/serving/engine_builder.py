@@ -13,7 +13,7 @@ from stepwell.base.errors import DataLossError
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.slate_cache import SlateCache
 from stepwell.features.candidate_features import CandidateFeatures
-from stepwell.features.catalogue import FeatureCatalogue
+from stepwell.features.catalogue import catalogue_for
 from stepwell.features.item_columns import ITEM_COLUMNS_NAME, ItemColumns
 from stepwell.features.user_hydrator import UserHydrator
 from stepwell.models.ranker_config import RankerConfig
@@ -109,7 +109,7 @@ class EngineBuilder:
         vocabulary = Vocabulary.load(directory / VOCABULARY_FILE)
         retrieval = RetrievalArtifacts.load(directory)
         config = RankerConfig.load(directory)
-        catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
+        catalogue = catalogue_for(config)
         tensors = _item_tensors(directory)
         items = ItemColumns.from_tensors(tensors, catalogue)
         traits = ItemTraits(
