@@ -28,9 +28,9 @@ _LOG = flags.DEFINE_string(
     "event_log", None, "The log: a folder (LMDB) or redis://host:port/0.", required=True
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
-_PORT = flags.DEFINE_integer("port", 0, "Port for gRPC; 0 takes a free one.")
+_PORT = flags.DEFINE_integer("port", 0, "Port for gRPC; 0 takes a free one.", 0, 65_535)
 _METRICS_PORT = flags.DEFINE_integer(
-    "metrics_port", 0, "Port for /metrics; 0 takes a free one."
+    "metrics_port", 0, "Port for /metrics; 0 takes a free one.", 0, 65_535
 )
 
 

@@ -57,13 +57,19 @@ _EVENT_LOG = flags.DEFINE_string(
     "event_log", None, "Event log: a folder or redis://host:port/0.", required=True
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address that callers reach.")
-_PORT = flags.DEFINE_integer("port", 0, "Port of callers; 0 takes a free one.")
+_PORT = flags.DEFINE_integer(
+    "port", 0, "Port of callers; 0 takes a free one.", 0, 65_535
+)
 _METRICS_HOST = flags.DEFINE_string("metrics_host", "127.0.0.1", "Address of /metrics.")
 _METRICS_PORT = flags.DEFINE_integer(
-    "metrics_port", 0, "Port of /metrics; 0: a free one."
+    "metrics_port", 0, "Port of /metrics; 0: a free one.", 0, 65_535
 )
 _ADMIN_PORT = flags.DEFINE_integer(
-    "admin_port", 0, "Port of AdminService, always on loopback; 0 takes a free one."
+    "admin_port",
+    0,
+    "Port of AdminService, always on loopback; 0 takes a free one.",
+    0,
+    65_535,
 )
 _EVENT_CLOCK = flags.DEFINE_enum(
     "event_clock",

@@ -25,9 +25,9 @@ _SPACE_HASH = flags.DEFINE_string(
     "space_hash", None, "Refuse an index of another embedding space: 64 hex digits."
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address to listen on.")
-_PORT = flags.DEFINE_integer("port", 0, "Port for gRPC; 0 takes a free one.")
+_PORT = flags.DEFINE_integer("port", 0, "Port for gRPC; 0 takes a free one.", 0, 65_535)
 _METRICS_PORT = flags.DEFINE_integer(
-    "metrics_port", 0, "Port for /metrics; 0 takes a free one."
+    "metrics_port", 0, "Port for /metrics; 0 takes a free one.", 0, 65_535
 )
 _EF_SEARCH = flags.DEFINE_integer(
     "ef_search", 128, "Width of searches that do not say.", 1, 10_000

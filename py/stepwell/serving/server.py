@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from stepwell.base.errors import UnavailableError
+from stepwell.base.errors import UnavailableError, check_range
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
 from stepwell.serving.interceptors import BorderInterceptor
@@ -135,6 +135,8 @@ def _message_class(descriptor: Any) -> type[Message]:
 
 
 def _bound(server: "grpc.aio.Server", host: str, port: int) -> int:
+    # gRPC would take the number modulo 65,536 and listen there without a word.
+    check_range("port", port, 0, 65_535)
     try:
         return server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
