@@ -116,6 +116,12 @@ def running_server(root: Path) -> RunningServer | None:
     return server if server.alive() else None
 
 
-def withdraw_server(root: Path) -> None:
-    """Removes server.json; nothing happens when there is none."""
-    (root / STATE_FOLDER / "server.json").unlink(missing_ok=True)
+def withdraw_server(root: Path, pid: int) -> None:
+    """Removes server.json when it names the process `pid`, else leaves it alone."""
+    path = root / STATE_FOLDER / "server.json"
+    try:
+        named = json.loads(path.read_text())["pid"]
+    except FileNotFoundError:
+        return
+    if named == pid:
+        path.unlink(missing_ok=True)

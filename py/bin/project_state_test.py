@@ -17,7 +17,17 @@ def test_a_living_server_is_found_until_it_is_withdrawn(tmp_path: Path) -> None:
     assert running_server(tmp_path) is None
     announce_server(tmp_path, server)
     assert running_server(tmp_path) == server
-    withdraw_server(tmp_path)
+    withdraw_server(tmp_path, os.getpid())
+    assert running_server(tmp_path) is None
+
+
+def test_a_server_that_ends_leaves_the_file_of_a_later_one(tmp_path: Path) -> None:
+    later = RunningServer("127.0.0.1:3", "127.0.0.1:4", os.getpid(), "generated")
+    announce_server(tmp_path, later)
+    withdraw_server(tmp_path, os.getpid() + 1)
+    assert running_server(tmp_path) == later
+    withdraw_server(tmp_path, os.getpid())
+    withdraw_server(tmp_path, os.getpid())
     assert running_server(tmp_path) is None
 
 

@@ -98,7 +98,7 @@ class RankerProcess:
 
     def stop(self) -> int:
         """Drains it and returns its exit status; a second call does nothing more."""
-        withdraw_server(self._root)
+        withdraw_server(self._root, self._process.pid)
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
