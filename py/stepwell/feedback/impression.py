@@ -129,9 +129,10 @@ class ImpressionSideEffect:
         now_us = self._clock.event_seconds() * 1_000_000
         records = [impression_record(slate.to_message(), now_us) for slate in group]
         try:
-            self._event_log.append(records)
+            receipt = self._event_log.append(records)
         except StepwellError as error:
             self._metrics.add(IMPRESSIONS_DROPPED, amount=len(group))
             _log.warning("impressions dropped", number=len(group), error=str(error))
         else:
-            self._metrics.add(IMPRESSIONS_LOGGED, amount=len(group))
+            # A request id that came twice is one line: the first answer's.
+            self._metrics.add(IMPRESSIONS_LOGGED, amount=receipt.num_stored)

@@ -60,10 +60,12 @@ def test_a_shown_slate_is_a_line_of_the_log(log: LmdbEventLog) -> None:
 
 
 def test_a_slate_recorded_twice_is_one_line(log: LmdbEventLog) -> None:
-    side_effect = ImpressionSideEffect(log, FakeClock(), Metrics())
+    metrics = Metrics()
+    side_effect = ImpressionSideEffect(log, FakeClock(), metrics)
     for name in ("r1", "r2", "r1"):
         side_effect.record(slate(name))
     side_effect.close()
+    assert metrics.value(IMPRESSIONS_LOGGED) == 2
     assert [event.event_id for event in log.read(0, 10)] == [
         "impression:r1",
         "impression:r2",

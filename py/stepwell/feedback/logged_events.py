@@ -9,7 +9,8 @@ from stepwell.base.errors import DataLossError
 from stepwell.stores.event_log import EventRecord, StoredEvent
 from stepwell_pb.v1 import feedback_pb2
 
-_IMPRESSION_PREFIX = "impression:"
+IMPRESSION_PREFIX = "impression:"
+"""Begins the ids of impressions in the log; no client's event may take one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def impression_record(
     logged = feedback_pb2.LoggedEvent(
         ingestion_time_us=ingestion_time_us, impression=impression
     )
-    event_id = _IMPRESSION_PREFIX + impression.request_id
+    event_id = IMPRESSION_PREFIX + impression.request_id
     return EventRecord(event_id, logged.SerializeToString())
 
 

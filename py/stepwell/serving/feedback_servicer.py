@@ -10,7 +10,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.base.metric_names import EVENTS_DUPLICATE, EVENTS_STORED
 from stepwell.base.metrics import Metrics
-from stepwell.feedback.logged_events import event_record
+from stepwell.feedback.logged_events import IMPRESSION_PREFIX, event_record
 from stepwell.serving.validation import check_message
 from stepwell.stores.event_log import EventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
@@ -74,4 +74,9 @@ def _check(request: feedback_pb2.LogEventsRequest) -> None:
         if event.event_type == common_pb2.EVENT_TYPE_UNSPECIFIED:
             path = f"{prefix}event_type"
             text = f"{path} is EVENT_TYPE_UNSPECIFIED, must say what happened"
+            raise InvalidArgumentError(text, path)
+        if event.event_id.startswith(IMPRESSION_PREFIX):
+            # The log would then hold the server's own line for a repeated one.
+            path = f"{prefix}event_id"
+            text = f"{path} begins with {IMPRESSION_PREFIX!r}, the server's own ids do"
             raise InvalidArgumentError(text, path)

@@ -6,10 +6,10 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from stepwell.base.errors import UnavailableError
+from stepwell.base.errors import InvalidArgumentError, UnavailableError
 from stepwell.releases.signing import SigningKey
 from stepwell.serving.ranker import Ranker, RankerOptions
-from stepwell.serving.server import Listen
+from stepwell.serving.server import Listen, _bound
 from stepwell.serving.tiny_ranker_fixture import (
     Faults,
     RunningRanker,
@@ -68,6 +68,29 @@ async def test_a_second_server_on_the_same_port_fails(
         Ranker(parts, taken)
     parts.event_log.close()
     parts.store.close()
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+async def test_a_port_that_is_none_is_refused(port: int) -> None:
+    # gRPC itself listens on 99,999 modulo 65,536.
+    with pytest.raises(InvalidArgumentError, match=rf"port is {port}, must be in"):
+        _bound(grpc.aio.server(), "127.0.0.1", port)
+
+
+async def test_no_event_takes_the_place_of_an_impression(ranker: RunningRanker) -> None:
+    event = feedback_pb2.Event(
+        event_id="impression:r1",
+        user_id="u",
+        item_id="item-1",
+        event_type=common_pb2.EVENT_TYPE_CLICK,
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ranker.feedback.LogEvents(feedback_pb2.LogEventsRequest(events=[event]))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == (
+        "events[0].event_id begins with 'impression:', the server's own ids do"
+    )
+    assert ranker.event_log.end_offset() == 0
 
 
 async def test_an_event_that_does_not_say_what_happened_is_refused(
