@@ -1,8 +1,8 @@
 """A user's history: what the user did with each item, in one packed blob.
 
-The one definition that offline training, the stream updater and the request path share:
 The one definition that training, the stream updater and the request path share:
-with `applied`, the request path reads the blob with `unpack`.
+training folds events with `from_events`, the updater adds one with `applied`, and the
+request path reads the blob with `unpack`.
 """
 
 import struct
@@ -200,7 +200,10 @@ class UserHistory:
         for name, dtype in _COLUMNS:
             columns[name] = np.frombuffer(blob, dtype, num_items, offset)
             offset += columns[name].nbytes
-        segment = blob[_HEADER.size : _HEADER.size + segment_bytes].decode()
+        try:
+            segment = blob[_HEADER.size : _HEADER.size + segment_bytes].decode()
+        except UnicodeDecodeError as error:
+            raise DataLossError(f"user history: segment: {error}") from error
         names = ("num_events", "num_trips", "first_event_time", "last_event_time")
         return cls(**columns, **dict(zip(names, scalars, strict=True)), segment=segment)
 

@@ -85,3 +85,9 @@ def test_refuses_a_truncated_blob(cut: int) -> None:
     blob = UserHistory.empty("north").applied(1, 2).pack()
     with pytest.raises(DataLossError):
         UserHistory.unpack(blob[:cut])
+
+
+def test_refuses_a_segment_that_is_no_text() -> None:
+    blob = UserHistory.empty("north").applied(1, 2).pack()
+    with pytest.raises(DataLossError, match="segment"):
+        UserHistory.unpack(blob.replace(b"north", b"n\xfforth"[:5]))
