@@ -40,7 +40,7 @@ def figures(**milliseconds: float) -> Figures:
 
 
 def test_without_a_release_says_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"\./stepwell demo --data generated --exit"):
+    with pytest.raises(NotFoundError, match="stepwell demo --data generated --exit"):
         measure(state=ProjectState(tmp_path, "generated"))
 
 
