@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from stepwell.base.metric_names import ANSWERS, DEGRADATION_REASONS, GRPC_HANDLED
 from stepwell.feedback.logged_events import decoded
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
+from stepwell.pipeline.planner import FULL_SHAPE
 from stepwell.releases.signing import SigningKey
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key
@@ -296,7 +297,8 @@ async def test_without_a_release_it_is_up_but_not_ready(tmp_path: Path) -> None:
 
 async def test_the_whole_catalogue_fits_into_one_answer(ranker: RunningRanker) -> None:
     answer = await ranker.recommend.Recommend(_request(num_items=500))
-    assert len(answer.items) == 199  # a stranger has only the popular source
+    # A stranger has only the popular source, and one of its items is denied.
+    assert len(answer.items) == FULL_SHAPE.source_limits["popular"] - 1
     popular = await ranker.recommend.Recommend(
         _request("bob", num_items=500, forced_tier=POPULAR)
     )
