@@ -165,7 +165,7 @@ class Ranker:
     ) -> None:
         ready = False
         while not stop.is_set():
-            await asyncio.to_thread(self._manager.poll)
+            await asyncio.to_thread(self._poll)
             if not ready and self._manager.live_serial is not None:
                 ready = True
                 # What start-up made stays: the collector need not look at it again.
@@ -177,6 +177,13 @@ class Ranker:
                 await asyncio.wait_for(stop.wait(), self._options.poll_seconds)
             except TimeoutError:
                 continue
+
+    def _poll(self) -> None:
+        """Looks for releases; a registry that cannot be read now keeps the live one."""
+        try:
+            self._manager.poll()
+        except (StepwellError, OSError) as error:
+            _log.warning("registry cannot be read", error=str(error))
 
     async def _drain(self, updater_thread: UpdaterThread) -> None:
         _log.info("draining")

@@ -1,7 +1,9 @@
 """The ranker over real gRPC, real stores and a real registry, in this process."""
 
 import asyncio
+import threading
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -14,6 +16,7 @@ from stepwell.feedback.logged_events import decoded
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
 from stepwell.pipeline.planner import FULL_SHAPE
 from stepwell.releases.signing import SigningKey
+from stepwell.releases.source import ReleaseVersion, Source
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key
 from stepwell.serving.ranker import Ranker, Ready
@@ -25,6 +28,7 @@ from stepwell.serving.tiny_ranker_fixture import (
     Faults,
     RunningRanker,
     SkippingClock,
+    publish,
     ranker,
     ranker_parts,
 )
@@ -293,6 +297,38 @@ async def test_without_a_release_it_is_up_but_not_ready(tmp_path: Path) -> None:
     await running
     assert ready == []
     assert parts.metrics.value(DEGRADATION_REASONS, "no_release") == 1
+
+
+class _LostRegistry:
+    """A registry that can be read once, such as a share that goes away."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._num_reads = 0
+        self.missed = threading.Event()
+
+    def versions(self) -> tuple[ReleaseVersion, ...]:
+        self._num_reads += 1
+        if self._num_reads == 1:
+            return self._source.versions()
+        if self._num_reads > 2:  # the one before was got over
+            self.missed.set()
+        raise PermissionError("the share is gone")
+
+
+async def test_serves_on_while_the_registry_cannot_be_read(tmp_path: Path) -> None:
+    key = SigningKey.generate()
+    publish(tmp_path / "registry", key, tmp_path / "artifacts")
+    parts = ranker_parts(tmp_path, key, Faults(SkippingClock()))
+    lost = _LostRegistry(parts.source)
+    stop = asyncio.Event()
+    ranker = Ranker(replace(parts, source=lost), OPTIONS)
+    running = asyncio.create_task(ranker.run(stop, lambda _: None))
+    assert await asyncio.to_thread(lost.missed.wait, 5)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{ranker.port}") as channel:
+        assert await _raw_call(channel, _request().SerializeToString())
+    stop.set()
+    await running
 
 
 async def test_the_whole_catalogue_fits_into_one_answer(ranker: RunningRanker) -> None:
