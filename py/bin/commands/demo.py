@@ -60,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the demo; returns 0 when every phase came to its end."""
     console = Console(highlight=False)
+    if args.report:
+        # Minutes of work must not end at a folder that is not there.
+        args.report.parent.mkdir(parents=True, exist_ok=True)
     timer = PhaseTimer(console)
     state = ProjectState(project_root(), args.data)
     quality = Preparation(state, args.preset, timer, console).ready(args.retrain)

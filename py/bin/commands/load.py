@@ -18,7 +18,13 @@ from rich.table import Table
 
 from commands.recommend import START_HINT
 from open_loop import OpenLoopOptions, run_open_loop
-from project_state import DATA_SETS, ProjectState, project_root, running_server
+from project_state import (
+    DATA_SETS,
+    STATE_FOLDER,
+    ProjectState,
+    project_root,
+    running_server,
+)
 from ranker_process import RankerProcess
 from slo import SLOS, breaches
 from stepwell.base.errors import FailedPreconditionError, NotFoundError
@@ -54,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=int, default=30, help="length of the run (%(default)s)"
     )
     parser.add_argument(
-        "--users", type=int, default=8, help="people at once (%(default)s)"
+        "--users", type=int, default=8, help="people at once, >= 1 (%(default)s)"
     )
     parser.add_argument(
         "--think-ms", type=int, default=20, help="pause of each (%(default)s)"
@@ -66,7 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--deadline-ms", type=int, default=200, help="of every call (%(default)s)"
     )
     parser.add_argument("--slo", choices=SLOS, help="exit 1 when these limits break")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write locust's page")
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="where locust's page goes (default: .stepwell/load.html)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
 
 
@@ -140,6 +151,8 @@ def _run_locust(
             "locust is not installed; run: .venv/bin/pip install -r "
             "requirements-dev.lock   (or use --rate, which does without)"
         )
+    page = args.html or project_root() / STATE_FOLDER / "load.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         ids, report = Path(folder, "users.txt"), Path(folder, "report.json")
         ids.write_text("\n".join(user_ids))
@@ -150,7 +163,7 @@ def _run_locust(
             *("--think-ms", str(args.think_ms), "--report", str(report)),
             *("--deadline-ms", str(args.deadline_ms), "--user-ids", str(ids)),
             *("--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0"),
-            *(("--html", str(args.html)) if args.html else ()),
+            *("--html", str(page)),
         ]
         done = subprocess.run(
             command,
@@ -165,6 +178,8 @@ def _run_locust(
             raise FailedPreconditionError(
                 f"locust ended with {done.returncode} and said: {said}"
             )
+        # On standard error: what a machine reads stays free of it.
+        print(f"load: page written to {page}", file=sys.stderr)
         return LoadReport.from_json(json.loads(report.read_text()))
 
 

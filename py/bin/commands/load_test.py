@@ -91,11 +91,11 @@ def test_says_the_next_step_when_there_is_neither_server_nor_release() -> None:
 def test_locust_plays_the_journeys_and_writes_its_page(
     address: str, root: Path
 ) -> None:
-    page, report = root / "load.html", root / "load.json"
+    page, report = root / ".stepwell" / "load.html", root / "load.json"
     status = load.run(
         _arguments(
             *("--address", address, "--users", "4", "--seconds", "2"),
-            *("--think-ms", "5", "--html", str(page), "--json", str(report)),
+            *("--think-ms", "5", "--json", str(report)),
         )
     )
     assert status == 0
