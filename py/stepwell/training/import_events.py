@@ -150,7 +150,10 @@ def seconds_of(frame: pl.DataFrame, column: str) -> pl.Expr:
     if dtype == pl.String:
         text = value.str.strip_chars()
         number = text.cast(pl.Float64, strict=False).floor()
-        zoned = text.str.to_datetime(time_zone="UTC", strict=False, format=_ISO_ZONED)
+        zoned = pl.coalesce(
+            text.str.to_datetime(layout, time_zone="UTC", strict=False)
+            for layout in _ISO_ZONED
+        )
         plain = pl.coalesce(
             text.str.to_datetime(layout, strict=False) for layout in _ISO_PLAIN
         )
@@ -166,7 +169,7 @@ def seconds_of(frame: pl.DataFrame, column: str) -> pl.Expr:
     return seconds.cast(pl.Int64, strict=False).alias("seconds")
 
 
-_ISO_ZONED = "%Y-%m-%dT%H:%M:%S%#z"
+_ISO_ZONED = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 _ISO_PLAIN = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d")
 
 

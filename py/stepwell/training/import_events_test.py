@@ -150,7 +150,14 @@ def test_too_many_refused_rows_stop_the_import_with_the_report(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "text",
-    ["2017-07-14T02:40:00Z", "2017-07-14 02:40:00", "2017-07-14T04:40:00+02:00"],
+    [
+        "2017-07-14T02:40:00Z",
+        "2017-07-14T02:40:00.250Z",
+        "2017-07-14 02:40:00",
+        "2017-07-14 02:40:00+00:00",
+        "2017-07-14T04:40:00+02:00",
+        "2017-07-14T04:40:00.999999+02:00",
+    ],
 )
 def test_iso_times_are_seconds_in_utc(tmp_path: Path, text: str) -> None:
     row = GOOD.replace("1500000000", text)
