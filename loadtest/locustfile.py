@@ -105,4 +105,4 @@ class Shopper(User):
 def _user_ids(path: str) -> list[str]:
     if not path:
         return [f"load-{number}" for number in range(1_000)]
-    return Path(path).read_text().split()
+    return Path(path).read_text().splitlines()  # an id may hold spaces
