@@ -94,7 +94,7 @@ def _lookup_row(
         1,
     )
     text = f"lookup {num_tables} x {num_rows:,} x {dim}, {batch} bags of {length}"
-    calls = {OURS: ours, "EmbeddingBag + cat": per_table}
+    calls: dict[str, Call] = {OURS: ours, "EmbeddingBag + cat": per_table}
     return _row(text, calls, found, seconds)
 
 

@@ -57,7 +57,9 @@ def full(rows: RankingRows) -> Dlrm:
     taken = [n in REDUCED_DENSE for n in config.dense_names]
     with torch.no_grad():
         # A full ranker that looks at what the reduced one sees can be learnt from.
-        model.bottom[0].weight *= torch.tensor(taken, dtype=torch.float32) * 3.0
+        first = model.bottom[0]
+        assert isinstance(first, torch.nn.Linear)
+        first.weight *= torch.tensor(taken, dtype=torch.float32) * 3.0
     return model
 
 
