@@ -26,7 +26,7 @@ def _summary(answer: recommend_pb2.RecommendResponse) -> tuple[int, list[int]]:
 
 
 async def test_serves_the_last_slate_while_the_store_is_gone(tmp_path: Path) -> None:
-    full = (common_pb2.TIER_FULL, [])
+    full: tuple[int, list[int]] = (common_pb2.TIER_FULL, [])
     with capture_logs() as lines:
         async with running_ranker(tmp_path) as ranker:
             await _buy(ranker)

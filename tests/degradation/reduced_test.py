@@ -26,7 +26,7 @@ async def _tier(ranker: RunningRanker) -> tuple[int, list[int]]:
 async def test_steps_down_while_full_is_slow_and_back_when_it_is_not(
     tmp_path: Path,
 ) -> None:
-    full = (common_pb2.TIER_FULL, [])
+    full: tuple[int, list[int]] = (common_pb2.TIER_FULL, [])
     reduced = (common_pb2.TIER_REDUCED, [common_pb2.REASON_BACKLOG])
     with capture_logs() as lines:
         async with running_ranker(tmp_path) as ranker:

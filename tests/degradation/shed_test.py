@@ -78,10 +78,11 @@ async def test_a_full_queue_answers_one_call_from_memory_and_refuses_none(
 
 
 def _retry_after_ms(error: grpc.aio.AioRpcError) -> int:
-    trailing = dict(list(error.trailing_metadata()))  # type: ignore[arg-type]
+    # grpc.aio gives pairs; the stubs describe the classic API's named tuples.
+    trailing: dict[str, str | bytes] = dict(error.trailing_metadata())  # type: ignore[arg-type]
     assert trailing["grpc-retry-pushback-ms"] == "60"
     details = trailing["grpc-status-details-bin"]
     assert isinstance(details, bytes)
     retry = error_details_pb2.RetryInfo()
     assert status_pb2.Status.FromString(details).details[0].Unpack(retry)
-    return retry.retry_delay.ToMilliseconds()
+    return int(retry.retry_delay.ToMilliseconds())

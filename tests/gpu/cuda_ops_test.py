@@ -133,11 +133,12 @@ def test_a_cuda_graph_captures_both_operators() -> None:
 
 
 def test_runs_on_the_current_stream() -> None:
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     source = torch.zeros(4, 2, 8, device="cuda")
     torch.cuda.synchronize()
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(20_000_000)  # spins on the GPU before the fill below
+        # Spins on the GPU before the fill below.
+        torch.cuda._sleep(20_000_000)  # type: ignore[no-untyped-call]
         source.fill_(1.0)
         out = dot_interaction(source[:, 0].contiguous(), source)
     stream.synchronize()
