@@ -18,6 +18,7 @@ DESCRIPTION = """Runs every check, or those named, and prints what falls short.
   ./stepwell lint ruff mypy    two of them
 """
 BUILDIFIER = "@bazel/buildifier@8.2.1"
+TYPED_FOLDERS = ("py/stepwell", "py/bin", "tools", "loadtest", "tests")
 SKIPPED_FOLDERS = (".venv", ".cache", ".stepwell", "node_modules")
 
 
@@ -71,7 +72,7 @@ def python_checks(venv: str) -> Iterator[Check]:
     yield Check(
         "format", [ruff, "format", "-q", "--check", "."], [ruff, "format", "-q", "."]
     )
-    yield Check("mypy", [f"{venv}/mypy", "--strict", "py/stepwell"])
+    yield Check("mypy", [f"{venv}/mypy", "--strict", *TYPED_FOLDERS])
     build = [sys.executable, "tools/lint/build_files.py"]
     yield Check("build-files", [*build, "--check"], build)
     yield Check("locks", [sys.executable, "tools/setup/lock.py", "--check"])
