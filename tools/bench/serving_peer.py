@@ -3,8 +3,9 @@
     python -m bench.serving_peer --release=DIR --user_state=FILE --scratch=DIR
 
 grpc.aio with worker threads; per request one blob from LMDB (the user's vector and
-dense features), hnswlib's 500 nearest items, a gather of item columns, an eager torch
-DLRM with the columns, tables and widths of the release's full ranker, the best items.
+dense features), as many of hnswlib's nearest items as our FULL tier ranks, a gather of
+item columns, an eager torch DLRM with the columns, tables and widths of the release's
+full ranker, the best items.
 No other source, no feature computed from history, no re-ranking, nothing logged.
 Answers RecommendService.Recommend; prints {"port": ..., "num_parameters": ...} once it
 serves, and ends with SIGTERM.
@@ -32,12 +33,13 @@ from torch import Tensor, nn
 from stepwell.feedback.user_state_file import UserStateFile
 from stepwell.models.ranker_config import ModelConfig, RankerConfig
 from stepwell.models.two_tower_user import UserTower
+from stepwell.pipeline.planner import FULL_SHAPE
 from stepwell.retrieval.artifacts import USER_TOWER_FILE
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell_pb.v1 import recommend_pb2, recommend_pb2_grpc
 
-NUM_CANDIDATES = 500
+NUM_CANDIDATES = FULL_SHAPE.num_candidates
 NUM_THREADS = 2
 M, EF_CONSTRUCTION = 16, 200
 _SEED = 20_171_126
