@@ -10,6 +10,9 @@ from stepwell.schema.vocabulary import RowArray
 SOURCE_NAMES = ("history", "co_occurrence", "ann", "trending", "popular")
 """The candidate sources; a source's place is its column S in a CandidateSet."""
 
+INDEX_SOURCE = "ann"
+"""The source that searches the vector index."""
+
 ScoreArray = npt.NDArray[np.float32]
 
 

@@ -10,7 +10,7 @@ from stepwell.base.deadline import Deadline
 from stepwell.base.errors import DeadlineExceededError, UnavailableError
 from stepwell.degradation.reasons import DEADLINE_REASONS, Reason
 from stepwell.degradation.tier import Tier
-from stepwell.pipeline.candidate import CandidateSet, RankedSet
+from stepwell.pipeline.candidate import INDEX_SOURCE, CandidateSet, RankedSet
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 from stepwell.pipeline.planner import Planner
 from stepwell.pipeline.query import FeatureBatch, Query, Scores, UserContext
@@ -90,8 +90,9 @@ class Executor:
         query, stages = run.query, self._stages
         user = run.stage("hydrate", lambda at: stages.query_hydrator.hydrate(query, at))
         run.note_user(user)
+        asked = run.plan  # a late stage leaves a lower one behind
         retrieved = run.stage("retrieval", lambda at: self._retrieved(run, user, at))
-        run.note_failures(retrieved)
+        run.note_retrieved(asked, retrieved)
         candidates = run.kept(retrieved.candidates)
         features = run.stage(
             "features",
@@ -146,6 +147,7 @@ class _Run:
     coverage: float = 1.0
     user: UserContext | None = None
     failures: dict[str, str] = field(default_factory=dict)
+    searched_index: bool = False
 
     @property
     def plan(self) -> ExecutionPlan:
@@ -192,11 +194,14 @@ class _Run:
         if user.stale:
             self._note(Reason.STALE_FEATURES)
 
-    def note_failures(self, retrieved: Retrieved) -> None:
+    def note_retrieved(self, asked: ExecutionPlan, retrieved: Retrieved) -> None:
         self.failures = retrieved.failures
+        retrieves = self.query.given_rows is None
+        answered = asked.source_limits.keys() - retrieved.failures.keys()
+        self.searched_index = retrieves and INDEX_SOURCE in answered
         if retrieved.failures:
-            asked = max(len(self.plan.source_limits), len(retrieved.failures))
-            self.coverage = 1.0 - len(retrieved.failures) / asked
+            num_asked = max(len(asked.source_limits), len(retrieved.failures))
+            self.coverage = 1.0 - len(retrieved.failures) / num_asked
             self._note(Reason.SHARD_COVERAGE)
 
     def slate(self, ranked: RankedSet, objective_names: tuple[str, ...]) -> Slate:
@@ -209,6 +214,7 @@ class _Run:
             stage_us=self.stage_us,
             user=self.user,
             source_failures=self.failures,
+            searched_index=self.searched_index,
         )
 
     def _step_down(self, name: str) -> None:

@@ -253,3 +253,21 @@ def test_given_candidates_skip_retrieval_and_lose_the_excluded() -> None:
     assert timed.num_scored == {"full": 598}
     assert not np.isin(excluded, slate.ranked.candidates.rows).any()
     assert slate.coverage == 1.0
+
+
+def test_coverage_is_of_the_sources_that_were_asked() -> None:
+    # Late: what goes on is REDUCED with its three sources, asked were FULL's five.
+    timed = TimedStages(FakeClock(), {"retrieval": 30_000}, failures={"ann": "gone"})
+    slate = _run(timed)
+    assert slate.tier is Tier.REDUCED
+    assert slate.coverage == pytest.approx(0.8)
+
+
+def test_says_whether_the_index_took_part() -> None:
+    assert _run(TimedStages(FakeClock())).searched_index
+    failing = TimedStages(FakeClock(), failures={"ann": "gone"})
+    assert not _run(failing).searched_index
+    assert not _run(TimedStages(FakeClock()), Tier.REDUCED).searched_index
+    assert not _run(TimedStages(FakeClock()), Tier.POPULAR).searched_index
+    given = np.arange(3)
+    assert not _run(TimedStages(FakeClock()), given_rows=given).searched_index

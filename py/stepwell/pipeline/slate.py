@@ -23,6 +23,7 @@ class Slate:
         user: what was known of the user; None when no store was asked.
         source_failures: sources that failed open, name -> error.
         cached_age_us: age of the cached slate that was served, None when none was.
+        searched_index: the vector index took part in the candidates.
     """
 
     ranked: RankedSet
@@ -34,6 +35,7 @@ class Slate:
     user: UserContext | None = None
     source_failures: dict[str, str] = field(default_factory=dict)
     cached_age_us: int | None = None
+    searched_index: bool = False
 
 
 @dataclass(frozen=True, slots=True)

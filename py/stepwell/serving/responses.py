@@ -112,7 +112,7 @@ def _served_by(
         reasons=[WIRE_OF_REASON[reason] for reason in slate.reasons],
         coverage=slate.coverage,
         release_id=facts.release_id,
-        index_id=facts.index_id if "retrieval" in slate.stage_us else "",
+        index_id=facts.index_id if slate.searched_index else "",
         stage_us=slate.stage_us,
         queue_us=times.queue_us,
         feature_age_ms=user.feature_age_ms if user else {},
