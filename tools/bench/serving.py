@@ -4,7 +4,8 @@ The server has one core, the client another. Tiers and the peer are asked in tur
 blocks, one request at a time, so that a machine that drifts drifts for all of them. The
 peer is what a team would glue together (see serving_peer), on the same core in the same
 run: it shows what plain ranking of as many candidates costs, without this server's
-sources, features, re-ranking, policy and log. Users are drawn from the release's own, seeded.
+sources, features, re-ranking, policy and log. Users are drawn from the release's own,
+seeded.
 """
 
 import random
