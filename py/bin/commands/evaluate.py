@@ -28,7 +28,7 @@ _EXPLAINED = """\
 Scores a trained release on time it has not seen, through the serving path itself.
 
 For every user with an event before the cut and a target after it, each tier is asked
-for 500 items. "all" counts all targets, "new" only those the user never had before,
+for 1,000 items. "all" counts all targets, "new" only those the user never had before,
 with the known ones taken out of the list. Recall@K = hits / targets; NDCG@10 has gain
 1, discount 1 / log2(place + 1), ideal over min(10, targets); averages are over users,
 +- is their standard error. Re-ranking for diversity is off but in full_diverse.
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--export",
         type=Path,
         metavar="FILE",
-        help="write the top 500 a user of --tier (of full, when it is all) as Parquet",
+        help="write the list of every user of --tier (of full, when it is all) as Parquet",
     )
     parser.add_argument(
         "--period-days", type=int, metavar="N", help="as the training was given"

@@ -20,7 +20,8 @@ from stepwell.training.quality_metrics import (
 )
 from stepwell.training.split import Snapshot, Targets
 
-LIST_LENGTH = 500
+LIST_LENGTH = 1_000
+"""Asked of every user: 500 are still left when the pairs seen before are taken out."""
 COLD_USER_EVENTS = 20
 """Users with fewer events before the cut are scored apart as cold."""
 COLD_ITEM_BUYERS = 10
@@ -171,7 +172,8 @@ class Evaluation:
     def export(self, lists: list[RowArray], path: Path) -> int:
         """Writes (user, item, rank) of the lists as Parquet; returns the rows written.
 
-        Ids are those of the data; ranks start at 1, at most 500 a user.
+        Ids are those of the data; ranks start at 1. `all` is scored on ranks up to 500;
+        the ranks behind them fill up `new`, where pairs seen before are taken out.
         """
         users: list[str] = []
         items: list[str] = []
