@@ -41,7 +41,8 @@ class Visitor:
         answer = self._seen()
         position = self.random.randrange(len(answer.items))
         event = Event(
-            event_id=str(uuid.UUID(int=self.random.getrandbits(128))),
+            # Not of the seed: a second run would send what the log holds already.
+            event_id=str(uuid.uuid4()),
             user_id=self.user_id,
             item_id=answer.items[position].item_id,
             event_type=EventType.CLICK,
