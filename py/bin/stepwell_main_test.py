@@ -5,12 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
 
 import command_table
 import stepwell_main
 from stepwell.base.errors import NotFoundError
 
 COMMANDS = Path(__file__).parent / "commands"
+
+
+@pytest.fixture(autouse=True)
+def _flags_of_no_other_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another program's module, imported by a test of the same run, has required flags.
+    monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
 
 
 def test_every_command_of_the_table_has_a_module() -> None:

@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 DESCRIPTION = """Builds and tests all of the tree, or the targets named.
 
@@ -84,6 +85,21 @@ def run_bazel(root: Path, arguments: list[str], as_json: bool) -> int:
     return status
 
 
+def room_lines(report: dict[str, Any]) -> list[str]:
+    """Returns "room statements percent" lines from the JSON report of coverage."""
+    statements: Counter[str] = Counter()
+    covered: Counter[str] = Counter()
+    for file, found in report["files"].items():
+        room = Path(file).parent.name
+        statements[room] += found["summary"]["num_statements"]
+        covered[room] += found["summary"]["covered_lines"]
+    return [
+        f"{room:<14}{count:>7}{covered[room] / count:>8.1%}"
+        for room, count in sorted(statements.items())
+        if count
+    ]
+
+
 def run_coverage(root: Path, arguments: list[str]) -> int:
     """Builds what the tests load, then runs pytest over the sources with coverage."""
     build = ["bazel", "build", "--ui_event_filters=-info", "//py/...", "//cc/..."]
@@ -99,7 +115,15 @@ def run_coverage(root: Path, arguments: list[str]) -> int:
     command = [sys.executable, "-m", "pytest", "-q", *(arguments or ["py", "tests"])]
     command += ["--cov=py/stepwell", "--cov-report=term:skip-covered"]
     command += [f"--cov-fail-under={MIN_COVERAGE_PERCENT}"]
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "coverage.json"
+        command.append(f"--cov-report=json:{report}")
+        status = subprocess.run(
+            command, cwd=root, env=environment, check=False
+        ).returncode
+        if report.exists():
+            print(*room_lines(json.loads(report.read_text())), sep="\n")
+    return status
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from commands.test import closing_line, outcomes
+from commands.test import closing_line, outcomes, room_lines
 
 
 def summary(label: str, status: str) -> str:
@@ -53,3 +53,19 @@ def test_the_closing_line_names_all_counts() -> None:
     assert closing_line(found) == "2 passed, 1 failed"
     assert closing_line({**found, "d": "skipped"}) == "2 passed, 1 failed, 1 skipped"
     assert closing_line({}) == "0 passed, 0 failed"
+
+
+def test_coverage_is_summed_by_room() -> None:
+    def summary(statements: int, covered: int) -> dict[str, dict[str, int]]:
+        return {"summary": {"num_statements": statements, "covered_lines": covered}}
+
+    files = {
+        "py/stepwell/__init__.py": summary(0, 0),
+        "py/stepwell/stores/lmdb.py": summary(30, 30),
+        "py/stepwell/stores/redis.py": summary(10, 0),
+        "py/stepwell/base/clock.py": summary(4, 4),
+    }
+    assert [line.split() for line in room_lines({"files": files})] == [
+        ["base", "4", "100.0%"],
+        ["stores", "40", "75.0%"],
+    ]
