@@ -133,7 +133,7 @@ def _asking(engine: Engine, way: Measured) -> Recommend:
 
 
 def _cost_us(recommend: Recommend, user_id: str, held_out: Evaluation) -> int:
-    """What a request for a page costs; the protocol's long lists are no usual answer."""
+    """Cost of a request for a page; the long lists of the protocol are not usual."""
     start_ns = time.perf_counter_ns()
     recommend(user_id, held_out.known.cut_time, _COST_ITEMS)
     return (time.perf_counter_ns() - start_ns) // 1_000

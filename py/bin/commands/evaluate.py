@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--export",
         type=Path,
         metavar="FILE",
-        help="write the list of every user of --tier (of full, when it is all) as Parquet",
+        help="write every user's list of --tier (of full, when it is all) as Parquet",
     )
     parser.add_argument(
         "--period-days", type=int, metavar="N", help="as the training was given"
