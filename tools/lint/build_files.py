@@ -23,6 +23,7 @@ PACKAGE_ROOTS = (
     "tests",
     "loadtest",
     "tools/bench",
+    "tools/lint",
     "tools/setup",
 )
 PROTO_TARGET = "//proto/stepwell_pb/v1:v1_py"
