@@ -115,12 +115,19 @@ def test_a_damaged_checkpoint_is_none(rows: RankingRows, tmp_path: Path) -> None
     assert len(losses) == OPTIONS.epochs
 
 
-def test_progress_ends_at_one(rows: RankingRows) -> None:
+def test_progress_grows_from_nothing_to_all(rows: RankingRows) -> None:
     shares: list[float] = []
     trainer = RankerTrainer(Dlrm(CONFIG), CONFIG, replace(OPTIONS, epochs=1))
     trainer.train(rows, lambda _, share: shares.append(share))
     assert shares == sorted(shares)
-    assert 0 < shares[0] <= shares[-1] <= 1
+    assert 0 <= shares[0] <= shares[-1] <= 1
+
+
+def test_torchs_threads_are_given_back(rows: RankingRows) -> None:
+    before = torch.get_num_threads()
+    options = replace(OPTIONS, epochs=1, num_threads=before + 1)
+    RankerTrainer(Dlrm(CONFIG), CONFIG, options).train(rows)
+    assert torch.get_num_threads() == before
 
 
 def test_time_left_follows_from_the_share_done() -> None:
