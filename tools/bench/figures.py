@@ -20,7 +20,13 @@ DOCUMENTS = ("README.md", "BENCHMARKS.md")
 MARKED = re.compile(
     r"(<!-- figures:(?P<name>[a-z_]+) -->\n).*?(<!-- /figures -->)", re.DOTALL
 )
-TIERS = ("full", "reduced", "popular")
+TIERS = {
+    "full": "FULL",
+    "full_diverse": "FULL, re-ranked for diversity",
+    "reduced": "REDUCED",
+    "popular": "POPULAR, no slate cached",
+    "popular_cached": "POPULAR, own slate cached",
+}
 QUALITY_COLUMNS = (
     ("NDCG@10 all", "ndcg_at_10"),
     ("NDCG@10 new", "ndcg_at_10_new"),
@@ -61,13 +67,16 @@ def bench_table(report: Report) -> str:
 
 
 def demo_table(report: Report) -> str:
-    """Returns quality and latency of every tier from a report of the demo."""
+    """Returns quality and latency of every way to be served, from a demo's report."""
     rows = []
-    for tier in TIERS:
-        quality, latency = report["quality"][tier], report["latency_ms"][tier]
+    for way, name in TIERS.items():
+        quality = report["quality"].get(way)
+        latency = report["latency_ms"].get(way, {})
+        if quality is None:
+            continue
         scores = [f"{quality[key]:.3f}" for _, key in QUALITY_COLUMNS]
-        times = [f"{latency['p50']:.2f}", f"{latency['p99']:.2f}"]
-        rows.append([tier.upper(), *scores, *times])
+        times = [figure(latency.get(key), 3) for key in ("p50", "p99")]
+        rows.append([name, *scores, *times])
     headings = ["tier", *(name for name, _ in QUALITY_COLUMNS), "p50 ms", "p99 ms"]
     return markdown_table(headings, rows) + machine_line(report["machine"])
 

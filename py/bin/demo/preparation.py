@@ -13,7 +13,7 @@ from rich.console import Console
 from commands import publish, train
 from demo.phases import PhaseTimer
 from project_state import ProjectState
-from stepwell.base.errors import FailedPreconditionError
+from stepwell.base.errors import FailedPreconditionError, UnavailableError
 from stepwell.releases.source import DirectorySource
 from stepwell.training.datasets import prepare
 
@@ -43,7 +43,10 @@ class Preparation:
         self._console = console
 
     def ready(self, retrain: bool) -> QualityReport:
-        """Returns the tiers' quality of the live release, made now if there is none.
+        """Returns the quality of the live release, made now if there is none.
+
+        Keys: the tiers, "popular_cached" (POPULAR while the user's own slate is fresh)
+        and "full_diverse" (FULL re-ranked for diversity, as it is served).
 
         Raises:
             StepwellError: a phase failed; the text says which file or command.
@@ -57,7 +60,13 @@ class Preparation:
             with self._timer.phase("publish", f"signed, into {state.registry}"):
                 self._run(publish, "--data", state.data)
         card = json.loads((_newest(state) / "model_card.json").read_text())
-        return {tier: card["quality"][tier] for tier in TIERS}
+        missing = [tier for tier in TIERS if tier not in card["quality"]]
+        if missing:
+            raise FailedPreconditionError(
+                f"the release of {state.registry} was not scored for {missing}; "
+                "run: ./stepwell demo --retrain"
+            )
+        return dict(card["quality"])
 
     def _training(self) -> tuple[str, ...]:
         return ("--out", str(self._state.training), "--preset", self._preset)
@@ -90,6 +99,14 @@ def _newest(state: ProjectState) -> Path:
 
 
 def _download_wheel(requirement: str, folder: Path) -> None:
-    """Downloads one wheel without installing it."""
+    """Downloads one wheel without installing it.
+
+    Raises:
+        UnavailableError: pip could not; says what it said last.
+    """
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    subprocess.run([*command, "--dest", str(folder), requirement], check=True)
+    command += ["--dest", str(folder), requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["nothing"]
+        raise UnavailableError(f"pip download {requirement}: {said[-1]}")

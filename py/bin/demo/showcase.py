@@ -83,7 +83,7 @@ class Showcase:
             lambda: self._client.recommend(
                 user_id, num_items=50, forced_tier=Tier.FULL
             ),
-            lambda answer: _ranks(answer) != ranks_before,
+            lambda answer: _ranks(answer).get(bought.item_id) != len(before.items),
         )
         rank = _ranks(after).get(bought.item_id)
         name = bought.name or bought.item_id
@@ -94,7 +94,7 @@ class Showcase:
             f"rank {ranks_before[bought.item_id]} before, {moved}; "
             f"{_num_changed(ranks_before, _ranks(after))} of 50 places changed\n"
         )
-        changed = _ranks(after) != ranks_before
+        changed = rank != len(before.items)
         return _report(after, user_id, {"logged_item": name, "changed": changed})
 
 
