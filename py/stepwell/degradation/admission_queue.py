@@ -34,7 +34,8 @@ class Ticket(Generic[T]):
         arrived_us: monotonic time of arrival at the server.
         deadline_us: monotonic time past which nobody listens.
         user_draw: hash of the user in [0, 1e6); ties go to the lower one.
-        abandoned: set by the owner when the caller has gone; never handed out then.
+        abandoned: the caller has gone (`AdmissionQueue.abandon`); never handed out.
+        waiting: it is in the queue; the queue's own note.
     """
 
     payload: T
@@ -42,7 +43,8 @@ class Ticket(Generic[T]):
     deadline_us: int
     priority: Priority = Priority.INTERACTIVE
     user_draw: int = 0
-    abandoned: bool = field(default=False)
+    abandoned: bool = field(default=False, init=False)
+    waiting: bool = field(default=False, init=False)
 
 
 class AdmissionQueue(Generic[T]):
@@ -60,6 +62,8 @@ class AdmissionQueue(Generic[T]):
             raise ValueError(f"max_size is {max_size}, must be >= 1")
         self._max_size = max_size
         self._lanes: dict[Priority, deque[Ticket[T]]] = {p: deque() for p in Priority}
+        # Without the abandoned ones, which still lie in their lanes.
+        self._num_live = dict.fromkeys(Priority, 0)
         self._size = 0
         self._closed = False
         self._changed = threading.Condition(threading.Lock())
@@ -79,6 +83,8 @@ class AdmissionQueue(Generic[T]):
                 return ticket
             self._lanes[ticket.priority].append(ticket)
             self._size += 1
+            ticket.waiting = True
+            self._num_live[ticket.priority] += 1
             displaced = self._displace() if self._size > self._max_size else None
             self._changed.notify()
             return displaced
@@ -99,9 +105,20 @@ class AdmissionQueue(Generic[T]):
             self._closed = True
             self._changed.notify_all()
 
+    def abandon(self, ticket: Ticket[T]) -> None:
+        """Notes that the ticket's caller has gone: nobody serves it or waits for it."""
+        with self._changed:
+            if ticket.waiting and not ticket.abandoned:
+                self._num_live[ticket.priority] -= 1
+            ticket.abandoned = True
+
     def num_ahead(self, priority: Priority) -> int:
-        """Returns how many tickets would be taken before a new one of this priority."""
-        return sum(len(self._lanes[lane]) for lane in Priority if lane <= priority)
+        """Returns how many tickets would be taken before a new one of this priority.
+
+        Those of a lower priority give way and those of callers who have gone are not
+        served: neither counts.
+        """
+        return sum(self._num_live[lane] for lane in Priority if lane <= priority)
 
     def oldest_age_us(self, now_us: int) -> int:
         """Returns the age of the ticket that has waited longest, 0 when empty."""
@@ -110,14 +127,14 @@ class AdmissionQueue(Generic[T]):
         return now_us - min(heads) if heads else 0
 
     def lengths(self) -> dict[Priority, int]:
-        """Returns the number of waiting tickets by priority."""
-        return {priority: len(lane) for priority, lane in self._lanes.items()}
+        """Returns the number of waiting tickets by priority, no abandoned ones."""
+        return dict(self._num_live)
 
     def _pop(self) -> Ticket[T] | None:
         for lane in self._lanes.values():
             while lane:
                 ticket = lane.popleft()
-                self._size -= 1
+                self._left(ticket)
                 if not ticket.abandoned:
                     return ticket
         return None
@@ -130,5 +147,11 @@ class AdmissionQueue(Generic[T]):
         )
         ticket = lane[place]
         del lane[place]
-        self._size -= 1
+        self._left(ticket)
         return ticket
+
+    def _left(self, ticket: Ticket[T]) -> None:
+        self._size -= 1
+        ticket.waiting = False
+        if not ticket.abandoned:
+            self._num_live[ticket.priority] -= 1

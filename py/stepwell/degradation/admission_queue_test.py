@@ -70,8 +70,24 @@ def test_an_abandoned_ticket_is_never_handed_out() -> None:
     gone = _ticket("gone")
     queue.offer(gone)
     queue.offer(_ticket("here"))
-    gone.abandoned = True
+    queue.abandon(gone)
     assert _drained(queue) == ["here"]
+
+
+def test_only_callers_who_still_wait_are_ahead() -> None:
+    queue: AdmissionQueue[str] = AdmissionQueue(2)
+    gone, here = _ticket("gone"), _ticket("here")
+    queue.offer(gone)
+    queue.offer(here)
+    queue.abandon(gone)
+    queue.abandon(gone)
+    assert queue.num_ahead(Priority.BATCH) == 1
+    assert queue.lengths()[Priority.INTERACTIVE] == 1
+    assert queue.offer(_ticket("next")) is gone
+    assert queue.num_ahead(Priority.BATCH) == 2
+    assert queue.take() is here
+    queue.abandon(here)
+    assert queue.num_ahead(Priority.BATCH) == 1
 
 
 def test_its_age_is_visible() -> None:

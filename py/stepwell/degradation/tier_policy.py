@@ -51,7 +51,8 @@ class PolicySnapshot:
         budget_us: time it should take from arrival to answer: the service's latency
             budget, or the deadline where that is sooner.
         deadline_us: time from arrival to its deadline; past it nobody listens.
-        num_waiting: requests behind it in the queue.
+        num_waiting: requests that wait behind it and would be taken before a new one of
+            its priority.
         costs: of every tier.
         fit_ppm: LADDER's f, the share of the budget a request may plan for.
         blocked: tiers that cannot be used now, and why.

@@ -132,7 +132,7 @@ class Dispatcher(Generic[R]):
         try:
             return (await waiting.done).response
         except asyncio.CancelledError:
-            ticket.abandoned = True
+            self._queue.abandon(ticket)
             raise
 
     def _offer(self, ticket: "Ticket[WaitingCall[R]]") -> None:
@@ -148,7 +148,9 @@ class Dispatcher(Generic[R]):
             self._settle(ticket.payload, partial(self._decide_and_serve, call))
 
     def _decide_and_serve(self, call: Call) -> Answered[R]:
-        return self._serve(call, self._ladder.decide(call.arrival, len(self._queue)))
+        # Calls of a lower priority wait for this one, it does not hurry for them.
+        num_waiting = self._queue.num_ahead(call.priority)
+        return self._serve(call, self._ladder.decide(call.arrival, num_waiting))
 
     def _settle(self, waiting: WaitingCall[R], make: Callable[[], Answered[R]]) -> None:
         """Runs `make` and tells its outcome to whoever waits, on their loop."""

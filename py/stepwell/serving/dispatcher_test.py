@@ -66,10 +66,16 @@ class _Bench:
         assert decision.tier is not None
         return Answered((call.user_id, decision, thread), decision.tier)
 
-    def call(self, user: str = "u", tier: Tier | None = None, draw: int = 0) -> Call:
+    def call(
+        self,
+        user: str = "u",
+        tier: Tier | None = None,
+        draw: int = 0,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> Call:
         now_us = self.clock.monotonic_us()
         arrival = Arrival(now_us, now_us + 100_000, draw, 999_999, tier)
-        return Call("r", user, 10, arrival, Priority.INTERACTIVE)
+        return Call("r", user, 10, arrival, priority)
 
 
 @pytest.fixture
@@ -149,6 +155,30 @@ async def test_a_call_whose_caller_has_gone_is_never_started(bench: _Bench) -> N
     await running
     await bench.dispatcher.submit(bench.call("next"))
     assert bench.ladder.status().num_served[Tier.FULL] == 2
+
+
+async def test_waiting_batch_calls_and_callers_gone_degrade_nobody() -> None:
+    bench = _Bench(max_queue_size=64)
+    bench.gate.clear()
+    bench.dispatcher.start(num_workers=1)
+
+    def submit(priority: Priority) -> "asyncio.Task[Outcome]":
+        call = bench.call(priority=priority)
+        return asyncio.create_task(bench.dispatcher.submit(call))
+
+    tasks = [submit(Priority.INTERACTIVE)]
+    await asyncio.to_thread(bench.busy.wait)
+    wanted = submit(Priority.INTERACTIVE)
+    gone = [submit(Priority.INTERACTIVE) for _ in range(25)]
+    tasks += [submit(Priority.BATCH) for _ in range(25)]
+    await asyncio.sleep(0)
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    bench.gate.set()
+    assert (await wanted)[1] == TierDecision(Tier.FULL)
+    await asyncio.gather(*tasks)
+    bench.dispatcher.close()
 
 
 async def test_without_a_release_says_so(bench: _Bench) -> None:
