@@ -1,11 +1,11 @@
-"""Time as an argument: monotonic time for budgets, event time for features."""
+"""Time as an argument: monotonic for budgets, event for features, wall for records."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two times that never mix. Concurrency: implementations are thread-safe."""
+    """Three times that never mix. Concurrency: implementations are thread-safe."""
 
     def monotonic_us(self) -> int:
         """Microseconds that never jump: deadlines, queues, costs."""
@@ -13,6 +13,10 @@ class Clock(Protocol):
 
     def event_seconds(self) -> int:
         """Unix seconds in the world of the data: features, freshness, attribution."""
+        ...
+
+    def wall_us(self) -> int:
+        """Unix microseconds of the machine; may jump. When the log took a line in."""
         ...
 
 
@@ -38,16 +42,19 @@ class SystemClock:
     def event_seconds(self) -> int:
         return int(time.time()) + self._event_offset_seconds
 
+    def wall_us(self) -> int:
+        return time.time_ns() // 1_000
+
 
 class FakeClock:
-    """A clock for tests: moves only when told to."""
+    """A clock for tests: moves only when told to; wall time is event time."""
 
     def __init__(self, event_seconds: int = 1_500_000_000) -> None:
         self._now_us = 0
         self._event_origin_seconds = event_seconds
 
     def advance_us(self, microseconds: int) -> None:
-        """Moves both times forward; microseconds >= 0."""
+        """Moves all times forward; microseconds >= 0."""
         if microseconds < 0:
             raise ValueError(f"microseconds is {microseconds}, must be >= 0")
         self._now_us += microseconds
@@ -57,3 +64,6 @@ class FakeClock:
 
     def event_seconds(self) -> int:
         return self._event_origin_seconds + self._now_us // 1_000_000
+
+    def wall_us(self) -> int:
+        return self._event_origin_seconds * 1_000_000 + self._now_us

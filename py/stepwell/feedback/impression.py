@@ -126,7 +126,7 @@ class ImpressionSideEffect:
             return [self._pending.popleft() for _ in range(number)]
 
     def _write(self, group: list[ShownSlate]) -> None:
-        now_us = self._clock.event_seconds() * 1_000_000
+        now_us = self._clock.wall_us()
         records = [impression_record(slate.to_message(), now_us) for slate in group]
         try:
             receipt = self._event_log.append(records)

@@ -4,7 +4,7 @@ import time
 
 
 class EventClock:
-    """Monotonic time, and event time that can be set forward, never back.
+    """Monotonic and wall time, and event time that is set forward, never back.
 
     Args:
         follows_releases: False keeps event time at wall time. True lets it begin at the
@@ -25,6 +25,10 @@ class EventClock:
     def event_seconds(self) -> int:
         """Unix seconds in the world of the data."""
         return int(time.time()) + (self._offset_seconds or 0)
+
+    def wall_us(self) -> int:
+        """Unix microseconds of the machine, whatever the data's time is."""
+        return time.time_ns() // 1_000
 
     def advance_to(self, watermark_seconds: int) -> None:
         """Tells of a release's data watermark: event time is at least that from now on.

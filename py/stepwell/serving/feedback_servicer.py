@@ -52,7 +52,7 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         now_seconds = self._clock.event_seconds()
         for event in request.events:
             event.event_time_seconds = event.event_time_seconds or now_seconds
-        ingested_us = now_seconds * 1_000_000
+        ingested_us = self._clock.wall_us()
         records = [event_record(event, ingested_us) for event in request.events]
         # Shielded: what was submitted may become durable even if the caller has gone.
         pending = asyncio.wrap_future(self._log.submit(records))
