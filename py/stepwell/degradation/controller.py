@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stepwell.base.clock import Clock
 from stepwell.base.latency_histogram import WindowedHistogram
@@ -108,7 +108,12 @@ class LadderController:
 
     def admits(self, arrival: Arrival, num_ahead: int) -> bool:
         """False only when not even POPULAR would make the deadline."""
-        return can_make_popular(self._snapshot(arrival, num_ahead))
+        snapshot = self._snapshot(arrival, num_ahead)
+        with self._lock:
+            now_us = self._clock.monotonic_us()
+            popular = self._estimator.admission_cost(Tier.POPULAR, now_us)
+        costs = {**snapshot.costs, Tier.POPULAR: popular}
+        return can_make_popular(replace(snapshot, costs=costs))
 
     def decide(self, arrival: Arrival, num_waiting: int) -> TierDecision:
         """Returns the tier of a request that leaves the queue now."""

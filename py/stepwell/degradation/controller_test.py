@@ -141,6 +141,18 @@ def test_admits_until_even_popular_would_be_late() -> None:
     assert ladder.retry_after_ms(500) == 100
 
 
+def test_one_bad_popular_answer_refuses_nobody() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    ladder.record_failure(Tier.POPULAR, 90_000, _arrival(clock))
+    assert ladder.admits(_arrival(clock, deadline_us=3_000), num_ahead=0)
+    for _ in range(18):
+        ladder.record(Tier.POPULAR, 90_000, _arrival(clock))
+    assert ladder.admits(_arrival(clock, deadline_us=3_000), num_ahead=0)
+    ladder.record(Tier.POPULAR, 90_000, _arrival(clock))
+    assert not ladder.admits(_arrival(clock, deadline_us=3_000), num_ahead=0)
+
+
 def test_counts_what_it_served() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)

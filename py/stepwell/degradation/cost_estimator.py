@@ -9,6 +9,9 @@ from stepwell.degradation.tier_policy import TierCost
 WINDOW_US = 4_000_000
 """A window of time: a count of samples stays degraded after the fault is gone."""
 
+MIN_REFUSING_SAMPLES = 20
+"""With fewer a single late answer is the p95: too little to refuse requests by."""
+
 
 class CostEstimator:
     """Service time per tier over the last 4 s; the model card's without a fresh sample.
@@ -42,6 +45,19 @@ class CostEstimator:
     def costs(self, now_us: int) -> dict[Tier, TierCost]:
         """Returns the cost of every tier as of now."""
         return {tier: self._cost(tier, now_us) for tier in BEST_FIRST}
+
+    def admission_cost(self, tier: Tier, now_us: int) -> TierCost:
+        """Returns the cost that a request may be refused by.
+
+        While samples are few it is the lower one of live and card: a wrong "yes" costs
+        one late answer, a wrong "no" would refuse everybody until the window is over.
+        """
+        cost, card = self._cost(tier, now_us), self._card_costs[tier]
+        if len(self._windows[tier].at(now_us)) >= MIN_REFUSING_SAMPLES:
+            return cost
+        return TierCost(
+            min(cost.p95_us, card.p95_us), min(cost.mean_us, card.mean_us), cost.is_live
+        )
 
     def _cost(self, tier: Tier, now_us: int) -> TierCost:
         histogram = self._windows[tier].at(now_us)

@@ -105,17 +105,15 @@ class Dispatcher(Generic[R]):
         """Returns the response to a call.
 
         Raises:
-            ResourceExhaustedError: not even POPULAR would make the deadline.
-            DeadlineExceededError: the deadline passed while it waited.
+            ResourceExhaustedError: behind those ahead not even POPULAR would make the
+                deadline.
+            DeadlineExceededError: the deadline passed while it waited, or is too short
+                for POPULAR with nobody ahead.
             FailedPreconditionError: no release is live.
         """
         num_ahead = self._queue.num_ahead(call.priority)
         if not self._ladder.admits(call.arrival, num_ahead):
-            self._metrics.add(REFUSALS, "overload")
-            raise ResourceExhaustedError(
-                f"overloaded: {num_ahead} requests are ahead",
-                self._ladder.retry_after_ms(num_ahead),
-            )
+            raise self._not_admitted(call, num_ahead)
         if self._ladder.forced_tier(call.arrival) is Tier.POPULAR:
             return self._serve(call, self._ladder.decide(call.arrival, 0)).response
         waiting: WaitingCall[R] = WaitingCall(
@@ -184,6 +182,20 @@ class Dispatcher(Generic[R]):
             return
         service_us = self._clock.monotonic_us() - started_us
         self._ladder.record_failure(tier, service_us, call.arrival)
+
+    def _not_admitted(self, call: Call, num_ahead: int) -> StepwellError:
+        if num_ahead:
+            self._metrics.add(REFUSALS, "overload")
+            return ResourceExhaustedError(
+                f"overloaded: {num_ahead} requests are ahead",
+                self._ladder.retry_after_ms(num_ahead),
+            )
+        # Nobody is to blame and coming back later would not help.
+        self._metrics.add(REFUSALS, "expired")
+        left_us = call.arrival.deadline_us - self._clock.monotonic_us()
+        return DeadlineExceededError(
+            f"{max(left_us, 0)} us are left of the deadline: too little for any answer"
+        )
 
     def _refusal(self, decision: TierDecision) -> StepwellError:
         if Reason.NO_RELEASE in decision.reasons:

@@ -120,12 +120,30 @@ async def test_a_call_without_a_place_in_the_queue_is_answered_popular() -> None
 async def test_refuses_with_push_back_when_even_popular_would_be_late(
     bench: _Bench,
 ) -> None:
+    bench.gate.clear()
+    running = asyncio.create_task(bench.dispatcher.submit(bench.call("running")))
+    await asyncio.to_thread(bench.busy.wait)
+    waiting = asyncio.create_task(bench.dispatcher.submit(bench.call("waiting")))
     call = bench.call()
-    bench.clock.advance_us(99_900)
-    with pytest.raises(ResourceExhaustedError) as caught:
+    await asyncio.sleep(0)
+    bench.clock.advance_us(99_600)  # POPULAR would do alone: 300 us
+    with pytest.raises(ResourceExhaustedError, match="1 requests are ahead") as caught:
         await bench.dispatcher.submit(call)
     assert caught.value.retry_after_ms >= 1
     assert bench.metrics.value(REFUSALS, "overload") == 1
+    bench.gate.set()
+    await asyncio.gather(running, waiting)
+
+
+async def test_a_deadline_too_short_for_any_answer_is_no_overload(
+    bench: _Bench,
+) -> None:
+    call = bench.call()
+    bench.clock.advance_us(99_900)
+    with pytest.raises(DeadlineExceededError, match="100 us are left"):
+        await bench.dispatcher.submit(call)
+    assert bench.metrics.value(REFUSALS, "overload") == 0
+    assert bench.metrics.value(REFUSALS, "expired") == 1
 
 
 async def test_an_expired_call_is_never_started(bench: _Bench) -> None:
