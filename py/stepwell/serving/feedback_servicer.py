@@ -15,6 +15,9 @@ from stepwell.serving.validation import check_message
 from stepwell.stores.event_log import EventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
 
+MAX_AHEAD_SECONDS = 86_400
+"""An event may lie this far ahead of the server's now: producers' clocks differ."""
+
 _Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -48,8 +51,8 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         self, request: feedback_pb2.LogEventsRequest, context: _Context
     ) -> feedback_pb2.LogEventsResponse:
         """Appends a batch, all or nothing."""
-        _check(request)
         now_seconds = self._clock.event_seconds()
+        _check(request, now_seconds + MAX_AHEAD_SECONDS)
         for event in request.events:
             event.event_time_seconds = event.event_time_seconds or now_seconds
         ingested_us = self._clock.wall_us()
@@ -66,7 +69,7 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         )
 
 
-def _check(request: feedback_pb2.LogEventsRequest) -> None:
+def _check(request: feedback_pb2.LogEventsRequest, latest_seconds: int) -> None:
     check_message(request)
     for place, event in enumerate(request.events):
         prefix = f"events[{place}]."
@@ -74,6 +77,14 @@ def _check(request: feedback_pb2.LogEventsRequest) -> None:
         if event.event_type == common_pb2.EVENT_TYPE_UNSPECIFIED:
             path = f"{prefix}event_type"
             text = f"{path} is EVENT_TYPE_UNSPECIFIED, must say what happened"
+            raise InvalidArgumentError(text, path)
+        if event.event_time_seconds > latest_seconds:
+            # A user's history would never get older than such an event.
+            path = f"{prefix}event_time_seconds"
+            text = (
+                f"{path} is {event.event_time_seconds}, must be in "
+                f"[0, {latest_seconds}] s: now and a day"
+            )
             raise InvalidArgumentError(text, path)
         if event.event_id.startswith(IMPRESSION_PREFIX):
             # The log would then hold the server's own line for a repeated one.

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from stepwell.base.clock import SystemClock
+from stepwell.base.clock import Clock, FakeClock, SystemClock
+from stepwell.base.errors import InvalidArgumentError
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.logged_events import decoded
 from stepwell.serving.feedback_servicer import FeedbackServicer
@@ -35,7 +36,7 @@ def _bought(event_id: str, time: int = 0) -> feedback_pb2.Event:
 
 
 async def _log(
-    log: LmdbEventLog, clock: SystemClock, *events: feedback_pb2.Event
+    log: LmdbEventLog, clock: Clock, *events: feedback_pb2.Event
 ) -> feedback_pb2.LogEventsResponse:
     servicer = FeedbackServicer(log, clock, Metrics())
     request = feedback_pb2.LogEventsRequest(events=events)
@@ -58,3 +59,18 @@ async def test_a_line_says_when_the_log_took_it_in_not_when_it_happened(
     ]
     assert DATA_END <= times[0] <= DATA_END + 60
     assert times[1] == DATA_END - 9
+
+
+async def test_an_event_may_lie_a_day_ahead_of_the_servers_now_and_no_more(
+    log: LmdbEventLog,
+) -> None:
+    clock, latest = FakeClock(DATA_END), DATA_END + 86_400
+    await _log(log, clock, _bought("at the limit", latest))
+    with pytest.raises(InvalidArgumentError) as caught:
+        await _log(log, clock, _bought("fine"), _bought("beyond", latest + 1))
+    assert str(caught.value) == (
+        "events[1].event_time_seconds is 1500086401, must be in [0, 1500086400] s: "
+        "now and a day"
+    )
+    assert caught.value.field == "events[1].event_time_seconds"
+    assert log.end_offset() == 1
