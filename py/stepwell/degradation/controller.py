@@ -163,6 +163,11 @@ class LadderController:
             self._estimator.replace_card(card_costs)
             self._has_release = True
 
+    @property
+    def has_release(self) -> bool:
+        """A release is live."""
+        return self._has_release
+
     def release_gone(self) -> None:
         """No release is live: every decision is NO_RELEASE until one is."""
         with self._lock:

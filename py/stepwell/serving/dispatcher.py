@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
+import structlog
+
 from stepwell.base.clock import Clock
 from stepwell.base.errors import (
     DeadlineExceededError,
@@ -28,6 +30,7 @@ from stepwell.degradation.tier_policy import TierDecision
 from stepwell.serving.call import Call
 
 R = TypeVar("R")
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,29 @@ class Dispatcher(Generic[R]):
         self._metrics = metrics
         self._workers: list[threading.Thread] = []
 
-    def start(self, num_workers: int) -> None:
-        """Starts the workers; each runs one request at a time."""
+    def start(
+        self, num_workers: int, prepare: Callable[[], None] | None = None
+    ) -> None:
+        """Starts the workers and returns when each is ready to take its first request.
+
+        Until then calls wait in the queue; without a release they are answered anyway.
+
+        Args:
+            num_workers: each runs one request at a time.
+            prepare: run once on every worker: what a thread pays at its first request
+                is then paid before any caller waits for it.
+        """
+        ready = threading.Barrier(num_workers + 1)
         for number in range(num_workers):
             worker = threading.Thread(
-                target=self._work, name=f"worker-{number}", daemon=True
+                target=self._work,
+                args=(prepare, ready),
+                name=f"worker-{number}",
+                daemon=True,
             )
             self._workers.append(worker)
             worker.start()
+        ready.wait()
 
     def close(self) -> None:
         """Takes nothing more in, finishes what waits, and joins the workers."""
@@ -111,6 +129,8 @@ class Dispatcher(Generic[R]):
                 for POPULAR with nobody ahead.
             FailedPreconditionError: no release is live.
         """
+        if not self._ladder.has_release:
+            raise self._refusal(self._ladder.decide(call.arrival, 0))
         num_ahead = self._queue.num_ahead(call.priority)
         if not self._ladder.admits(call.arrival, num_ahead):
             raise self._not_admitted(call, num_ahead)
@@ -140,7 +160,15 @@ class Dispatcher(Generic[R]):
             decision = TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
             self._settle(displaced.payload, partial(self._serve, call, decision))
 
-    def _work(self) -> None:
+    def _work(
+        self, prepare: Callable[[], None] | None, ready: threading.Barrier
+    ) -> None:
+        try:
+            if prepare is not None:
+                prepare()
+        except Exception as error:  # noqa: BLE001 - a cold worker is still a worker
+            _log.warning("a worker starts cold", error=str(error))
+        ready.wait()
         while (ticket := self._queue.take()) is not None:
             call = ticket.payload.call
             self._settle(ticket.payload, partial(self._decide_and_serve, call))

@@ -199,7 +199,29 @@ async def test_waiting_batch_calls_and_callers_gone_degrade_nobody() -> None:
     bench.dispatcher.close()
 
 
-async def test_without_a_release_says_so(bench: _Bench) -> None:
+@pytest.mark.parametrize("error", [None, ValueError("broken weights")])
+async def test_every_worker_is_prepared_before_it_takes_a_call(
+    error: Exception | None,
+) -> None:
+    bench = _Bench()
+    prepared: list[str] = []
+
+    def prepare() -> None:
+        prepared.append(threading.current_thread().name)
+        assert not bench.busy.is_set()
+        if error is not None:
+            raise error
+
+    early = asyncio.create_task(bench.dispatcher.submit(bench.call("early")))
+    await asyncio.sleep(0)
+    bench.dispatcher.start(2, prepare)
+    assert sorted(prepared) == ["worker-0", "worker-1"]
+    assert (await early)[0] == "early"
+    bench.dispatcher.close()
+
+
+async def test_without_a_release_says_so_before_there_are_workers() -> None:
+    bench = _Bench()
     bench.ladder.release_gone()
     with pytest.raises(FailedPreconditionError, match="no release is live"):
         await bench.dispatcher.submit(bench.call())

@@ -15,7 +15,8 @@ from stepwell.degradation.admission_queue import AdmissionQueue
 from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.degradation.controller import LadderController, LadderOptions
 from stepwell.feedback.impression import ImpressionSideEffect
-from stepwell.feedback.user_history_updater import UpdaterThread, UserHistoryUpdater
+from stepwell.feedback.updater_thread import UpdaterThread
+from stepwell.feedback.user_history_updater import UserHistoryUpdater
 from stepwell.releases.handle import Release
 from stepwell.releases.loader import Loader
 from stepwell.releases.manager import Manager
@@ -32,6 +33,7 @@ from stepwell.serving.gauges import Gauges
 from stepwell.serving.metrics_server import MetricsServer
 from stepwell.serving.recommend_servicer import RecommendServicer, Response
 from stepwell.serving.server import Listen, RankerServer, Servicers
+from stepwell.serving.warm_up import warm_up
 from stepwell.stores.event_log import EventLog
 from stepwell.stores.key_value_store import KeyValueStore
 
@@ -50,6 +52,8 @@ class RankerOptions:
         max_queue_size: calls that may wait.
         poll_seconds: pause between looks at the registry.
         drain_seconds: what calls in flight have to finish in.
+        apply_wait_seconds: longest that LogEvents waits for user state to know the
+            events; they are durable before.
         ladder: budget and shares.
     """
 
@@ -61,6 +65,7 @@ class RankerOptions:
     max_queue_size: int = 512
     poll_seconds: float = 5.0
     drain_seconds: float = 8.0
+    apply_wait_seconds: float = 0.05
     ladder: LadderOptions = field(default_factory=LadderOptions)
 
 
@@ -114,6 +119,7 @@ class Ranker:
             parts.source, parts.loader, on_live=self._on_live
         )
         self._updater = UserHistoryUpdater(parts.event_log, parts.store, metrics)
+        self._updater_thread = UpdaterThread(self._updater, metrics)
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
         self._queue: AdmissionQueue[WaitingCall[Response]] = AdmissionQueue(
             options.max_queue_size
@@ -153,12 +159,10 @@ class Ranker:
         """
         self._metrics_server.start()
         await self._server.start()
-        updater_thread = UpdaterThread(self._updater)
-        self._dispatcher.start(self._options.num_workers)
         try:
             await self._watch_releases(stop, on_ready)
         finally:
-            await self._drain(updater_thread)
+            await self._drain()
 
     async def _watch_releases(
         self, stop: asyncio.Event, on_ready: Callable[[Ready], None]
@@ -168,6 +172,9 @@ class Ranker:
             await asyncio.to_thread(self._poll)
             if not ready and self._manager.live_serial is not None:
                 ready = True
+                await asyncio.to_thread(
+                    self._dispatcher.start, self._options.num_workers, self._warm_worker
+                )
                 # What start-up made stays: the collector need not look at it again.
                 gc.collect()
                 gc.freeze()
@@ -178,6 +185,12 @@ class Ranker:
             except TimeoutError:
                 continue
 
+    def _warm_worker(self) -> None:
+        """Libraries keep state by thread: the loader's warm-up was on another one."""
+        with self._manager.borrow() as release:
+            watermark = release.manifest.metadata.data_watermark_seconds
+            warm_up(release.content, watermark, num_rounds=1)
+
     def _poll(self) -> None:
         """Looks for releases; a registry that cannot be read now keeps the live one."""
         try:
@@ -185,14 +198,14 @@ class Ranker:
         except (StepwellError, OSError) as error:
             _log.warning("registry cannot be read", error=str(error))
 
-    async def _drain(self, updater_thread: UpdaterThread) -> None:
+    async def _drain(self) -> None:
         _log.info("draining")
         await self._server.drain(self._options.drain_seconds)
         # In the order in which work flows; each writes out what it still holds.
         parts: Sequence[_Closable] = (
             self._dispatcher,
             self._impressions,
-            updater_thread,
+            self._updater_thread,
             self._manager,
             self._parts.event_log,
             self._parts.store,
@@ -223,15 +236,12 @@ class Ranker:
         self._ladder.release_went_live(release.content.card_costs)
 
     def _on_stored(self) -> None:
-        """Brings stored events into effect before they are acknowledged.
+        """Gives stored events a moment to take effect before they are acknowledged.
 
-        They are durable already: when the user state cannot follow now, the updater's
-        own thread brings it up later.
+        They are durable already: when the user state cannot follow that fast, as after
+        an import, whose log is folded in again, it follows later.
         """
-        try:
-            self._updater.catch_up()
-        except StepwellError as error:
-            _log.warning("user state is behind", error=str(error))
+        self._updater_thread.applied_within(self._options.apply_wait_seconds)
 
     def _live(self) -> tuple[Manifest | None, str]:
         serial = self._manager.live_serial
