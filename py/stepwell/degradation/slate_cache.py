@@ -16,7 +16,7 @@ class CachedSlate:
         rows: int64 [K], item rows of the release, best first.
         scores: float32 [K], as they were answered.
         segment_row: the user's segment in the release; 0 is "unknown".
-        made_us: monotonic time of the answer.
+        made_us: monotonic time of the answer, of the older one when it has two parts.
     """
 
     rows: npt.NDArray[np.int64]
@@ -49,11 +49,19 @@ class SlateCache:
         return len(self._slates)
 
     def put(self, user_id: str, slate: CachedSlate) -> None:
-        """Remembers the user's newest slate; an older one than held is dropped."""
+        """Remembers the user's newest slate; an older one than held is dropped.
+
+        A longer slate that is still fresh keeps its length: its entries follow the new
+        ones, for a caller who asks for little says nothing against the rest. Such a
+        slate is as old as its oldest part, so that nothing outlives the window.
+        """
         with self._lock:
             held = self._slates.get(user_id)
             if held is not None and held.made_us > slate.made_us:
                 return
+            if held is not None and len(held.rows) > len(slate.rows):
+                fresh = slate.made_us - held.made_us <= self._freshness_us
+                slate = _with_tail(slate, held) if fresh else slate
             self._slates[user_id] = slate
             self._slates.move_to_end(user_id)
             if len(self._slates) > self._max_users:
@@ -77,3 +85,15 @@ class SlateCache:
         """Drops a user's slate."""
         with self._lock:
             self._slates.pop(user_id, None)
+
+
+def _with_tail(head: CachedSlate, held: CachedSlate) -> CachedSlate:
+    """The head, then what `held` has beside it; as long as `held`, which bounds it."""
+    others = ~np.isin(held.rows, head.rows)
+    length = len(held.rows)
+    return CachedSlate(
+        rows=np.concatenate([head.rows, held.rows[others]])[:length],
+        scores=np.concatenate([head.scores, held.scores[others]])[:length],
+        segment_row=head.segment_row,
+        made_us=held.made_us,
+    )

@@ -39,6 +39,35 @@ def test_the_least_recently_used_user_goes_first() -> None:
     assert cache.fresh("a", 1) is not None
 
 
+def test_a_short_new_slate_keeps_the_tail_of_a_longer_fresh_one() -> None:
+    cache = SlateCache(max_users=2, freshness_us=1_000)
+    cache.put("a", _slate(5, 1, 2, 3, 4))
+    cache.put("a", _slate(9, 3, 9))
+    fresh = cache.fresh("a", 10)
+    assert fresh is not None
+    assert fresh.rows.tolist() == [3, 9, 1, 2]
+    assert len(fresh.scores) == 4
+    assert fresh.made_us == 5  # it says the age of its older part
+
+
+def test_a_tail_that_is_not_fresh_is_dropped() -> None:
+    cache = SlateCache(max_users=2, freshness_us=1_000)
+    cache.put("a", _slate(5, 1, 2, 3))
+    cache.put("a", _slate(1_006, 3))
+    fresh = cache.fresh("a", 1_007)
+    assert fresh is not None
+    assert fresh.rows.tolist() == [3]
+
+
+def test_a_new_slate_of_full_length_replaces_the_old_one() -> None:
+    cache = SlateCache(max_users=2, freshness_us=1_000)
+    cache.put("a", _slate(5, 1, 2))
+    cache.put("a", _slate(9, 3, 4))
+    fresh = cache.fresh("a", 10)
+    assert fresh is not None
+    assert (fresh.rows.tolist(), fresh.made_us) == ([3, 4], 9)
+
+
 def test_a_late_older_slate_does_not_replace_a_newer_one() -> None:
     cache = SlateCache(max_users=2, freshness_us=1_000)
     cache.put("a", _slate(9, 1))
