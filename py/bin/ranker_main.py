@@ -99,6 +99,13 @@ _HIDE_PURCHASED_DAYS = flags.DEFINE_integer(
     0,
     3_650,
 )
+_APPLY_WAIT_MS = flags.DEFINE_integer(
+    "apply_wait_ms",
+    50,
+    "Longest that LogEvents waits, its events on disk, for user state to know them.",
+    0,
+    60_000,
+)
 _READY_FILE = flags.DEFINE_string(
     "ready_file", None, "Also write the JSON line here, in one rename."
 )
@@ -148,6 +155,7 @@ def _options() -> RankerOptions:
         num_workers=_WORKERS.value,
         max_queue_size=_MAX_QUEUE_SIZE.value,
         poll_seconds=_POLL_SECONDS.value,
+        apply_wait_seconds=_APPLY_WAIT_MS.value / 1_000,
         ladder=LadderOptions(latency_budget_us=_LATENCY_BUDGET_MS.value * 1_000),
     )
 

@@ -37,6 +37,7 @@ class SmallProject:
             # A loaded test machine is no reason to degrade.
             "--latency_budget_ms=20000",
             "--default_deadline_ms=20000",
+            "--apply_wait_ms=20000",
             *more,
         ]
 

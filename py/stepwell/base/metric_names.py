@@ -149,6 +149,10 @@ EVENTS_SKIPPED = _counter(
     "stepwell_feedback_events_skipped_total",
     "Events left out of user state because they or the state could not be read.",
 )
+UPDATER_PAUSED = _gauge(
+    "stepwell_feedback_updater_paused_ratio",
+    "1 while user state is being replaced and follows no events.",
+)
 
 # embeddings
 EMBEDDING_CACHE_HITS = _counter(

@@ -13,7 +13,6 @@ from stepwell.base.metrics import Metrics
 from stepwell.feedback.logged_events import event_record, impression_record
 from stepwell.feedback.user_history_updater import (
     USER_HISTORY_VIEW,
-    UpdaterThread,
     UserHistoryUpdater,
 )
 from stepwell.feedback.user_state_file import UserStateFile, write_user_state
@@ -273,13 +272,3 @@ def test_an_updater_waits_while_state_is_being_replaced(
     import_user_state(UserStateFile.load(path), store, during)
     assert seen == [(0, None)]
     assert updater.catch_up() == 1
-
-
-def test_the_thread_applies_what_it_is_told_of_and_the_rest_at_the_end(
-    log: LmdbEventLog, store: KeyValueStore
-) -> None:
-    thread = UpdaterThread(updater_of(log, store), interval_s=60)
-    log.append([purchase(1, "u", "milk", DAY)])
-    thread.notify()
-    thread.close()
-    assert history_of(store, "u").num_events == 1

@@ -13,7 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from stepwell.base.metric_names import ANSWERS, DEGRADATION_REASONS, GRPC_HANDLED
 from stepwell.feedback.logged_events import decoded
-from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
+from stepwell.feedback.user_history_updater import (
+    USER_HISTORY_VIEW,
+    UserHistoryUpdater,
+)
 from stepwell.pipeline.planner import FULL_SHAPE
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import ReleaseVersion, Source
@@ -31,6 +34,7 @@ from stepwell.serving.tiny_ranker_fixture import (
     publish,
     ranker,
     ranker_parts,
+    running_ranker,
 )
 from stepwell.stores.lmdb_event_log import LmdbEventLog
 from stepwell_pb.v1 import admin_pb2, common_pb2, feedback_pb2, recommend_pb2
@@ -100,6 +104,24 @@ async def test_a_logged_purchase_changes_the_next_answer(ranker: RunningRanker) 
     sources = {source.source: source.rank for source in answer.items[0].sources}
     assert sources["history"] == 0
     assert answer.items[0].objectives["bought"] > 0
+
+
+async def test_events_are_acknowledged_while_user_state_is_far_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaying = threading.Event()
+
+    def replay(_: UserHistoryUpdater) -> int:
+        assert replaying.wait(30)
+        return 0
+
+    monkeypatch.setattr(UserHistoryUpdater, "catch_up", replay)
+    options = replace(OPTIONS, apply_wait_seconds=0.01)
+    async with running_ranker(tmp_path, options) as running:
+        stored = await running.feedback.LogEvents(_bought("ann", 400), timeout=20)
+        assert stored.num_stored == 1
+        assert not replaying.is_set()
+        replaying.set()
 
 
 async def test_a_repeated_event_is_stored_and_applied_once(

@@ -299,6 +299,7 @@ def ranker_parts(folder: Path, key: SigningKey, faults: Faults) -> RankerParts:
 OPTIONS = RankerOptions(
     poll_seconds=0.05,
     default_deadline_us=5_000_000,
+    apply_wait_seconds=30.0,
     ladder=LadderOptions(
         latency_budget_us=5_000_000,
         policy=PolicyOptions(probe_ppm=0, exercise_ppm=0),

@@ -1,0 +1,96 @@
+"""The thread that keeps online user state caught up with the event log."""
+
+import threading
+
+import structlog
+
+from stepwell.base.errors import StepwellError
+from stepwell.base.metric_names import UPDATER_PAUSED
+from stepwell.base.metrics import Metrics
+from stepwell.feedback.user_history_updater import UserHistoryUpdater
+
+_log = structlog.get_logger(__name__)
+DEFAULT_INTERVAL_S = 0.5
+
+
+class UpdaterThread:
+    """Keeps an updater caught up: at once when told of new events, else by interval.
+
+    Args:
+        metrics: whether the updater is paused.
+        interval_s: how long events of other processes may wait, and the pause after a
+            failure.
+
+    Concurrency: `applied_within` and `close` from any thread.
+    """
+
+    def __init__(
+        self,
+        updater: UserHistoryUpdater,
+        metrics: Metrics,
+        interval_s: float = DEFAULT_INTERVAL_S,
+    ) -> None:
+        self._updater = updater
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._changed = threading.Condition()
+        self._asked = 0  # passes asked for; a pass answers all asked before it began
+        self._answered = 0
+        self._closing = False
+        self._paused = False
+        self._thread = threading.Thread(target=self._run, name="user-history-updater")
+        self._thread.daemon = True
+        self._thread.start()
+
+    def applied_within(self, timeout_s: float) -> bool:
+        """Wakes the thread; True when all events logged so far were looked at in time.
+
+        After False they are applied later. True is no promise: the store may have
+        failed, or the updater may be paused.
+        """
+        with self._changed:
+            self._asked += 1
+            ticket = self._asked
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._answered >= ticket, timeout_s)
+
+    def close(self) -> None:
+        """Catches up once more, then ends the thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _run(self) -> None:
+        closing = False
+        while not closing:
+            # Read before the work: what came before `close` is applied.
+            with self._changed:
+                closing, asked = self._closing, self._asked
+            self._pass()
+            with self._changed:
+                self._answered = asked
+                self._changed.notify_all()
+                self._changed.wait_for(self._called, self._interval_s)
+
+    def _called(self) -> bool:
+        return self._closing or self._asked > self._answered
+
+    def _pass(self) -> None:
+        try:
+            self._updater.catch_up()
+            self._tell_of_pause(self._updater.next_offset() is None)
+        except StepwellError as error:
+            _log.warning("user state is behind", error=str(error))
+
+    def _tell_of_pause(self, paused: bool) -> None:
+        """An import pauses for seconds; one that died leaves user state as it was."""
+        self._metrics.set(UPDATER_PAUSED, float(paused))
+        if paused and not self._paused:
+            _log.warning(
+                "user state is paused",
+                why="an import replaces it; if that one died, publish again",
+            )
+        if self._paused and not paused:
+            _log.info("user state follows the log again")
+        self._paused = paused

@@ -1,0 +1,109 @@
+"""The thread follows the log, lets nobody wait for long, and says when it is paused."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from stepwell.base.errors import UnavailableError
+from stepwell.base.metric_names import UPDATER_PAUSED
+from stepwell.base.metrics import Metrics
+from stepwell.feedback.updater_thread import UpdaterThread
+
+PATIENCE_S = 30.0
+
+
+class Updater:
+    """Counts its passes; each one waits for the gate."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+        self.gate.set()
+        self.passes = 0
+        self.paused = False
+        self.fails = False
+
+    def catch_up(self) -> int:
+        self.entered.set()
+        assert self.gate.wait(PATIENCE_S)
+        self.passes += 1
+        if self.fails:
+            raise UnavailableError("the store is gone")
+        return 0
+
+    def next_offset(self) -> int | None:
+        return None if self.paused else 0
+
+
+@pytest.fixture
+def updater() -> Updater:
+    return Updater()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def thread(updater: Updater, metrics: Metrics) -> Iterator[UpdaterThread]:
+    made = UpdaterThread(updater, metrics, interval_s=3_600)  # type: ignore[arg-type]
+    yield made
+    updater.gate.set()
+    made.close()
+
+
+def test_what_was_asked_for_has_a_pass_that_began_after_it(
+    thread: UpdaterThread, updater: Updater
+) -> None:
+    assert thread.applied_within(PATIENCE_S)
+    before = updater.passes
+    assert thread.applied_within(PATIENCE_S)
+    assert updater.passes > before
+
+
+def test_nobody_waits_longer_than_he_said_for_a_long_pass(
+    thread: UpdaterThread, updater: Updater
+) -> None:
+    assert thread.applied_within(PATIENCE_S)
+    updater.gate.clear()
+    assert not thread.applied_within(0.01)
+    updater.gate.set()
+    assert thread.applied_within(PATIENCE_S)
+
+
+def test_a_failed_pass_lets_the_thread_live(
+    thread: UpdaterThread, updater: Updater
+) -> None:
+    updater.fails = True
+    assert thread.applied_within(PATIENCE_S)
+    updater.fails = False
+    assert thread.applied_within(PATIENCE_S)
+
+
+def test_closing_makes_one_more_pass(updater: Updater, metrics: Metrics) -> None:
+    made = UpdaterThread(updater, metrics, interval_s=3_600)  # type: ignore[arg-type]
+    assert made.applied_within(PATIENCE_S)
+    before = updater.passes
+    made.close()
+    assert updater.passes == before + 1
+
+
+def test_a_pause_is_a_gauge_and_one_line_each_way(
+    thread: UpdaterThread, updater: Updater, metrics: Metrics
+) -> None:
+    with capture_logs() as lines:
+        updater.paused = True
+        for _ in range(3):
+            assert thread.applied_within(PATIENCE_S)
+        assert metrics.value(UPDATER_PAUSED) == 1.0
+        updater.paused = False
+        for _ in range(2):
+            assert thread.applied_within(PATIENCE_S)
+    assert metrics.value(UPDATER_PAUSED) == 0.0
+    assert [line["event"] for line in lines] == [
+        "user state is paused",
+        "user state follows the log again",
+    ]
