@@ -93,6 +93,9 @@ class Executor:
         asked = run.plan  # a late stage leaves a lower one behind
         retrieved = run.stage("retrieval", lambda at: self._retrieved(run, user, at))
         run.note_retrieved(asked, retrieved)
+        if retrieved.failures and not len(retrieved.candidates):
+            # A slate made of nothing but filling is the popular list: say so.
+            raise _SteppedOffError
         candidates = run.kept(retrieved.candidates)
         features = run.stage(
             "features",
@@ -133,7 +136,7 @@ class Executor:
 
 
 class _SteppedOffError(Exception):
-    """No plan with stages fits any more."""
+    """No plan with stages fits any more, or there is nothing to rank."""
 
 
 @dataclass(slots=True)

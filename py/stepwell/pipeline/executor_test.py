@@ -14,7 +14,7 @@ from stepwell.base.errors import (
 )
 from stepwell.degradation.reasons import DEADLINE_REASONS, Reason
 from stepwell.degradation.tier import Tier
-from stepwell.pipeline.candidate import CandidateSet, RankedSet
+from stepwell.pipeline.candidate import SOURCE_NAMES, CandidateSet, RankedSet
 from stepwell.pipeline.executor import STAGE_NAMES, Executor, Stages
 from stepwell.pipeline.plan import ExecutionPlan
 from stepwell.pipeline.planner import Planner
@@ -37,6 +37,7 @@ class TimedStages:
         default_factory=lambda: replace(UserContext.unknown("u"), is_cold=False)
     )
     failures: dict[str, str] = field(default_factory=dict)
+    num_found: int = NUM_FOUND
     num_scored: dict[str, int] = field(default_factory=dict)
     rerank_plan: ExecutionPlan | None = None
 
@@ -74,7 +75,8 @@ class _Retrieve:
         self, query: Query, user: UserContext, plan: ExecutionPlan, deadline: Deadline
     ) -> Retrieved:
         self.timed.spend("retrieval")
-        found = CandidateSet.of_rows(np.arange(NUM_FOUND)[: plan.num_candidates])
+        wanted = min(self.timed.num_found, plan.num_candidates)
+        found = CandidateSet.of_rows(np.arange(wanted))
         ranks = np.zeros_like(found.source_ranks)
         return Retrieved(replace(found, source_ranks=ranks), self.timed.failures)
 
@@ -243,6 +245,18 @@ def test_failed_sources_lower_the_coverage_and_are_named() -> None:
     assert slate.reasons == (Reason.SHARD_COVERAGE,)
     assert slate.coverage == pytest.approx(0.8)
     assert slate.source_failures == {"ann": "timeout"}
+
+
+def test_without_candidates_from_any_source_it_is_the_popular_list_and_says_so() -> (
+    None
+):
+    every = dict.fromkeys(SOURCE_NAMES, "gone")
+    timed = TimedStages(FakeClock(), failures=every, num_found=0)
+    slate = _run(timed)
+    assert (slate.tier, slate.coverage) == (Tier.POPULAR, 0.0)
+    assert slate.reasons == (Reason.SHARD_COVERAGE,)
+    assert slate.source_failures == every
+    assert not timed.num_scored
 
 
 def test_given_candidates_skip_retrieval_and_lose_the_excluded() -> None:
