@@ -121,11 +121,19 @@ DEFAULTED_VIEWS = _counter(
     "Views answered by their default.",
     "view",
 )
+DAMAGED_HISTORIES = _counter(
+    "stepwell_features_damaged_histories_total",
+    "Stored user histories that could not be read and were left out.",
+)
 
 # reranking
 POLICY_FAILURES = _counter(
     "stepwell_reranking_policy_failures_total",
     "Policy lookups that failed, so that nothing was shown.",
+)
+POLICY_UNKNOWN_VALUES = _counter(
+    "stepwell_reranking_policy_unknown_values_total",
+    "Denied values that no item of a release has, when its policy was built.",
 )
 
 # feedback

@@ -10,7 +10,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.base.metric_names import POLICY_FAILURES
+from stepwell.base.metric_names import POLICY_FAILURES, POLICY_UNKNOWN_VALUES
 from stepwell.base.metrics import Metrics
 from stepwell.reranking.item_traits import UNKNOWN_CODE, CategoricalColumn
 from stepwell.schema.vocabulary import RowArray, Vocabulary
@@ -28,7 +28,9 @@ class PolicyRules(BaseModel):
             rule outlives the items it names.
         allowed_item_ids: only these are shown; None allows all.
         denied_values: by item column, values whose items are not shown. An item whose
-            value is not known is not shown either.
+            value is not known is not shown either. A value that no item has denies
+            nothing: it is logged and counted, for a rule outlives values too, and may
+            be a misspelt one.
         allowed_values: by item column, the only values whose items are shown.
     """
 
@@ -108,6 +110,7 @@ class PolicyFilter:
             allowed = _mask_of_ids(rules.allowed_item_ids, vocabulary)
         allowed &= ~_mask_of_ids(rules.denied_item_ids, vocabulary)
         for name, values in rules.denied_values.items():
+            _report_unknown(name, values, columns, metrics)
             has_value = _has_value(name, values, columns, len(vocabulary))
             allowed &= _is_known(name, columns, len(vocabulary)) & ~has_value
         for name, values in rules.allowed_values.items():
@@ -151,6 +154,23 @@ def _is_known(
         return np.zeros(num_items, np.bool_)
     named = (column.codes >= 0) & (column.codes < len(column.names))
     return np.asarray(named & (column.codes != UNKNOWN_CODE))
+
+
+def _report_unknown(
+    name: str,
+    values: frozenset[str],
+    columns: Mapping[str, CategoricalColumn],
+    metrics: Metrics | None,
+) -> None:
+    column = columns.get(name)
+    if column is None:
+        return  # nothing is shown then, which is said elsewhere
+    unknown = sorted(values.difference(column.names))
+    if not unknown:
+        return
+    if metrics is not None:
+        metrics.add(POLICY_UNKNOWN_VALUES, amount=len(unknown))
+    _log.warning("policy denies values no item has", column=name, values=unknown)
 
 
 def _has_value(

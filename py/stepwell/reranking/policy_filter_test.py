@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from structlog.testing import capture_logs
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.base.metric_names import POLICY_FAILURES
+from stepwell.base.metric_names import POLICY_FAILURES, POLICY_UNKNOWN_VALUES
 from stepwell.base.metrics import Metrics
 from stepwell.reranking.item_traits import CategoricalColumn, categorical_columns
 from stepwell.reranking.policy_filter import MaskArray, PolicyFilter, PolicyRules
@@ -51,6 +52,17 @@ def test_a_row_that_the_release_does_not_have_is_hidden(row: int) -> None:
 def test_an_item_whose_ruled_column_is_not_known_is_hidden() -> None:
     denied = {"department": frozenset({"alcohol"})}
     assert _shown(PolicyRules(denied_values=denied)) == [0]
+
+
+def test_a_denied_value_that_no_item_has_is_logged_and_counted() -> None:
+    values = frozenset({"alcohol", "alcool", "tobacco"})
+    rules, metrics = PolicyRules(denied_values={"department": values}), Metrics()
+    with capture_logs() as lines:
+        PolicyFilter.compile(rules, VOCABULARY, COLUMNS, metrics=metrics)
+    assert metrics.value(POLICY_UNKNOWN_VALUES) == 2
+    assert [(line["column"], line["values"]) for line in lines] == [
+        ("department", ["alcool", "tobacco"])
+    ]
 
 
 def test_only_allowed_values_of_a_column_are_shown() -> None:
