@@ -111,14 +111,22 @@ class TierPolicy:
         return self._probed(snapshot, fitting)
 
     def _forced(self, snapshot: PolicySnapshot, forced: Tier) -> TierDecision:
-        """The forced tier whatever it costs, or the next one down that is up."""
+        """The forced tier, or the next one down that is up and makes the deadline.
+
+        A forced tier may take all of the deadline in place of a share of the budget,
+        and no more: asking for FULL is open to every caller and no way round a queue.
+        """
         reasons = [Reason.FORCED]
         for tier in BEST_FIRST:
             if tier > forced:
                 continue
-            if tier not in snapshot.blocked:
+            blocked_by = snapshot.blocked.get(tier)
+            in_time = planned_us(snapshot, tier) <= snapshot.deadline_us
+            if blocked_by is None and (in_time or tier is Tier.POPULAR):
                 return TierDecision(tier, tuple(reasons))
-            reasons.append(snapshot.blocked[tier])
+            reason = blocked_by if blocked_by is not None else Reason.BACKLOG
+            if reason not in reasons:
+                reasons.append(reason)
         return TierDecision(None, tuple(reasons))
 
     def _fitting(self, snapshot: PolicySnapshot) -> TierDecision:

@@ -87,9 +87,26 @@ def test_a_tier_with_a_dependency_down_is_skipped_and_named(
 
 
 @pytest.mark.parametrize("forced", BEST_FIRST)
-def test_a_forced_tier_is_served_whatever_it_costs(forced: Tier) -> None:
-    pressed = replace(QUIET, age_us=50_000, num_waiting=100, forced=forced)
+def test_a_forced_tier_may_take_all_of_the_deadline(forced: Tier) -> None:
+    pressed = replace(QUIET, age_us=50_000, num_waiting=21, forced=forced)
+    assert _decide(replace(pressed, forced=None)).tier is Tier.POPULAR
     assert _decide(pressed) == TierDecision(forced, (Reason.FORCED,))
+
+
+@pytest.mark.parametrize(
+    ("forced", "age_us", "num_waiting", "tier"),
+    [
+        (Tier.FULL, 50_000, 22, Tier.REDUCED),  # 50000 + 8000 + 22 * 2000 > 100000
+        (Tier.FULL, 92_001, 0, Tier.REDUCED),
+        (Tier.FULL, 97_001, 0, Tier.POPULAR),
+        (Tier.REDUCED, 97_001, 0, Tier.POPULAR),
+    ],
+)
+def test_a_forced_tier_that_would_be_late_is_not_honoured_and_says_so(
+    forced: Tier, age_us: int, num_waiting: int, tier: Tier
+) -> None:
+    pressed = replace(QUIET, age_us=age_us, num_waiting=num_waiting, forced=forced)
+    assert _decide(pressed) == TierDecision(tier, (Reason.FORCED, Reason.BACKLOG))
 
 
 def test_a_forced_tier_that_is_down_falls_one_step_and_says_both() -> None:
