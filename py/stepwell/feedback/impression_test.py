@@ -117,3 +117,32 @@ def test_a_stuck_or_failing_log_costs_impressions_and_counts_them() -> None:
     assert metrics.value(IMPRESSIONS_LOGGED) == 0
     side_effect.record(slate("late"))
     assert metrics.value(IMPRESSIONS_DROPPED) == 7
+
+
+class CountingLog:
+    """A log that keeps the size of each append."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.appended = threading.Event()
+
+    def append(self, records: Sequence[EventRecord]) -> AppendReceipt:
+        self.sizes.append(len(records))
+        self.appended.set()
+        return AppendReceipt(tuple(range(len(records))), len(records))
+
+
+def test_slates_are_written_in_groups_and_a_full_group_does_not_wait() -> None:
+    log = CountingLog()
+    side_effect = ImpressionSideEffect(
+        log,  # type: ignore[arg-type]
+        FakeClock(),
+        Metrics(),
+        group_seconds=600.0,
+    )
+    for number in range(64):
+        side_effect.record(slate(f"r{number}"))
+    assert log.appended.wait(timeout=10)
+    side_effect.record(slate("last"))
+    side_effect.close()
+    assert log.sizes == [64, 1]
