@@ -12,6 +12,7 @@ from stepwell.base.metric_names import ANSWERS, DEGRADATION_REASONS
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import PolicyOptions
+from stepwell.degradation.trim import TrimOptions
 from stepwell.serving.call import WIRE_OF_TIER
 from stepwell.serving.tiny_ranker_fixture import (
     OPTIONS,
@@ -52,6 +53,7 @@ class _Case:
     user: str = KNOWN_USER
     forced: Tier | None = None
     policy: PolicyOptions = OPTIONS.ladder.policy
+    fit_ppm: int | None = None
     logged: bool = True
     requests_before: int = 0
 
@@ -64,11 +66,10 @@ CASES = [
     _Case(Reason.BACKLOG, Tier.REDUCED, SLOW_FULL, requests_before=1),
     _Case(
         Reason.PROBE,
-        Tier.FULL,
-        SLOW_FULL,
+        Tier.REDUCED,  # one step up from POPULAR, which alone fits
         policy=PROBE_ALL,
+        fit_ppm=500,
         logged=False,
-        requests_before=1,
     ),
     _Case(Reason.DEADLINE_HYDRATE, Tier.REDUCED, _late("hydrate", 0.2)),
     _Case(Reason.DEADLINE_RETRIEVAL, Tier.REDUCED, _late("retrieval", 0.5)),
@@ -107,6 +108,9 @@ async def _know_a_user(ranker: RunningRanker) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.reason.label)
 async def test_a_fault_gives_exactly_its_reason(case: _Case, tmp_path: Path) -> None:
     ladder = replace(OPTIONS.ladder, policy=case.policy)
+    if case.fit_ppm is not None:
+        trim = TrimOptions(low_ppm=case.fit_ppm, high_ppm=case.fit_ppm)
+        ladder = replace(ladder, initial_fit_ppm=case.fit_ppm, trim=trim)
     async with running_ranker(tmp_path, replace(OPTIONS, ladder=ladder)) as ranker:
         await _know_a_user(ranker)
         case.strike(ranker)

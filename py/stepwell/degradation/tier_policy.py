@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import BEST_FIRST, Tier
+from stepwell.degradation.trim import HIGHEST_FIT_PPM
 
 MILLION = 1_000_000
 _TIE_HALF_WIDTH_PPM = 50_000
@@ -157,6 +158,8 @@ class TierPolicy:
     def _probed(self, snapshot: PolicySnapshot, fitting: TierDecision) -> TierDecision:
         """One tier up for a few requests with slack, to learn whether it is well again.
 
+        Only while that tier is unused: one with fresh samples is known.
+
         Slack is judged by the whole budget: a probe that turns out late steps down in
         flight. A blocked tier is probed by its breaker, not here.
         """
@@ -164,7 +167,8 @@ class TierPolicy:
             return fitting
         better = fitting.tier.above
         has_slack = planned_us(snapshot, better) <= snapshot.budget_us
-        if better in snapshot.blocked or not has_slack:
+        is_known = snapshot.costs[better].is_live
+        if better in snapshot.blocked or is_known or not has_slack:
             return fitting
         return TierDecision(better, (Reason.PROBE,))
 
@@ -179,11 +183,12 @@ def limit_us(snapshot: PolicySnapshot) -> int:
     """Returns the share of the budget that may be planned for.
 
     The user's draw moves it by up to 5 % either way: near the limit the same users get
-    the better tier every time, in place of every user now and then.
+    the better tier every time, in place of every user now and then. It never moves it
+    past the highest f.
     """
     tilt_ppm = (MILLION - 2 * snapshot.user_draw) * _TIE_HALF_WIDTH_PPM // MILLION
     share_ppm = snapshot.fit_ppm * (MILLION + tilt_ppm) // MILLION
-    return snapshot.budget_us * share_ppm // MILLION
+    return snapshot.budget_us * min(share_ppm, HIGHEST_FIT_PPM) // MILLION
 
 
 def can_make_popular(snapshot: PolicySnapshot) -> bool:

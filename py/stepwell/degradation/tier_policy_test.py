@@ -155,8 +155,22 @@ def test_healthy_traffic_exercises_each_lower_tier(
 def test_a_probe_goes_one_step_up_when_there_is_slack(
     draw: int, age_us: int, num_waiting: int, expected: TierDecision
 ) -> None:
-    snapshot = replace(QUIET, request_draw=draw, age_us=age_us, num_waiting=num_waiting)
+    snapshot = replace(
+        QUIET,
+        request_draw=draw,
+        age_us=age_us,
+        num_waiting=num_waiting,
+        costs={tier: replace(cost, is_live=False) for tier, cost in COSTS.items()},
+    )
     assert _decide(snapshot) == expected
+
+
+def test_a_tier_with_fresh_samples_is_not_probed() -> None:
+    late = replace(QUIET, request_draw=0, age_us=3_000)
+    assert _decide(late) == TierDecision(Tier.REDUCED, (Reason.BACKLOG,))
+    unused = {**COSTS, Tier.FULL: replace(COSTS[Tier.FULL], is_live=False)}
+    probed = _decide(replace(late, costs=unused))
+    assert probed == TierDecision(Tier.FULL, (Reason.PROBE,))
 
 
 def test_a_probe_never_enters_a_tier_whose_dependency_is_down() -> None:
@@ -169,6 +183,12 @@ def test_near_the_limit_the_users_draw_decides() -> None:
     edge = replace(QUIET, age_us=2_000 + 200)  # 2 % over f * budget
     assert _decide(replace(edge, user_draw=0)).tier is Tier.FULL
     assert _decide(replace(edge, user_draw=MILLION - 1)).tier is Tier.REDUCED
+
+
+def test_the_users_draw_never_lifts_f_over_its_limit() -> None:
+    lucky = replace(QUIET, fit_ppm=700_000, user_draw=0, age_us=6_000)
+    assert _decide(lucky).tier is Tier.FULL  # 6000 + 8000 = 0.7 * budget
+    assert _decide(replace(lucky, age_us=6_001)).tier is Tier.REDUCED
 
 
 def test_shares_are_options() -> None:

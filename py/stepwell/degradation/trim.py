@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 MILLION = 1_000_000
+LOWEST_FIT_PPM = 300_000
+HIGHEST_FIT_PPM = 700_000
+"""Between these is f, whatever moves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,8 +13,8 @@ class TrimOptions:
     """Limits and steps of f in parts per million; asymmetry is the hysteresis."""
 
     interval_us: int = 500_000
-    low_ppm: int = 300_000
-    high_ppm: int = 700_000
+    low_ppm: int = LOWEST_FIT_PPM
+    high_ppm: int = HIGHEST_FIT_PPM
     late_ratio_ppm: int = 900_000
     early_ratio_ppm: int = 600_000
     down_ppm: int = 900_000
