@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from stepwell.base.deadline import Deadline
 from stepwell.base.errors import DataLossError
+from stepwell.base.metric_names import DAMAGED_HISTORIES
+from stepwell.base.metrics import Metrics
 from stepwell.features.catalogue import USER_HISTORY_VIEW, FeatureView
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.stores.key_value_store import KeyValueStore
+
+_log = structlog.get_logger(__name__)
 
 
 class UserHydrator:
@@ -22,6 +28,7 @@ class UserHydrator:
         vocabulary: the items of the release.
         segment_names: the release's segments, row 0 is the unknown one.
         view: name and freshness of the state.
+        metrics: counts what is damaged.
 
     Concurrency: as safe as the store. Cost: one read of the store, then O(H).
     """
@@ -32,11 +39,13 @@ class UserHydrator:
         vocabulary: Vocabulary,
         segment_names: Sequence[str],
         view: FeatureView = USER_HISTORY_VIEW,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store = store
         self._vocabulary = vocabulary
         self._segment_rows = {name: row for row, name in enumerate(segment_names)}
         self._view = view
+        self._metrics = metrics or Metrics()
 
     def hydrate(self, query: Query, deadline: Deadline) -> UserContext:
         """Returns the user's context as of `query.event_time`.
@@ -51,7 +60,10 @@ class UserHydrator:
             return UserContext.unknown(query.user_id, (self._view.name,))
         try:
             history = UserHistory.unpack(blob)
-        except DataLossError:
+        except DataLossError as error:
+            self._metrics.add(DAMAGED_HISTORIES)
+            # Whose it is stays out of the log.
+            _log.warning("a stored user history is damaged", error=str(error))
             return UserContext.unknown(query.user_id, (self._view.name,))
         return context_of(
             query, history, self._vocabulary, self._segment_rows, self._view

@@ -5,10 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from stepwell.base.clock import FakeClock
 from stepwell.base.deadline import Deadline
 from stepwell.base.errors import DeadlineExceededError, UnavailableError
+from stepwell.base.metric_names import DAMAGED_HISTORIES
+from stepwell.base.metrics import Metrics
 from stepwell.features.catalogue import DAY_SECONDS, USER_HISTORY_VIEW
 from stepwell.features.user_hydrator import UserHydrator
 from stepwell.pipeline.query import Query
@@ -88,13 +91,19 @@ def test_state_past_its_freshness_window_is_not_used(
     assert user.segment_row == 2
 
 
-def test_a_damaged_blob_is_as_good_as_none(
+def test_a_damaged_blob_is_as_good_as_none_and_is_counted(
     query: Query, history: UserHistory, vocabulary: Vocabulary
 ) -> None:
-    hydrator = _hydrator({"ann": history.pack()[:-3]}, vocabulary)
-    user = hydrator.hydrate(query, query.deadline)
+    metrics = Metrics()
+    store = _Memory({"ann": history.pack()[:-3]})
+    hydrator = UserHydrator(store, vocabulary, [""], metrics=metrics)
+    with capture_logs() as lines:
+        user = hydrator.hydrate(query, query.deadline)
     assert user.is_cold
     assert user.defaulted == (VIEW,)
+    assert metrics.value(DAMAGED_HISTORIES) == 1
+    assert [line["event"] for line in lines] == ["a stored user history is damaged"]
+    assert "ann" not in str(lines)
 
 
 def test_items_the_release_does_not_know_have_no_row(
