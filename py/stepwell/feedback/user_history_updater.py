@@ -2,7 +2,7 @@
 
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -11,7 +11,7 @@ from stepwell.base.errors import DataLossError, StepwellError
 from stepwell.base.metric_names import EVENTS_APPLIED, EVENTS_SKIPPED
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.logged_events import decoded
-from stepwell.schema.events import HISTORY_EVENT_TYPES
+from stepwell.schema.events import HISTORY_EVENT_TYPES, EventType
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key
 from stepwell.stores.event_log import EventLog, StoredEvent
@@ -29,7 +29,6 @@ USER_OFFSETS_VIEW = "user_history_offset"
 CONSUMER = "user_history"
 _OFFSET = struct.Struct("<q")
 _PAUSED = -1
-_HISTORY_TYPES = frozenset(int(kind) for kind in HISTORY_EVENT_TYPES)
 _MAX_GUARD_LOSSES = 10
 DEFAULT_BATCH_EVENTS = 500
 
@@ -65,6 +64,10 @@ class UserHistoryUpdater:
     two updaters at once one wins each step. Order is the log's, so that a replay from
     the start gives byte-identical state.
 
+    Args:
+        history_types: the events to fold, see `fold_only`; None leaves the log alone
+            until it is told.
+
     Concurrency: thread-safe; `catch_up` runs in the caller's thread, one at a time.
     Cost: about 80 us an event of a user with 100 items.
     """
@@ -75,12 +78,23 @@ class UserHistoryUpdater:
         store: KeyValueStore,
         metrics: Metrics,
         batch_events: int = DEFAULT_BATCH_EVENTS,
+        history_types: Collection[EventType] | None = HISTORY_EVENT_TYPES,
     ) -> None:
         self._event_log = log
         self._store = store
         self._metrics = metrics
         self._batch_events = batch_events
+        self._history_types = history_types
         self._lock = threading.Lock()
+
+    def fold_only(self, history_types: Collection[EventType]) -> None:
+        """Folds events of these types from now on and passes the others by.
+
+        What was folded stays: state that a release's models should see otherwise comes
+        with that release, by import.
+        """
+        # No lock: a replay, which holds it, may take long. It follows at its next step.
+        self._history_types = history_types
 
     def catch_up(self) -> int:
         """Applies all events there are when it is called; returns how many it read.
@@ -89,6 +103,8 @@ class UserHistoryUpdater:
             UnavailableError: the log or the store does not answer; try again.
         """
         num_read = 0
+        if self._history_types is None:
+            return 0
         with self._lock:
             end = self._event_log.end_offset()
             while (step := self._step(end)) > 0:
@@ -149,6 +165,7 @@ class UserHistoryUpdater:
     def _changes_by_user(
         self, events: Sequence[StoredEvent]
     ) -> dict[str, list[_Change]]:
+        kinds = {int(kind) for kind in self._history_types or ()}
         changes: dict[str, list[_Change]] = {}
         for stored in events:
             try:
@@ -158,7 +175,7 @@ class UserHistoryUpdater:
                 continue
             if not isinstance(event, feedback_pb2.Event):
                 continue
-            if event.event_type in _HISTORY_TYPES:
+            if event.event_type in kinds:
                 key = entity_key(event.item_id)
                 time = event.event_time_seconds
                 change = _Change(stored.offset, key, time, event.value)

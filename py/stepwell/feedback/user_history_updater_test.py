@@ -17,6 +17,7 @@ from stepwell.feedback.user_history_updater import (
 )
 from stepwell.feedback.user_state_file import UserStateFile, write_user_state
 from stepwell.feedback.user_state_import import import_user_state
+from stepwell.schema.events import EventType
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key, entity_keys
 from stepwell.stores.event_log import EventRecord
@@ -97,6 +98,37 @@ def test_only_positive_feedback_enters_the_history(
     )
     assert updater_of(log, store).catch_up() == 4
     assert history_of(store, "u").keys.tolist() == [entity_key("bread")]
+
+
+def test_only_the_types_that_the_release_was_trained_on_are_folded(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    updater = updater_of(log, store)
+    updater.fold_only({EventType.PURCHASE})
+    log.append(
+        [
+            purchase(1, "u", "milk", DAY),
+            purchase(2, "u", "milk", 2 * DAY, common_pb2.EVENT_TYPE_CLICK),
+            purchase(3, "u", "tea", 3 * DAY, common_pb2.EVENT_TYPE_RATING),
+        ]
+    )
+    assert updater.catch_up() == 3
+    history = history_of(store, "u")
+    assert history.keys.tolist() == [entity_key("milk")]
+    assert history.num_purchases.tolist() == [1]
+    assert history.last_event_time == DAY
+
+
+def test_an_updater_without_a_release_leaves_the_log_for_later(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    log.append([purchase(1, "u", "milk", DAY)])
+    updater = UserHistoryUpdater(log, store, Metrics(), history_types=None)
+    assert updater.catch_up() == 0
+    assert updater.next_offset() == 0
+    updater.fold_only({EventType.PURCHASE})
+    assert updater.catch_up() == 1
+    assert history_of(store, "u").num_events == 1
 
 
 def test_late_events_give_the_history_that_training_would_build(

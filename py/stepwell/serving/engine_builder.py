@@ -27,6 +27,7 @@ from stepwell.reranking.policy_filter import PolicyFilter, PolicyRules
 from stepwell.reranking.stage import RerankingOptions, RerankingStage
 from stepwell.retrieval.artifacts import RetrievalArtifacts
 from stepwell.retrieval.popular_lists import PopularLists
+from stepwell.schema.events import history_types_of
 from stepwell.schema.vocabulary import RowArray, Vocabulary
 from stepwell.serving.card_costs import card_costs
 from stepwell.serving.engine import Engine
@@ -88,9 +89,12 @@ class EngineBuilder:
         """Returns the engine of a verified release, warmed up.
 
         Raises:
-            DataLossError: a file is damaged or does not fit the others.
+            DataLossError: a file is damaged or does not fit the others, or the metadata
+                names no event types that are history.
             FailedPreconditionError: models and features are of different catalogues.
         """
+        # Read again when the release goes live; what is wrong keeps it from that.
+        history_types_of(manifest.metadata.models)
         space = manifest.metadata.embedding_space_hash
         engine = self.build_from(directory, manifest.release_id, space)
         warm_up(engine, manifest.metadata.data_watermark_seconds)

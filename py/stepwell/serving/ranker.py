@@ -22,6 +22,7 @@ from stepwell.releases.loader import Loader
 from stepwell.releases.manager import Manager
 from stepwell.releases.manifest import Manifest
 from stepwell.releases.source import Source
+from stepwell.schema.events import history_types_of
 from stepwell.serving.admin_servicer import AdminServicer
 from stepwell.serving.answering import Answering
 from stepwell.serving.card_costs import DEFAULT_COSTS
@@ -118,7 +119,9 @@ class Ranker:
         self._manager: Manager[Engine] = Manager(
             parts.source, parts.loader, on_live=self._on_live
         )
-        self._updater = UserHistoryUpdater(parts.event_log, parts.store, metrics)
+        self._updater = UserHistoryUpdater(
+            parts.event_log, parts.store, metrics, history_types=None
+        )
         self._updater_thread = UpdaterThread(self._updater, metrics)
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
         self._queue: AdmissionQueue[WaitingCall[Response]] = AdmissionQueue(
@@ -230,8 +233,10 @@ class Ranker:
         )
 
     def _on_live(self, release: Release[Engine]) -> None:
-        watermark = release.manifest.metadata.data_watermark_seconds
-        self._parts.clock.advance_to(watermark)
+        metadata = release.manifest.metadata
+        self._parts.clock.advance_to(metadata.data_watermark_seconds)
+        self._updater.fold_only(history_types_of(metadata.models))
+        self._on_stored()
         self._parts.metrics.set(RELEASE_SERIAL, release.manifest.serial)
         self._ladder.release_went_live(release.content.card_costs)
 

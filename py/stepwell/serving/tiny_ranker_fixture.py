@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydantic import JsonValue
 
 from stepwell.base.deadline import Deadline
 from stepwell.base.metrics import Metrics
@@ -262,7 +263,12 @@ class RunningRanker:
         return admin_pb2_grpc.AdminServiceStub(grpc.aio.insecure_channel(address))
 
 
-def publish(registry: Path, key: SigningKey, folder: Path) -> None:
+def publish(
+    registry: Path,
+    key: SigningKey,
+    folder: Path,
+    models: dict[str, JsonValue] | None = None,
+) -> None:
     """Publishes a release whose one file says that it is empty."""
     folder.mkdir()
     (folder / "readme.txt").write_text("the tests build their engine without files\n")
@@ -271,6 +277,7 @@ def publish(registry: Path, key: SigningKey, folder: Path) -> None:
         data_watermark_seconds=WATERMARK,
         embedding_space_hash=digest,
         feature_schema_hash=digest,
+        models=models or {},
     )
     Publisher(registry, key).publish(folder, metadata)
 
@@ -309,11 +316,13 @@ OPTIONS = RankerOptions(
 
 @asynccontextmanager
 async def running_ranker(
-    folder: Path, options: RankerOptions = OPTIONS
+    folder: Path,
+    options: RankerOptions = OPTIONS,
+    models: dict[str, JsonValue] | None = None,
 ) -> AsyncIterator[RunningRanker]:
     """A ranker with one release; it drains at the end."""
     key, faults = SigningKey.generate(), Faults(SkippingClock())
-    publish(folder / "registry", key, folder / "artifacts")
+    publish(folder / "registry", key, folder / "artifacts", models)
     parts = ranker_parts(folder, key, faults)
     stop: asyncio.Event = asyncio.Event()
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.features.catalogue import FeatureCatalogue
 from stepwell.feedback.user_state_file import USER_STATE_NAME, write_user_state
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.retrieval.artifacts import INDEX_FILE, USER_TOWER_FILE, RetrievalArtifacts
+from stepwell.schema.events import HISTORY_MODEL, history_config
 from stepwell.training.evaluate import Evaluation
 from stepwell.training.event_table import EventTable
 from stepwell.training.import_events import ImportOptions, import_events
@@ -162,13 +164,7 @@ def _written(
         embedding_space_hash=space,
         feature_schema_hash=rankers.config.feature_schema_hash,
         embedding_spaces={INDEX_FILE: space, USER_TOWER_FILE: space},
-        models={
-            name: {"num_dense": len(model.dense), "num_sparse": len(model.sparse)}
-            for name, model in (
-                ("full", rankers.config.full),
-                ("reduced", rankers.config.reduced),
-            )
-        },
+        models=_model_facts(known, rankers),
     ).save(folder)
     users, histories = known.table.users, known.user_histories()
     write_user_state(
@@ -179,6 +175,19 @@ def _written(
         ),
     )
     return folder
+
+
+def _model_facts(known: Snapshot, rankers: Rankers) -> dict[str, JsonValue]:
+    facts: dict[str, JsonValue] = {
+        name: {"num_dense": len(model.dense), "num_sparse": len(model.sparse)}
+        for name, model in (
+            ("full", rankers.config.full),
+            ("reduced", rankers.config.reduced),
+        )
+    }
+    # Serving folds these into user state, and no others: no skew by construction.
+    held = np.unique(known.table.types).tolist()
+    return {**facts, HISTORY_MODEL: history_config(held)}
 
 
 def _finished(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from stepwell.ranking.model_scorer import ModelScorer
 from stepwell.ranking.reduced_scorer import load_reduced_scorer
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.retrieval.artifacts import RetrievalArtifacts
+from stepwell.schema.events import EventType, history_types_of
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.training.co_occurrence import CoOccurrenceOptions
 from stepwell.training.conftest import SMALL
@@ -90,6 +91,7 @@ def test_metadata_names_watermark_space_and_schema(trained: TrainedRelease) -> N
     assert set(metadata.embedding_spaces.values()) == {space}
     config = RankerConfig.load(trained.folder)
     assert metadata.feature_schema_hash == config.feature_schema_hash
+    assert history_types_of(metadata.models) == {EventType.PURCHASE}
 
 
 def test_user_state_lies_beside_the_release(trained: TrainedRelease) -> None:

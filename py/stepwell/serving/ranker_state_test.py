@@ -1,0 +1,46 @@
+"""The ranker and its user state: what the release and the log say about it."""
+
+from pathlib import Path
+
+from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
+from stepwell.schema.events import HISTORY_MODEL, EventType, history_config
+from stepwell.schema.user_history import UserHistory
+from stepwell.schema.vocabulary import entity_key
+from stepwell.serving.tiny_ranker_fixture import OPTIONS, RunningRanker, running_ranker
+from stepwell_pb.v1 import feedback_pb2
+
+
+def _event(row: int, kind: EventType) -> feedback_pb2.Event:
+    return feedback_pb2.Event(
+        event_id=f"event-{row}",
+        user_id="ann",
+        item_id=f"item-{row}",
+        event_type=kind,  # type: ignore[arg-type]  # the numbers are the wire's
+    )
+
+
+async def _log(running: RunningRanker, *events: feedback_pb2.Event) -> None:
+    await running.feedback.LogEvents(feedback_pb2.LogEventsRequest(events=events))
+
+
+def _history(running: RunningRanker) -> list[int]:
+    (blob,) = running.store.get_many(USER_HISTORY_VIEW, ["ann"])
+    return [] if blob is None else UserHistory.unpack(blob).keys.tolist()
+
+
+async def test_a_click_changes_nothing_where_the_models_know_purchases(
+    tmp_path: Path,
+) -> None:
+    models = {HISTORY_MODEL: history_config([EventType.PURCHASE])}
+    async with running_ranker(tmp_path, OPTIONS, {**models}) as running:
+        await _log(
+            running, _event(400, EventType.CLICK), _event(401, EventType.PURCHASE)
+        )
+        assert _history(running) == [entity_key("item-401")]
+        assert running.event_log.end_offset() == 2
+
+
+async def test_a_click_counts_where_the_release_does_not_say(tmp_path: Path) -> None:
+    async with running_ranker(tmp_path) as running:
+        await _log(running, _event(400, EventType.CLICK))
+        assert _history(running) == [entity_key("item-400")]
