@@ -128,7 +128,12 @@ class EngineBuilder:
         names = (catalogue.dense_names, catalogue.sparse_names)
         lists = retrieval.popular
         stages = Stages(
-            query_hydrator=UserHydrator(self._store, vocabulary, lists.segment_names),
+            query_hydrator=UserHydrator(
+                self._store,
+                vocabulary,
+                lists.segment_names,
+                metrics=self._metrics,
+            ),
             retriever=retrieval.stage(self._metrics),
             candidate_hydrator=CandidateFeatures(items, catalogue),
             scorers={

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from stepwell.base.clock import Clock
+from stepwell.base.errors import FailedPreconditionError
 from stepwell.base.metric_names import (
     BREAKER_OPEN,
     FIT_RATIO,
     QUEUE_AGE,
     QUEUE_LENGTH,
+    RELEASE_STATE,
+    SLATE_CACHE_USERS,
     TIER_COST_MEAN,
     TIER_COST_P95,
 )
@@ -16,6 +19,9 @@ from stepwell.base.metrics import Metrics
 from stepwell.degradation.admission_queue import AdmissionQueue
 from stepwell.degradation.circuit_breaker import BreakerState, CircuitBreaker
 from stepwell.degradation.controller import LadderController
+from stepwell.releases.manager import Manager
+from stepwell.releases.state import ReleaseState
+from stepwell.serving.engine import Engine
 
 _OPENNESS = {
     BreakerState.CLOSED: 0.0,
@@ -57,3 +63,30 @@ class Gauges:
             self._metrics.set(QUEUE_LENGTH, length, priority.label)
         for name, breaker in self._breakers.items():
             self._metrics.set(BREAKER_OPEN, _OPENNESS[breaker.state(now_us)], name)
+
+
+class ReleaseGauges:
+    """Sets the gauges of the live release and of what it remembers.
+
+    Concurrency: `refresh` from the metrics server's threads.
+    """
+
+    def __init__(self, metrics: Metrics, manager: Manager[Engine]) -> None:
+        self._metrics = metrics
+        self._manager = manager
+
+    def refresh(self) -> None:
+        """Sets every gauge to what it is now; without a live release all are 0."""
+        serial = self._manager.live_serial
+        statuses = self._manager.statuses()
+        live = {status.state for status in statuses if status.serial == serial}
+        for state in ReleaseState:
+            self._metrics.set(RELEASE_STATE, float(state in live), state.name.lower())
+        self._metrics.set(SLATE_CACHE_USERS, self._num_cached_users())
+
+    def _num_cached_users(self) -> int:
+        try:
+            with self._manager.borrow() as release:
+                return len(release.content.slates)
+        except FailedPreconditionError:
+            return 0

@@ -30,7 +30,7 @@ from stepwell.serving.dispatcher import Dispatcher, WaitingCall
 from stepwell.serving.engine import Engine
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.feedback_servicer import FeedbackServicer
-from stepwell.serving.gauges import Gauges
+from stepwell.serving.gauges import Gauges, ReleaseGauges
 from stepwell.serving.metrics_server import MetricsServer
 from stepwell.serving.recommend_servicer import RecommendServicer, Response
 from stepwell.serving.server import Listen, RankerServer, Servicers
@@ -138,9 +138,12 @@ class Ranker:
             self._ladder, self._queue, answering, clock, metrics
         )
         self._server = RankerServer(self._servicers(), options.listen, metrics)
-        gauges = Gauges(metrics, clock, self._ladder, self._queue, parts.breakers)
+        self._gauges = (
+            Gauges(metrics, clock, self._ladder, self._queue, parts.breakers),
+            ReleaseGauges(metrics, self._manager),
+        )
         self._metrics_server = MetricsServer(
-            metrics, gauges.refresh, options.metrics_host, options.metrics_port
+            metrics, self._refresh_gauges, options.metrics_host, options.metrics_port
         )
 
     @property
@@ -247,6 +250,10 @@ class Ranker:
         an import, whose log is folded in again, it follows later.
         """
         self._updater_thread.applied_within(self._options.apply_wait_seconds)
+
+    def _refresh_gauges(self) -> None:
+        for gauges in self._gauges:
+            gauges.refresh()
 
     def _live(self) -> tuple[Manifest | None, str]:
         serial = self._manager.live_serial
