@@ -28,6 +28,7 @@ from stepwell.base.errors import StepwellError
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.degradation.controller import LadderOptions
+from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS
 from stepwell.releases.loader import Loader, trusted_key
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
 from stepwell.reranking.policy_filter import PolicyRules
@@ -106,6 +107,14 @@ _APPLY_WAIT_MS = flags.DEFINE_integer(
     0,
     60_000,
 )
+_EVENT_RETENTION_DAYS = flags.DEFINE_integer(
+    "event_retention_days",
+    DEFAULT_KEEP_DAYS,
+    "The event log forgets what it took in longer ago and is in user state; with it "
+    "goes the knowledge that it was there: sent again, it is stored again.",
+    1,
+    3_650,
+)
 _READY_FILE = flags.DEFINE_string(
     "ready_file", None, "Also write the JSON line here, in one rename."
 )
@@ -155,6 +164,7 @@ def _options() -> RankerOptions:
         num_workers=_WORKERS.value,
         max_queue_size=_MAX_QUEUE_SIZE.value,
         poll_seconds=_POLL_SECONDS.value,
+        event_retention_days=_EVENT_RETENTION_DAYS.value,
         apply_wait_seconds=_APPLY_WAIT_MS.value / 1_000,
         ladder=LadderOptions(latency_budget_us=_LATENCY_BUDGET_MS.value * 1_000),
     )

@@ -161,6 +161,14 @@ UPDATER_PAUSED = _gauge(
     "stepwell_feedback_updater_paused_ratio",
     "1 while user state is being replaced and follows no events.",
 )
+EVENT_LOG_SIZE = _gauge(
+    "stepwell_feedback_event_log_size_bytes",
+    "Space that the event log's events and ids take.",
+)
+EVENTS_TRIMMED = _counter(
+    "stepwell_feedback_events_trimmed_total",
+    "Lines of the event log forgotten because of their age.",
+)
 
 # embeddings
 EMBEDDING_CACHE_HITS = _counter(

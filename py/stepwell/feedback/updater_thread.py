@@ -7,6 +7,7 @@ import structlog
 from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import UPDATER_PAUSED
 from stepwell.base.metrics import Metrics
+from stepwell.feedback.log_retention import EventLogRetention
 from stepwell.feedback.user_history_updater import UserHistoryUpdater
 
 _log = structlog.get_logger(__name__)
@@ -17,6 +18,7 @@ class UpdaterThread:
     """Keeps an updater caught up: at once when told of new events, else by interval.
 
     Args:
+        retention: forgets old events of the log after they were applied.
         metrics: whether the updater is paused.
         interval_s: how long events of other processes may wait, and the pause after a
             failure.
@@ -27,10 +29,12 @@ class UpdaterThread:
     def __init__(
         self,
         updater: UserHistoryUpdater,
+        retention: EventLogRetention,
         metrics: Metrics,
         interval_s: float = DEFAULT_INTERVAL_S,
     ) -> None:
         self._updater = updater
+        self._retention = retention
         self._metrics = metrics
         self._interval_s = interval_s
         self._changed = threading.Condition()
@@ -79,9 +83,15 @@ class UpdaterThread:
     def _pass(self) -> None:
         try:
             self._updater.catch_up()
-            self._tell_of_pause(self._updater.next_offset() is None)
+            next_offset = self._updater.next_offset()
         except StepwellError as error:
             _log.warning("user state is behind", error=str(error))
+            return
+        self._tell_of_pause(next_offset is None)
+        try:
+            self._retention.trim_when_due(next_offset)
+        except StepwellError as error:
+            _log.warning("event log cannot be trimmed", error=str(error))
 
     def _tell_of_pause(self, paused: bool) -> None:
         """An import pauses for seconds; one that died leaves user state as it was."""

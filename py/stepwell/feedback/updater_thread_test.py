@@ -37,6 +37,29 @@ class Updater:
         return None if self.paused else 0
 
 
+class Retention:
+    """Remembers what it was told; fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.told: list[int | None] = []
+        self.fails = False
+
+    def trim_when_due(self, consumed_offset: int | None) -> int:
+        self.told.append(consumed_offset)
+        if self.fails:
+            raise UnavailableError("the log is gone")
+        return 0
+
+
+def _thread(updater: Updater, retention: Retention, metrics: Metrics) -> UpdaterThread:
+    return UpdaterThread(
+        updater,  # type: ignore[arg-type]
+        retention,  # type: ignore[arg-type]
+        metrics,
+        interval_s=3_600,
+    )
+
+
 @pytest.fixture
 def updater() -> Updater:
     return Updater()
@@ -48,8 +71,15 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def thread(updater: Updater, metrics: Metrics) -> Iterator[UpdaterThread]:
-    made = UpdaterThread(updater, metrics, interval_s=3_600)  # type: ignore[arg-type]
+def retention() -> Retention:
+    return Retention()
+
+
+@pytest.fixture
+def thread(
+    updater: Updater, retention: Retention, metrics: Metrics
+) -> Iterator[UpdaterThread]:
+    made = _thread(updater, retention, metrics)
     yield made
     updater.gate.set()
     made.close()
@@ -84,7 +114,7 @@ def test_a_failed_pass_lets_the_thread_live(
 
 
 def test_closing_makes_one_more_pass(updater: Updater, metrics: Metrics) -> None:
-    made = UpdaterThread(updater, metrics, interval_s=3_600)  # type: ignore[arg-type]
+    made = _thread(updater, Retention(), metrics)
     assert made.applied_within(PATIENCE_S)
     before = updater.passes
     made.close()
@@ -107,3 +137,18 @@ def test_a_pause_is_a_gauge_and_one_line_each_way(
         "user state is paused",
         "user state follows the log again",
     ]
+
+
+def test_the_log_is_trimmed_below_what_was_applied_and_may_fail_to_be(
+    thread: UpdaterThread, updater: Updater, retention: Retention
+) -> None:
+    retention.fails = True
+    assert thread.applied_within(PATIENCE_S)
+    updater.paused = True
+    assert thread.applied_within(PATIENCE_S)
+    assert retention.told[-1] is None
+    assert 0 in retention.told
+    before = len(retention.told)
+    updater.fails = True
+    assert thread.applied_within(PATIENCE_S)
+    assert len(retention.told) == before

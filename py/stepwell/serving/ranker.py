@@ -15,6 +15,7 @@ from stepwell.degradation.admission_queue import AdmissionQueue
 from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.degradation.controller import LadderController, LadderOptions
 from stepwell.feedback.impression import ImpressionSideEffect
+from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS, EventLogRetention
 from stepwell.feedback.updater_thread import UpdaterThread
 from stepwell.feedback.user_history_updater import UserHistoryUpdater
 from stepwell.releases.handle import Release
@@ -55,6 +56,7 @@ class RankerOptions:
         drain_seconds: what calls in flight have to finish in.
         apply_wait_seconds: longest that LogEvents waits for user state to know the
             events; they are durable before.
+        event_retention_days: age at which the event log forgets what was applied.
         ladder: budget and shares.
     """
 
@@ -67,6 +69,7 @@ class RankerOptions:
     poll_seconds: float = 5.0
     drain_seconds: float = 8.0
     apply_wait_seconds: float = 0.05
+    event_retention_days: int = DEFAULT_KEEP_DAYS
     ladder: LadderOptions = field(default_factory=LadderOptions)
 
 
@@ -122,7 +125,10 @@ class Ranker:
         self._updater = UserHistoryUpdater(
             parts.event_log, parts.store, metrics, history_types=None
         )
-        self._updater_thread = UpdaterThread(self._updater, metrics)
+        retention = EventLogRetention(
+            parts.event_log, clock, metrics, options.event_retention_days
+        )
+        self._updater_thread = UpdaterThread(self._updater, retention, metrics)
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
         self._queue: AdmissionQueue[WaitingCall[Response]] = AdmissionQueue(
             options.max_queue_size

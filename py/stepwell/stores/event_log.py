@@ -104,6 +104,10 @@ class EventLog(Protocol):
         """
         ...
 
+    def size_bytes(self) -> int:
+        """Returns the space that events and their ids take, in about a millisecond."""
+        ...
+
     def close(self) -> None:
         """Makes everything submitted durable, then gives up files and connections."""
         ...

@@ -139,6 +139,18 @@ def test_trim_forgets_old_events_and_offsets_go_on(log: EventLog) -> None:
     assert log.append(records("f")).offsets == (6,)
 
 
+def test_size_grows_with_events_and_shrinks_when_they_are_forgotten(
+    log: EventLog,
+) -> None:
+    empty = log.size_bytes()
+    for start in range(0, 3_000, 1_000):
+        log.append(records(*(f"event-{n}" for n in range(start, start + 1_000))))
+    full = log.size_bytes()
+    assert full > empty + 3_000 * 10
+    log.trim(2_990)
+    assert empty <= log.size_bytes() < full / 2
+
+
 def test_close_makes_what_was_submitted_durable(open_log: OpenLog) -> None:
     log = open_log()
     futures = [log.submit(records(f"e{step}")) for step in range(50)]

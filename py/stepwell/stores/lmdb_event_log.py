@@ -114,6 +114,16 @@ class LmdbEventLog:
                 num_trimmed += 1
         return num_trimmed
 
+    def size_bytes(self) -> int:
+        # Pages in use; the file is as large as it ever was.
+        with lmdb_errors(self._path), self._environment.begin() as transaction:
+            stats = [transaction.stat(db) for db in (self._events, self._ids)]
+        return sum(
+            stat["psize"]
+            * (stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"])
+            for stat in stats
+        )
+
     def close(self) -> None:
         self._committer.close()
         self._environment.close()

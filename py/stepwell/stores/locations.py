@@ -5,6 +5,7 @@ from pathlib import Path
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.stores.event_log import EventLog
 from stepwell.stores.key_value_store import KeyValueStore
+from stepwell.stores.redaction import without_secrets
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 DEFAULT_HOP_MS = 5
@@ -52,7 +53,7 @@ def _is_redis(location: str) -> bool:
         return True
     if not location or "://" in location:
         raise InvalidArgumentError(
-            f"location is {location!r}, must be a folder or start with one of "
+            f"location is {without_secrets(location)!r}, must be a folder or start with one of "
             f"{', '.join(_REDIS_SCHEMES)}",
             "location",
         )

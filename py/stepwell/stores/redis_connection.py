@@ -12,6 +12,7 @@ from stepwell.base.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from stepwell.stores.redaction import without_secrets
 
 Client = redis.Redis
 WatchError = redis.WatchError
@@ -34,8 +35,13 @@ def connect(url: str, timeout_ms: int, max_connections: int = 16) -> Client:
             max_connections=max_connections,
             retry=Retry(NoBackoff(), 0),
         )
-    except ValueError as error:
-        raise InvalidArgumentError(f"url is {url!r}: {error}", "url") from error
+    except ValueError:
+        # What the parser says quotes parts of the URL, such as its password.
+        raise InvalidArgumentError(
+            f"url is {without_secrets(url)!r}, must be redis://host:port/database, "
+            "rediss: or unix:",
+            "url",
+        ) from None
     return client
 
 

@@ -118,6 +118,14 @@ class RedisEventLog:
             num_trimmed += len(doomed)
         return num_trimmed
 
+    def size_bytes(self) -> int:
+        # Estimated by the server from a few entries of each.
+        with redis_errors("read size"):
+            sizes: Any = [
+                self._client.memory_usage(key) for key in (self._stream, self._ids)
+            ]
+        return sum(size or 0 for size in sizes)
+
     def close(self) -> None:
         self._committer.close()
         self._client.close()

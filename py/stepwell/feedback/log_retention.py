@@ -1,0 +1,94 @@
+"""How long the event log remembers: what is old and applied is forgotten."""
+
+from stepwell.base.clock import Clock
+from stepwell.base.errors import DataLossError
+from stepwell.base.metric_names import EVENT_LOG_SIZE, EVENTS_TRIMMED
+from stepwell.base.metrics import Metrics
+from stepwell.feedback.logged_events import decoded
+from stepwell.stores.event_log import EventLog, StoredEvent
+
+DEFAULT_KEEP_DAYS = 30
+_DAY_US = 86_400 * 1_000_000
+_INTERVAL_US = 60 * 1_000_000
+# A trim holds the log's writers up while it runs; so many lines take milliseconds.
+_BATCH_EVENTS = 1_000
+_MAX_BATCHES = 20
+
+
+class EventLogRetention:
+    """Trims lines that the log took in more than `keep_days` ago.
+
+    Nothing at or behind the consumer's offset goes, however old. With a line goes its
+    id: a producer that sends the event again after that time stores it again. State
+    imported later lacks what was trimmed; training has it in its data by then.
+
+    Args:
+        keep_days: age by the wall time at which the log took a line in.
+
+    Concurrency: one thread.
+    Cost: a read of one line when nothing is old.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        clock: Clock,
+        metrics: Metrics,
+        keep_days: int = DEFAULT_KEEP_DAYS,
+    ) -> None:
+        self._event_log = log
+        self._clock = clock
+        self._metrics = metrics
+        self._keep_us = keep_days * _DAY_US
+        self._due_us = clock.monotonic_us()
+
+    def trim_when_due(self, consumed_offset: int | None) -> int:
+        """Once a minute: trims, and sets the gauge of the log's size.
+
+        Args:
+            consumed_offset: first offset that the consumer still wants; None while
+                that is unknown, and nothing is trimmed.
+        Returns:
+            Lines forgotten; at most 20,000 a call, and the next call goes on.
+        Raises:
+            StepwellError: the log cannot be read or written; tried again in a minute.
+        """
+        now_us = self._clock.monotonic_us()
+        if now_us < self._due_us:
+            return 0
+        self._due_us = now_us + _INTERVAL_US
+        num_trimmed = self._trim(consumed_offset or 0)
+        if num_trimmed >= _MAX_BATCHES * _BATCH_EVENTS:
+            self._due_us = now_us
+        self._metrics.add(EVENTS_TRIMMED, amount=num_trimmed)
+        self._metrics.set(EVENT_LOG_SIZE, self._event_log.size_bytes())
+        return num_trimmed
+
+    def _trim(self, consumed_offset: int) -> int:
+        oldest_us = self._clock.wall_us() - self._keep_us
+        num_trimmed = 0
+        for _ in range(_MAX_BATCHES):
+            # Nearly always the first line is young, and no more than it is read.
+            if not self._old(self._event_log.read(0, 1), oldest_us, consumed_offset):
+                break
+            batch = self._event_log.read(0, _BATCH_EVENTS)
+            old = self._old(batch, oldest_us, consumed_offset)
+            if not old:
+                break
+            num_trimmed += self._event_log.trim(old[-1].offset + 1)
+        return num_trimmed
+
+    def _old(
+        self, batch: list[StoredEvent], oldest_us: int, consumed_offset: int
+    ) -> list[StoredEvent]:
+        """Returns the lines at the front of `batch` that may go."""
+        for place, stored in enumerate(batch):
+            if stored.offset >= consumed_offset or self._is_young(stored, oldest_us):
+                return batch[:place]
+        return batch
+
+    def _is_young(self, stored: StoredEvent, oldest_us: int) -> bool:
+        try:
+            return decoded(stored).ingestion_time_us >= oldest_us
+        except DataLossError:
+            return False  # it tells no age, and goes with the lines before it

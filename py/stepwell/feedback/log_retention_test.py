@@ -1,0 +1,97 @@
+"""The log forgets what is both old and applied, and nothing else."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stepwell.base.clock import FakeClock
+from stepwell.base.metric_names import EVENT_LOG_SIZE, EVENTS_TRIMMED
+from stepwell.base.metrics import Metrics
+from stepwell.feedback.log_retention import EventLogRetention
+from stepwell.feedback.logged_events import event_record
+from stepwell.stores.event_log import EventRecord
+from stepwell.stores.lmdb_event_log import LmdbEventLog
+from stepwell_pb.v1 import feedback_pb2
+
+DAY_US = 86_400 * 1_000_000
+MINUTE_US = 60 * 1_000_000
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[LmdbEventLog]:
+    opened = LmdbEventLog(tmp_path / "events.lmdb")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def fill(log: LmdbEventLog, clock: FakeClock, *ages_days: int) -> None:
+    for age in ages_days:
+        line = feedback_pb2.Event(event_id=f"{age} days", user_id="u", item_id="milk")
+        log.append([event_record(line, clock.wall_us() - age * DAY_US)])
+
+
+def left(log: LmdbEventLog) -> list[str]:
+    return [stored.event_id for stored in log.read(0, 100)]
+
+
+def test_forgets_what_is_older_than_it_keeps(
+    log: LmdbEventLog, clock: FakeClock
+) -> None:
+    fill(log, clock, 40, 31, 29, 0)
+    metrics = Metrics()
+    retention = EventLogRetention(log, clock, metrics, keep_days=30)
+    assert retention.trim_when_due(log.end_offset()) == 2
+    assert left(log) == ["29 days", "0 days"]
+    assert metrics.value(EVENTS_TRIMMED) == 2
+    assert metrics.value(EVENT_LOG_SIZE) == log.size_bytes() > 0
+
+
+@pytest.mark.parametrize(("consumed", "expected"), [(1, 1), (0, 0), (None, 0)])
+def test_keeps_what_the_consumer_has_not_applied(
+    log: LmdbEventLog, clock: FakeClock, consumed: int | None, expected: int
+) -> None:
+    fill(log, clock, 50, 40, 31)
+    retention = EventLogRetention(log, clock, Metrics())
+    assert retention.trim_when_due(consumed) == expected
+
+
+def test_a_line_that_cannot_be_read_goes_with_those_before_it(
+    log: LmdbEventLog, clock: FakeClock
+) -> None:
+    fill(log, clock, 40)
+    log.append([EventRecord("garbage", b"\xff\xff")])
+    fill(log, clock, 1)
+    EventLogRetention(log, clock, Metrics()).trim_when_due(log.end_offset())
+    assert left(log) == ["1 days"]
+
+
+def test_looks_once_a_minute(log: LmdbEventLog, clock: FakeClock) -> None:
+    retention = EventLogRetention(log, clock, Metrics(), keep_days=1)
+    assert retention.trim_when_due(0) == 0
+    fill(log, clock, 2)
+    clock.advance_us(MINUTE_US - 1)
+    assert retention.trim_when_due(1) == 0
+    clock.advance_us(1)
+    assert retention.trim_when_due(1) == 1
+
+
+def test_a_long_backlog_is_forgotten_in_several_calls_without_a_pause(
+    log: LmdbEventLog, clock: FakeClock
+) -> None:
+    old_us = clock.wall_us() - 40 * DAY_US
+    for start in range(0, 21_000, 1_000):
+        lines = [
+            event_record(feedback_pb2.Event(event_id=f"e{n}"), old_us)
+            for n in range(start, start + 1_000)
+        ]
+        log.append(lines)
+    retention = EventLogRetention(log, clock, Metrics())
+    assert retention.trim_when_due(21_000) == 20_000
+    assert retention.trim_when_due(21_000) == 1_000
+    assert left(log) == []
