@@ -24,6 +24,7 @@ from stepwell.releases.publisher import DEFAULT_KEPT, Publisher
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import DirectorySource
 from stepwell.stores.locations import open_key_value_store
+from stepwell.stores.redaction import without_secrets
 
 _STORE_TIMEOUT_MS = 10_000
 
@@ -163,7 +164,7 @@ def preview(plan: PublishPlan) -> Published:
         num_files=len(files),
         total_bytes=sum(path.stat().st_size for path in files),
         num_users=len(UserStateFile.load(plan.user_state)) if plan.user_state else 0,
-        store=plan.store,
+        store=without_secrets(plan.store),
         dry_run=True,
     )
 
@@ -188,7 +189,7 @@ def publish(plan: PublishPlan, console: Console) -> Published:
         num_files=len(files) - 1,
         total_bytes=sum(path.stat().st_size for path in files),
         num_users=num_users,
-        store=plan.store,
+        store=without_secrets(plan.store),
     )
 
 

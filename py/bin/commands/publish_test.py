@@ -99,3 +99,14 @@ def test_a_store_that_is_down_is_one_line(
 ) -> None:
     assert run("--store", "redis://127.0.0.1:1/0") == 1
     assert capsys.readouterr().err.startswith("publish: ")
+
+
+def test_the_stores_password_is_not_printed(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    location = "redis://ann:secret@127.0.0.1:1/0"
+    assert run("--store", location, "--dry-run") == 0
+    assert run("--store", location) == 1
+    printed = capsys.readouterr()
+    assert "redis://***@127.0.0.1:1/0" in printed.out
+    assert "secret" not in printed.out + printed.err

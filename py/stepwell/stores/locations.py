@@ -53,8 +53,8 @@ def _is_redis(location: str) -> bool:
         return True
     if not location or "://" in location:
         raise InvalidArgumentError(
-            f"location is {without_secrets(location)!r}, must be a folder or start with one of "
-            f"{', '.join(_REDIS_SCHEMES)}",
+            f"location is {without_secrets(location)!r}, must be a folder or start "
+            f"with one of {', '.join(_REDIS_SCHEMES)}",
             "location",
         )
     return False

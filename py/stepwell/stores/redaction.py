@@ -13,7 +13,10 @@ def without_secrets(location: str) -> str:
     scheme, mark, rest = location.partition("://")
     if not mark:
         return location
-    rest, question, _ = rest.partition("?")
-    _, at, host = rest.rpartition("@")
-    shown = f"{HIDDEN}@{host}" if at else rest
-    return f"{scheme}://{shown}{f'?{HIDDEN}' if question else ''}"
+    secret, at, host = rest.rpartition("@")
+    if "?" in secret:
+        # Is the "?" part of a password, or the "@"? Nobody can tell.
+        return f"{scheme}://{HIDDEN}"
+    host, question, _ = host.partition("?")
+    user = f"{HIDDEN}@" if at else ""
+    return f"{scheme}://{user}{host}{f'?{HIDDEN}' if question else ''}"

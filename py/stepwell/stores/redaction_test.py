@@ -16,7 +16,9 @@ from stepwell.stores.redaction import without_secrets
         ("redis://ann:secret@cache:6379/0", "redis://***@cache:6379/0"),
         ("redis://:se/cr@et@cache/0", "redis://***@cache/0"),
         ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock?***"),
-        ("redis://a?b:secret@cache/0", "redis://a?***"),
+        ("redis://ann:sec?ret@cache/0", "redis://***"),
+        ("unix:///run/redis.sock?password=sec@ret", "unix://***"),
+        ("redis://ann:secret@cache/0?db=1", "redis://***@cache/0?***"),
     ],
 )
 def test_user_password_and_parameters_are_hidden(location: str, shown: str) -> None:
