@@ -10,13 +10,14 @@ from stepwell.base.clock import Clock
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.base.metric_names import EVENTS_DUPLICATE, EVENTS_STORED
 from stepwell.base.metrics import Metrics
-from stepwell.feedback.logged_events import IMPRESSION_PREFIX, event_record
+from stepwell.feedback.logged_events import (
+    IMPRESSION_PREFIX,
+    MAX_AHEAD_SECONDS,
+    event_record,
+)
 from stepwell.serving.validation import check_message
 from stepwell.stores.event_log import EventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
-
-MAX_AHEAD_SECONDS = 86_400
-"""An event may lie this far ahead of the server's now: producers' clocks differ."""
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 

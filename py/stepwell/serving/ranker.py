@@ -16,6 +16,7 @@ from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.degradation.controller import LadderController, LadderOptions
 from stepwell.feedback.impression import ImpressionSideEffect
 from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS, EventLogRetention
+from stepwell.feedback.newest_event import newest_event_seconds
 from stepwell.feedback.updater_thread import UpdaterThread
 from stepwell.feedback.user_history_updater import UserHistoryUpdater
 from stepwell.releases.handle import Release
@@ -128,6 +129,7 @@ class Ranker:
         retention = EventLogRetention(
             parts.event_log, clock, metrics, options.event_retention_days
         )
+        self._clock_started = False
         self._updater_thread = UpdaterThread(self._updater, retention, metrics)
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
         self._queue: AdmissionQueue[WaitingCall[Response]] = AdmissionQueue(
@@ -243,11 +245,26 @@ class Ranker:
 
     def _on_live(self, release: Release[Engine]) -> None:
         metadata = release.manifest.metadata
-        self._parts.clock.advance_to(metadata.data_watermark_seconds)
+        self._advance_clock(metadata.data_watermark_seconds)
         self._updater.fold_only(history_types_of(metadata.models))
         self._on_stored()
         self._parts.metrics.set(RELEASE_SERIAL, release.manifest.serial)
         self._ladder.release_went_live(release.content.card_costs)
+
+    def _advance_clock(self, watermark_seconds: int) -> None:
+        """Event time goes on where an earlier process left it, as the log tells."""
+        clock = self._parts.clock
+        clock.advance_to(watermark_seconds)
+        if self._clock_started:
+            # By now the log follows the clock: events that lie ahead do not push it.
+            return
+        self._clock_started = True
+        try:
+            newest = newest_event_seconds(self._parts.event_log, watermark_seconds)
+        except StepwellError as error:
+            _log.warning("the log does not tell its time", error=str(error))
+        else:
+            clock.advance_to(newest)
 
     def _on_stored(self) -> None:
         """Gives stored events a moment to take effect before they are acknowledged.

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
+from stepwell.feedback.logged_events import event_record
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
 from stepwell.schema.events import HISTORY_MODEL, EventType, history_config
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key
-from stepwell.serving.tiny_ranker_fixture import OPTIONS, RunningRanker, running_ranker
-from stepwell_pb.v1 import feedback_pb2
+from stepwell.serving.tiny_ranker_fixture import (
+    OPTIONS,
+    WATERMARK,
+    RunningRanker,
+    running_ranker,
+)
+from stepwell.stores.lmdb_event_log import LmdbEventLog
+from stepwell_pb.v1 import feedback_pb2, recommend_pb2
 
 
 def _event(row: int, kind: EventType) -> feedback_pb2.Event:
@@ -44,3 +51,18 @@ async def test_a_click_counts_where_the_release_does_not_say(tmp_path: Path) -> 
     async with running_ranker(tmp_path) as running:
         await _log(running, _event(400, EventType.CLICK))
         assert _history(running) == [entity_key("item-400")]
+
+
+async def test_after_a_restart_event_time_goes_on_behind_the_newest_event(
+    tmp_path: Path,
+) -> None:
+    before = LmdbEventLog(tmp_path / "events")
+    event = _event(400, EventType.PURCHASE)
+    event.event_time_seconds = WATERMARK + 3_600
+    before.append([event_record(event, 0)])
+    before.close()
+    request = recommend_pb2.RecommendRequest(user_id="ann", num_items=5)
+    async with running_ranker(tmp_path) as running:
+        answer = await running.recommend.Recommend(request)
+        now = answer.served_by.event_time_seconds
+        assert WATERMARK + 3_600 <= now < WATERMARK + 3_660
