@@ -133,7 +133,7 @@ def held_out_of(plan: EvaluationPlan, step: ReportStep) -> Evaluation:
     step("import", 0.0)
     table = import_events(plan.data).table
     period = plan.period_days or natural_period_days(plan.data, table)
-    cuts = cuts_of(table, plan.split, period, 1)
+    cuts = cuts_of(table, plan.split, period)
     watermark = ReleaseMetadata.load(plan.release).data_watermark_seconds
     if watermark != cuts.release_cut:
         raise FailedPreconditionError(

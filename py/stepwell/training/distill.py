@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from stepwell.features.user_hydrator import context_of
 from stepwell.models.dlrm import Dlrm
@@ -146,7 +147,7 @@ def distilled(
 
     Source: Hinton et al., arXiv:1503.02531; Tang & Wang, KDD 2018.
     """
-    soft = 1.0 / (1.0 + np.exp(-logits_of(full, rows)))
+    soft = expit(logits_of(full, rows))
     taken = narrowed(rows, full.config, config)
     taken = replace(taken, labels=soft.astype(np.float32))
     torch.manual_seed(options.trainer.seed)

@@ -28,7 +28,9 @@ class TrainerOptions:
     """Options of a training.
 
     Attributes:
-        epochs: passes over all queries.
+        epochs: passes over all queries, at least.
+        min_steps: more passes are made until there are that many steps, so that few
+            queries still train a model; 0 asks for none.
         queries_per_step: lists in a batch.
         learning_rate: peak; warms up over a tenth of the steps, then falls to 0.
         weight_decay: of AdamW.
@@ -41,6 +43,7 @@ class TrainerOptions:
     """
 
     epochs: int = 3
+    min_steps: int = 0
     queries_per_step: int = 16
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
@@ -48,6 +51,14 @@ class TrainerOptions:
     pointwise_weight: float = 10.0
     num_threads: int = 1
     seed: int = 0
+
+    def num_steps(self, num_queries: int) -> int:
+        """Returns the steps of one pass, at least 1."""
+        return max(-(-num_queries // self.queries_per_step), 1)
+
+    def num_epochs(self, num_queries: int) -> int:
+        """Returns the passes that are made over so many queries."""
+        return max(self.epochs, -(-self.min_steps // self.num_steps(num_queries)))
 
 
 class RankerTrainer:
@@ -95,7 +106,7 @@ class RankerTrainer:
         try:
             losses = [
                 self._epoch(epoch, rows, progress)
-                for epoch in range(done, self._options.epochs)
+                for epoch in range(done, self._options.num_epochs(rows.num_queries))
             ]
         finally:
             torch.set_num_threads(threads)
@@ -109,10 +120,11 @@ class RankerTrainer:
         torch.manual_seed(options.seed * 1_000 + epoch)
         random = np.random.default_rng([options.seed, epoch])
         order = random.permutation(rows.num_queries)
-        num_steps = -(-rows.num_queries // options.queries_per_step)
+        num_steps = options.num_steps(rows.num_queries)
+        num_epochs = options.num_epochs(rows.num_queries)
         total = 0.0
         for step in range(num_steps):
-            share = (epoch * num_steps + step) / (options.epochs * num_steps)
+            share = (epoch * num_steps + step) / (num_epochs * num_steps)
             self._set_rate(share)
             start = step * options.queries_per_step
             total += self._step(rows, order[start : start + options.queries_per_step])

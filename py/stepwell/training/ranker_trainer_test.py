@@ -136,3 +136,16 @@ def test_time_left_follows_from_the_share_done() -> None:
     assert eta.seconds_left("ranker", 0.0) is None
     assert eta.seconds_left("ranker", 0.25) == 0.0
     assert eta.seconds_left("ranker", 0.5) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("num_queries", "epochs"), [(1, 300), (16, 300), (32, 150), (4_800, 3), (0, 300)]
+)
+def test_few_queries_are_passed_over_more_often(num_queries: int, epochs: int) -> None:
+    options = TrainerOptions(epochs=3, min_steps=300, queries_per_step=16)
+    assert options.num_epochs(num_queries) == epochs
+
+
+def test_a_training_makes_the_least_steps_asked_for(rows: RankingRows) -> None:
+    options = replace(OPTIONS, epochs=1, min_steps=20)
+    assert len(_trained(rows, options)[1]) == 3  # 8 steps a pass

@@ -9,6 +9,7 @@ from stepwell.training.ranker_trainer import TrainerOptions
 from stepwell.training.ranker_training import RankerTraining
 from stepwell.training.ranking_rows import RowOptions
 from stepwell.training.retrieval_training import RetrievalConfig
+from stepwell.training.training_cuts import MAX_SNAPSHOTS
 
 AFFINITY_PREFERENCE = ("department", "category", "manufacturer", "type", "decade")
 """Category columns that get affinity features, coarse first, where there are any."""
@@ -24,6 +25,8 @@ class TrainingConfig:
         retrieval: of the release; as_of: of the ranker's snapshots.
         num_snapshots: label periods that the ranker learns from, >= 1. The first ends
             at the cut, the second a period earlier, further ones overlap them.
+        min_queries: users with something to learn from, over all snapshots; more
+            snapshots are taken until there are so many or time has no room.
         period_days: length of label and test periods; None takes the data set's own, or
             a tenth of the data's span.
         rows: of each snapshot.
@@ -34,6 +37,7 @@ class TrainingConfig:
     retrieval: RetrievalConfig
     as_of: RetrievalConfig = retrieval_training.AS_OF
     num_snapshots: int = 2
+    min_queries: int = 0
     period_days: int | None = None
     rows: RowOptions = field(default_factory=RowOptions)
     ranker: RankerTraining = field(default_factory=RankerTraining)
@@ -41,11 +45,8 @@ class TrainingConfig:
     max_evaluated_users: int | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.num_snapshots <= 16:
-            raise InvalidArgumentError(
-                f"num_snapshots is {self.num_snapshots}, must be in [1, 16]",
-                "num_snapshots",
-            )
+        check_range("num_snapshots", self.num_snapshots, 1, MAX_SNAPSHOTS)
+        check_range("min_queries", self.min_queries, 0, 10**9)
         if self.period_days is not None and not 1 <= self.period_days <= 3_650:
             raise InvalidArgumentError(
                 f"period_days is {self.period_days}, must be in [1, 3650]",
@@ -69,9 +70,10 @@ class TrainingConfig:
 QUICK = TrainingConfig(
     retrieval=retrieval_training.QUICK,
     num_snapshots=1,
+    min_queries=1_000,
     rows=RowOptions(max_queries=4_000, negatives=192),
     ranker=RankerTraining(
-        bottom_widths=(128, 64), trainer=TrainerOptions(epochs=3, queries_per_step=16)
+        bottom_widths=(128, 64), trainer=TrainerOptions(epochs=3, min_steps=300)
     ),
     distill=DistillOptions(
         num_requests=1_500, trainer=TrainerOptions(epochs=4, learning_rate=5e-3)
@@ -83,8 +85,9 @@ QUICK = TrainingConfig(
 FULL = TrainingConfig(
     retrieval=retrieval_training.FULL,
     num_snapshots=4,
+    min_queries=4_000,
     rows=RowOptions(negatives=320),
-    ranker=RankerTraining(trainer=TrainerOptions(epochs=3)),
+    ranker=RankerTraining(trainer=TrainerOptions(epochs=3, min_steps=300)),
 )
 """The quality bars'."""
 

@@ -11,6 +11,7 @@ from stepwell.training.event_table import EventTable
 
 DAY_SECONDS = 86_400
 HELD_OUT_SHARE = 0.1
+MAX_SNAPSHOTS = 16
 SPLITS = ("test", "validation", "none")
 
 
@@ -23,8 +24,8 @@ class Cuts:
         evaluation_end: targets are in [release_cut, evaluation_end); equal when nothing
             is held out.
         period_seconds: length of a label period.
-        snapshot_cuts: where the ranker's label periods start; each ends at or before
-            the release's cut.
+        snapshot_cuts: where the ranker's label periods may start, in the order in which
+            they are taken; each ends at or before the release's cut.
     """
 
     release_cut: int
@@ -33,9 +34,7 @@ class Cuts:
     snapshot_cuts: tuple[int, ...]
 
 
-def cuts_of(
-    table: EventTable, split: str, period_days: int, num_snapshots: int
-) -> Cuts:
+def cuts_of(table: EventTable, split: str, period_days: int) -> Cuts:
     """Returns the cuts of a training.
 
     Args:
@@ -44,7 +43,6 @@ def cuts_of(
             "validation" the period before that, the test being out of sight; "none"
             holds out nothing.
         period_days: length of a label period.
-        num_snapshots: label periods wanted; fewer where time is too short.
     Raises:
         InvalidArgumentError: unknown split, or no room for one label period.
     """
@@ -66,7 +64,7 @@ def cuts_of(
     starts = [release_cut - period]
     starts += [release_cut - 2 * period, release_cut - period - period // 2]
     starts += [release_cut - 2 * period - period // 2 - k * period for k in range(13)]
-    starts = [start for start in starts if start >= earliest][:num_snapshots]
+    starts = [start for start in starts if start >= earliest][:MAX_SNAPSHOTS]
     if not starts or release_cut <= first:
         raise InvalidArgumentError(
             f"{(last - first) // DAY_SECONDS} days of events are too few for periods "

@@ -25,17 +25,17 @@ def year(events: EventTable) -> EventTable:
 
 
 def test_cuts_the_complete_journey_where_the_protocol_does(year: EventTable) -> None:
-    test = cuts_of(year, "test", 35, 2)
+    test = cuts_of(year, "test", 35)
     assert test.release_cut == _seconds("2017-11-26")
     assert test.evaluation_end == _seconds("2018-01-01T04:01") + 1
-    validation = cuts_of(year, "validation", 35, 2)
+    validation = cuts_of(year, "validation", 35)
     assert validation.release_cut == _seconds("2017-10-22")
     assert validation.evaluation_end == _seconds("2017-11-26")
 
 
 @pytest.mark.parametrize("split", ["test", "validation", "none"])
 def test_no_label_period_reaches_past_the_release(year: EventTable, split: str) -> None:
-    cuts = cuts_of(year, split, 35, 16)
+    cuts = cuts_of(year, split, 35)
     assert len(set(cuts.snapshot_cuts)) == len(cuts.snapshot_cuts) > 2
     for start in cuts.snapshot_cuts:
         assert start + cuts.period_seconds <= cuts.release_cut
@@ -43,15 +43,15 @@ def test_no_label_period_reaches_past_the_release(year: EventTable, split: str) 
 
 
 def test_nothing_is_held_out_on_request(year: EventTable) -> None:
-    cuts = cuts_of(year, "none", 35, 1)
+    cuts = cuts_of(year, "none", 35)
     assert cuts.release_cut == cuts.evaluation_end == int(year.times[-1]) + 1
 
 
 def test_refuses_periods_that_do_not_fit(year: EventTable) -> None:
     with pytest.raises(InvalidArgumentError, match="too few for periods of 300 days"):
-        cuts_of(year, "test", 300, 1)
+        cuts_of(year, "test", 300)
     with pytest.raises(InvalidArgumentError, match="split is 'later'"):
-        cuts_of(year, "later", 35, 1)
+        cuts_of(year, "later", 35)
 
 
 def test_period_is_the_data_sets_own_or_a_tenth(

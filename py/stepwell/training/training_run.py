@@ -116,7 +116,7 @@ def run_training(
     phases.done("import")
     table = imported.table
     period = config.period_days or natural_period_days(data_dir, table)
-    cuts = cuts_of(table, options.split, period, config.num_snapshots)
+    cuts = cuts_of(table, options.split, period)
     work_dir = out_dir / "checkpoints"
     work_dir.mkdir(parents=True, exist_ok=True)
     known = snapshot(table, cuts.release_cut)

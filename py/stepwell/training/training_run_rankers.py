@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from stepwell.features.candidate_features import CandidateFeatures
 from stepwell.features.catalogue import FeatureCatalogue
@@ -103,8 +104,12 @@ def trained_rankers(
 
 def _labelled_rows(work: RankerWork, progress: Progress) -> RankingRows:
     """Rows of every snapshot; retrieval is trained as of each, on its past only."""
-    parts = []
+    parts: list[RankingRows] = []
     for cut in work.cuts.snapshot_cuts:
+        num_queries = sum(part.num_queries for part in parts)
+        enough = num_queries >= work.config.min_queries
+        if enough and len(parts) >= work.config.num_snapshots:
+            break
         known = snapshot(work.table, cut)
         artifacts = train_on_snapshot(known, work.config.as_of, work.work_dir, progress)
         source = _source(work, known, artifacts, FULL_SHAPE)
@@ -145,7 +150,7 @@ def unhurried_plan(shape: TierShape) -> ExecutionPlan:
 
 def _facts(rankers: Rankers, rows: RankingRows, asked: RankingRows) -> dict[str, Any]:
     """Calibration on the training rows, weighted back; agreement of the two models."""
-    predicted = 1.0 / (1.0 + np.exp(-logits_of(rankers.full, rows)[:, 0]))
+    predicted = expit(logits_of(rankers.full, rows)[:, 0])
     full = logits_of(rankers.full, asked)[:, 0]
     taken = narrowed(asked, rankers.config.full, rankers.config.reduced)
     reduced = logits_of(rankers.reduced, taken)[:, 0]
