@@ -31,8 +31,14 @@ def run(args: argparse.Namespace) -> int:
     """Measures, prints, writes; returns 1 when `--check` finds a row short."""
     benchmark = importlib.import_module(f"bench.{args.name}")
     rows = [report.BenchRow(**row) for row in benchmark.measure(quick=args.quick)]
-    report.print_table(args.name, rows, Console())
+    report.print_table(args.name, rows, _console())
     if args.json:
         report.write_json(args.json, args.name, rows)
     short = [row.work for row in rows if not row.holds]
     return int(bool(short) and args.check)
+
+
+def _console() -> Console:
+    """The terminal as it is; a file or a pipe gets lines wide enough for the table."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=160, highlight=False)
