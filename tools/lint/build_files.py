@@ -12,7 +12,9 @@ import argparse
 import ast
 import re
 import sys
+import textwrap
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +32,30 @@ PROTO_TARGET = "//proto/stepwell_pb/v1:v1_py"
 RULES = ("stepwell_py_binary", "stepwell_py_library", "stepwell_py_test")
 MAX_LINE = 78
 
-Target = dict[str, object]
+MAX_FILE_LINES = 400
+TESTS_FILE = "tests.bzl"
+TESTS_CALL = "room_tests()"
+TESTS_HEAD = '''\
+"""Test targets of this room, apart because BUILD.bazel would be too long."""
+
+load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
+
+def room_tests():
+    """One target for each test file, and for what only tests use."""
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call in a BUILD file, and the text that its positions count in."""
+
+    node: ast.Call
+    text: str
+
+    @property
+    def rule(self) -> str:
+        """Name of the rule that is called."""
+        return self.node.func.id if isinstance(self.node.func, ast.Name) else ""
 
 
 def module_file(module: str, folder: Path) -> Path | None:
@@ -112,17 +137,26 @@ def rule_of(source: Path) -> str:
     return "stepwell_py_binary" if source.stem.endswith("_main") else RULES[1]
 
 
-def existing_calls(text: str) -> dict[str, ast.Call]:
+def existing_calls(text: str) -> dict[str, Call]:
     """Returns the calls of a BUILD file by target name ("" for load() and the like)."""
-    calls: dict[str, ast.Call] = {}
+    calls: dict[str, Call] = {}
     for node in ast.parse(text).body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             names = [k.value for k in node.value.keywords if k.arg == "name"]
             name = (
                 names[0].value if names and isinstance(names[0], ast.Constant) else ""
             )
-            calls[str(name) or f"#{node.lineno}"] = node.value
+            calls[str(name) or f"#{node.lineno}"] = Call(node.value, text)
     return calls
+
+
+def existing_tests(folder: Path) -> dict[str, Call]:
+    """Returns the calls of the room's tests.bzl, none where there is no such file."""
+    path = folder / TESTS_FILE
+    if not path.exists():
+        return {}
+    body = path.read_text().partition(TESTS_HEAD)[2]
+    return existing_calls(textwrap.dedent(body))
 
 
 def rendered_list(name: str, items: list[str]) -> str:
@@ -133,12 +167,12 @@ def rendered_list(name: str, items: list[str]) -> str:
     return f"    {name} = [\n{lines}    ],"
 
 
-def rendered_target(source: Path, call: ast.Call | None, text: str) -> str:
+def rendered_target(source: Path, call: Call | None) -> str:
     """Returns a target's text: kept attributes of `call`, fresh deps."""
     attributes = {"srcs": rendered_list("srcs", [source.name])}
-    for keyword in call.keywords if call else []:
-        if keyword.arg not in ("name", "srcs", "deps", None):
-            value = ast.get_source_segment(text, keyword.value)
+    for keyword in call.node.keywords if call else []:
+        if call and keyword.arg not in ("name", "srcs", "deps", None):
+            value = ast.get_source_segment(call.text, keyword.value)
             attributes[str(keyword.arg)] = f"    {keyword.arg} = {value},"
     deps = dependencies(source)
     conftest = source.parent / "conftest.py"
@@ -155,34 +189,58 @@ def rendered_target(source: Path, call: ast.Call | None, text: str) -> str:
 
 def rendered_build(folder: Path) -> str:
     """Returns what the BUILD file of a folder has to say."""
+    return rendered_files(folder)["BUILD.bazel"]
+
+
+def rendered_files(folder: Path) -> dict[str, str]:
+    """Returns the BUILD file of a folder, and tests.bzl where one file is too long."""
     path = folder / "BUILD.bazel"
     text = path.read_text() if path.exists() else ""
-    calls = existing_calls(text)
+    calls = existing_calls(text) | existing_tests(folder)
     skipped = ("__init__.py", "conftest.py")
     sources = [file for file in sorted(folder.glob("*.py")) if file.name not in skipped]
-    stems = {source.stem for source in sources}
-    kept = [
-        ast.get_source_segment(text, call) or ""
-        for name, call in calls.items()
-        if not (isinstance(call.func, ast.Name) and call.func.id in RULES)
-        and not text.splitlines()[call.lineno - 1].startswith("load(")
-        and name not in stems
-    ]
-    loads = [
-        ast.get_source_segment(text, call) or ""
-        for call in calls.values()
-        if text.splitlines()[call.lineno - 1].startswith("load(")
-        and "stepwell_py_" not in (ast.get_source_segment(text, call) or "")
-    ]
+    targets = {s: rendered_target(s, calls.get(s.stem)) for s in sources}
+    whole = _build_text(text, list(sources), targets)
+    if whole.count("\n") <= MAX_FILE_LINES:
+        return {"BUILD.bazel": whole}
+    tests = [s for s in sources if s.stem.endswith(("_test", "_fixture"))]
+    others = [s for s in sources if s not in tests]
+    blocks = [textwrap.indent(targets[test], "    ") for test in tests]
+    return {
+        "BUILD.bazel": _build_text(text, others, targets, tests_apart=True),
+        TESTS_FILE: TESTS_HEAD + "".join(blocks),
+    }
+
+
+def _build_text(
+    text: str,
+    sources: list[Path],
+    targets: dict[Path, str],
+    tests_apart: bool = False,
+) -> str:
+    """Returns a BUILD file: its head, loads, what a person wrote, then the targets."""
+    stems = {source.stem for source in targets}
+    lines = text.splitlines()
+    kept, loads = [], []
+    for name, call in existing_calls(text).items():
+        segment = ast.get_source_segment(text, call.node) or ""
+        if lines[call.node.lineno - 1].startswith("load("):
+            ours = "stepwell_py_" in segment or TESTS_FILE in segment
+            loads += [] if ours else [segment]
+        elif segment != TESTS_CALL and name not in stems and call.rule not in RULES:
+            kept.append(segment)
     rules = sorted({rule_of(source) for source in sources})
     if rules:
         names = ", ".join(f'"{rule}"' for rule in rules)
         loads.append(f'load("//tools/bazel:defs.bzl", {names})')
-    head = [line for line in text.splitlines()[:1] if line.startswith('"""')]
-    targets = [rendered_target(s, calls.get(s.stem), text) for s in sources]
-    blocks = ["\n".join(sorted(loads)) + "\n"] if loads else []
-    blocks = [f"{line}\n" for line in head] + blocks
-    return "\n".join(blocks + [f"{block}\n" for block in kept] + targets)
+    loads = sorted(loads)
+    if tests_apart:
+        loads.append(f'load(":{TESTS_FILE}", "room_tests")')
+        kept.append(TESTS_CALL)
+    head = [f"{line}\n" for line in lines[:1] if line.startswith('"""')]
+    blocks = head + (["\n".join(loads) + "\n"] if loads else [])
+    blocks += [f"{block}\n" for block in kept]
+    return "\n".join(blocks + [targets[source] for source in sources])
 
 
 def main(argv: list[str]) -> int:
@@ -197,13 +255,16 @@ def main(argv: list[str]) -> int:
     chosen = {folder.resolve() for folder in args.folders} or folders
     differing = []
     for folder in sorted(chosen):
-        path = folder / "BUILD.bazel"
-        wanted = rendered_build(folder)
-        if path.exists() and path.read_text() == wanted:
-            continue
-        differing.append(str(path.relative_to(ROOT)))
-        if not args.check:
-            path.write_text(wanted)
+        files = rendered_files(folder)
+        if TESTS_FILE not in files and not args.check:
+            (folder / TESTS_FILE).unlink(missing_ok=True)
+        for name, wanted in files.items():
+            path = folder / name
+            if path.exists() and path.read_text() == wanted:
+                continue
+            differing.append(str(path.relative_to(ROOT)))
+            if not args.check:
+                path.write_text(wanted)
     for name in differing:
         print(f"{'differs from the imports' if args.check else 'written'}: {name}")
     return int(bool(differing) and args.check)

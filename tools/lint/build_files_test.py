@@ -105,3 +105,26 @@ def test_check_names_what_differs_and_changes_nothing(
     assert (base / "BUILD.bazel").read_text() == before
     assert build_files.main([]) == 0
     assert build_files.main(["--check"]) == 0
+
+
+def test_tests_of_a_room_that_is_too_long_stand_apart(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = base / "clock_test.py"
+    write(base / "BUILD.bazel", build_files.rendered_build(base))
+    text = (base / "BUILD.bazel").read_text()
+    large = text.replace(
+        'name = "clock_test",', 'name = "clock_test",\n    data = [":x"],'
+    )
+    write(base / "BUILD.bazel", large)
+    monkeypatch.setattr(build_files, "MAX_FILE_LINES", 10)
+    files = build_files.rendered_files(base)
+    assert "clock_test" not in files["BUILD.bazel"]
+    assert files["BUILD.bazel"].count("room_tests()") == 1
+    assert '        data = [":x"],\n' in files["tests.bzl"]
+    for name, content in files.items():
+        write(base / name, content)
+    assert build_files.rendered_files(base) == files
+    monkeypatch.setattr(build_files, "MAX_FILE_LINES", 400)
+    assert build_files.rendered_build(base).count(test.name) == 1
+    assert "room_tests" not in build_files.rendered_build(base)

@@ -1,0 +1,261 @@
+"""Test targets of this room, apart because BUILD.bazel would be too long."""
+
+load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
+
+def room_tests():
+    """One target for each test file, and for what only tests use."""
+    stepwell_py_test(
+        name = "call_test",
+        srcs = ["call_test.py"],
+        deps = [
+            ":call",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/degradation:admission_queue",
+            "//py/stepwell/degradation:reasons",
+            "//py/stepwell/degradation:tier",
+        ],
+    )
+    stepwell_py_test(
+        name = "card_costs_test",
+        srcs = ["card_costs_test.py"],
+        deps = [
+            ":card_costs",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/degradation:tier_policy",
+        ],
+    )
+    stepwell_py_test(
+        name = "degradation_log_test",
+        srcs = ["degradation_log_test.py"],
+        deps = [
+            ":degradation_log",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/degradation:reasons",
+            "//py/stepwell/degradation:tier",
+        ],
+    )
+    stepwell_py_test(
+        name = "dispatcher_test",
+        srcs = ["dispatcher_test.py"],
+        deps = [
+            ":call",
+            ":dispatcher",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:admission_queue",
+            "//py/stepwell/degradation:controller",
+            "//py/stepwell/degradation:reasons",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/degradation:tier_policy",
+        ],
+    )
+    stepwell_py_test(
+        name = "embedding_servicer_test",
+        srcs = ["embedding_servicer_test.py"],
+        deps = [
+            ":embedding_servicer",
+            ":single_service_server",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/embeddings:embedding_table",
+            "//py/stepwell/embeddings:shard_map",
+        ],
+    )
+    stepwell_py_test(
+        name = "event_clock_test",
+        srcs = ["event_clock_test.py"],
+        deps = [":event_clock"],
+    )
+    stepwell_py_test(
+        name = "feedback_servicer_test",
+        srcs = ["feedback_servicer_test.py"],
+        deps = [
+            ":feedback_servicer",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/feedback:logged_events",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
+        name = "guarded_store_test",
+        srcs = ["guarded_store_test.py"],
+        deps = [
+            ":guarded_store",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/degradation:circuit_breaker",
+            "//py/stepwell/stores:key_value_store",
+        ],
+    )
+    stepwell_py_test(
+        name = "item_names_test",
+        srcs = ["item_names_test.py"],
+        deps = [
+            ":item_names",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
+        name = "limits_test",
+        srcs = ["limits_test.py"],
+        data = ["//proto/stepwell_pb/v1:v1_protos"],
+        deps = [
+            ":limits",
+            "//proto/stepwell_pb/v1:v1_py",
+        ],
+    )
+    stepwell_py_test(
+        name = "metrics_server_test",
+        srcs = ["metrics_server_test.py"],
+        deps = [
+            ":metrics_server",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+        ],
+    )
+    stepwell_py_test(
+        name = "popular_slates_test",
+        srcs = ["popular_slates_test.py"],
+        deps = [
+            ":popular_slates",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/degradation:slate_cache",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/retrieval:popular_lists",
+            "//py/stepwell/schema:vocabulary",
+        ],
+    )
+    stepwell_py_test(
+        name = "ranker_state_test",
+        srcs = ["ranker_state_test.py"],
+        deps = [
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/feedback:logged_events",
+            "//py/stepwell/feedback:user_history_updater",
+            "//py/stepwell/schema:events",
+            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:vocabulary",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
+        name = "ranker_test",
+        srcs = ["ranker_test.py"],
+        deps = [
+            ":ranker",
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/feedback:logged_events",
+            "//py/stepwell/feedback:user_history_updater",
+            "//py/stepwell/pipeline:planner",
+            "//py/stepwell/releases:signing",
+            "//py/stepwell/releases:source",
+            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:vocabulary",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
+        name = "retrieval_servicer_test",
+        srcs = ["retrieval_servicer_test.py"],
+        deps = [
+            ":retrieval_server",
+            ":retrieval_servicer",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/index:ann_index",
+        ],
+    )
+    stepwell_py_test(
+        name = "server_test",
+        srcs = ["server_test.py"],
+        deps = [
+            ":ranker",
+            ":server",
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/releases:signing",
+        ],
+    )
+    stepwell_py_test(
+        name = "status_mapping_test",
+        srcs = ["status_mapping_test.py"],
+        deps = [
+            ":status_mapping",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_library(
+        name = "tiny_ranker_fixture",
+        srcs = ["tiny_ranker_fixture.py"],
+        deps = [
+            ":card_costs",
+            ":engine",
+            ":event_clock",
+            ":guarded_store",
+            ":popular_slates",
+            ":ranker",
+            ":responses",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:circuit_breaker",
+            "//py/stepwell/degradation:controller",
+            "//py/stepwell/degradation:slate_cache",
+            "//py/stepwell/degradation:tier_policy",
+            "//py/stepwell/feedback:user_history_updater",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:executor",
+            "//py/stepwell/pipeline:plan",
+            "//py/stepwell/pipeline:planner",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:stages",
+            "//py/stepwell/releases:loader",
+            "//py/stepwell/releases:manifest",
+            "//py/stepwell/releases:publisher",
+            "//py/stepwell/releases:signing",
+            "//py/stepwell/releases:source",
+            "//py/stepwell/retrieval:history_source",
+            "//py/stepwell/retrieval:popular_lists",
+            "//py/stepwell/retrieval:popular_source",
+            "//py/stepwell/retrieval:stage",
+            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:vocabulary",
+            "//py/stepwell/stores:event_log",
+            "//py/stepwell/stores:key_value_store",
+            "//py/stepwell/stores:lmdb_event_log",
+            "//py/stepwell/stores:lmdb_key_value_store",
+        ],
+    )
+    stepwell_py_test(
+        name = "validation_test",
+        srcs = ["validation_test.py"],
+        deps = [
+            ":validation",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
+        name = "warm_up_test",
+        srcs = ["warm_up_test.py"],
+        deps = [
+            ":tiny_ranker_fixture",
+            ":warm_up",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/stores:lmdb_key_value_store",
+        ],
+    )
