@@ -6,30 +6,8 @@
 #include "cc/kernels/simd/isa.h"
 #include "cc/kernels/simd/vec.h"
 
-// The body three times, each in its namespace and with its instruction set.
-namespace stepwell::kernels::baseline {
-namespace {
-#include "cc/kernels/interaction/interaction_body.h"
-}  // namespace
-}  // namespace stepwell::kernels::baseline
-
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-namespace stepwell::kernels::avx2 {
-namespace {
-#include "cc/kernels/interaction/interaction_body.h"
-}  // namespace
-}  // namespace stepwell::kernels::avx2
-#pragma GCC pop_options
-
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
-namespace stepwell::kernels::avx512 {
-namespace {
-#include "cc/kernels/interaction/interaction_body.h"
-}  // namespace
-}  // namespace stepwell::kernels::avx512
-#pragma GCC pop_options
+#define STEPWELL_KERNEL_BODY "cc/kernels/interaction/interaction_body.h"
+#include "cc/kernels/simd/per_isa.h"
 
 namespace stepwell::kernels {
 
