@@ -30,7 +30,6 @@ PACKAGE_ROOTS = (
 )
 PROTO_TARGET = "//proto/stepwell_pb/v1:v1_py"
 RULES = ("stepwell_py_binary", "stepwell_py_library", "stepwell_py_test")
-MAX_LINE = 78
 
 MAX_FILE_LINES = 400
 TESTS_FILE = "tests.bzl"

@@ -14,6 +14,7 @@ from commands import publish, train
 from demo.phases import PhaseTimer
 from project_state import ProjectState
 from stepwell.base.errors import FailedPreconditionError, UnavailableError
+from stepwell.releases.manifest import MANIFEST_NAME, parse_manifest
 from stepwell.releases.source import DirectorySource
 from stepwell.training.datasets import prepare
 
@@ -90,8 +91,8 @@ class Preparation:
 
 def data_watermark(state: ProjectState) -> int:
     """Returns the event time up to which the live release saw data, unix seconds."""
-    manifest = json.loads((_newest(state) / "manifest.json").read_text())
-    return int(manifest["metadata"]["data_watermark_seconds"])
+    manifest = parse_manifest((_newest(state) / MANIFEST_NAME).read_bytes())
+    return manifest.metadata.data_watermark_seconds
 
 
 def _newest(state: ProjectState) -> Path:

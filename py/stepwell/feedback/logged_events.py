@@ -1,6 +1,5 @@
 """Lines of the event log: how an event or an impression becomes bytes and back."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -59,8 +58,3 @@ def decoded(stored: StoredEvent) -> LoggedLine:
         raise DataLossError(f"event {stored.offset} is of an unknown kind")
     event = logged.feedback if kind == "feedback" else logged.impression
     return LoggedLine(stored.offset, logged.ingestion_time_us, event)
-
-
-def decoded_lines(stored: Iterable[StoredEvent]) -> Iterator[LoggedLine]:
-    """Yields the lines of stored events, in order."""
-    return (decoded(event) for event in stored)

@@ -17,8 +17,6 @@ Metric = Literal["cosine", "inner_product", "l2"]
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
-MAX_K = 10_000
-MAX_EF = 10_000
 NO_SPACE_HASH = bytes(32)
 
 _NO_IDS: Ids = np.empty(0, np.int64)

@@ -21,6 +21,7 @@ from stepwell.stores.lmdb_environment import (
     Transaction,
     lmdb_errors,
     open_environment,
+    open_tables,
 )
 
 _OFFSET = struct.Struct(">Q")  # big-endian, so that keys sort by offset
@@ -47,9 +48,9 @@ class LmdbEventLog:
     ) -> None:
         self._path = path
         self._environment = open_environment(path, environment_options or LmdbOptions())
-        self._events = self._environment.open_db(b"events")
-        self._ids = self._environment.open_db(b"ids")
-        self._meta = self._environment.open_db(b"meta")
+        self._events, self._ids, self._meta = open_tables(
+            self._environment, path, (b"events", b"ids", b"meta")
+        )
         self._committer = GroupCommitter(
             self._commit_group,
             commit_options or GroupCommitOptions(),
