@@ -12,7 +12,7 @@
 #include "cc/ops/checks.h"
 #include "cc/ops/embedding/bag_arguments.h"
 
-// CPU side of the embedding ops; their schemas are in cc/ops/library.cc and their
+// CPU side of the embedding ops; their schemas are in schemas.cc beside this file and their
 // meaning is documented in py/stepwell/ops/embedding_bag_tables.py.
 namespace stepwell::ops {
 namespace {

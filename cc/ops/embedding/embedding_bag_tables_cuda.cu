@@ -12,7 +12,7 @@
 #include "cc/ops/cuda_stream.h"
 #include "cc/ops/embedding/bag_arguments.h"
 
-// CUDA side of the embedding ops; schemas are in cc/ops/library.cc.
+// CUDA side of the embedding ops; schemas are in schemas.cc beside this file.
 namespace stepwell::ops {
 namespace {
 

@@ -9,7 +9,7 @@
 #include "cc/ops/checks.h"
 #include "cc/ops/interaction/interaction_arguments.h"
 
-// CPU side of the interaction ops; their schemas are in cc/ops/library.cc and their
+// CPU side of the interaction ops; their schemas are in schemas.cc beside this file and their
 // meaning is documented in py/stepwell/ops/dot_interaction.py.
 namespace stepwell::ops {
 namespace {

@@ -10,7 +10,7 @@
 #include "cc/ops/cuda_stream.h"
 #include "cc/ops/interaction/interaction_arguments.h"
 
-// CUDA side of the interaction ops; schemas are in cc/ops/library.cc.
+// CUDA side of the interaction ops; schemas are in schemas.cc beside this file.
 namespace stepwell::ops {
 namespace {
 

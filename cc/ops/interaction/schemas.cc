@@ -1,0 +1,10 @@
+#include <torch/csrc/stable/library.h>
+
+// The schemas of the interaction ops, once for all devices. The CUDA library registers
+// its kernels against them and is loaded after this one.
+STABLE_TORCH_LIBRARY_FRAGMENT(stepwell, m) {
+  m.def("dot_interaction(Tensor dense, Tensor sparse) -> Tensor");
+  m.def(
+      "dot_interaction_backward(Tensor grad, Tensor dense, Tensor sparse) "
+      "-> (Tensor, Tensor)");
+}
