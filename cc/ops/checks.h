@@ -2,10 +2,10 @@
 #define CC_OPS_CHECKS_H_
 
 #include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/util/Exception.h>
 
 #include <cstdint>
-#include <optional>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 
 // Checks shared by the ops: each says the op, the argument, what was expected and what
@@ -14,6 +14,21 @@ namespace stepwell::ops {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+
+// Throws what Python sees as a RuntimeError with the parts' text and no more: torch's
+// own STD_TORCH_CHECK puts the C++ function, file and line before it.
+template <typename... Parts>
+[[noreturn]] void Fail(const Parts&... parts) {
+  std::ostringstream text;
+  ((text << parts), ...);
+  throw std::runtime_error(text.str());
+}
+
+// The parts are put together only when the condition is false.
+#define STEPWELL_OP_CHECK(condition, ...)                 \
+  do {                                                    \
+    if (!(condition)) ::stepwell::ops::Fail(__VA_ARGS__); \
+  } while (false)
 
 inline std::string DtypeName(ScalarType dtype) {
   switch (dtype) {
@@ -29,6 +44,14 @@ inline std::string DtypeName(ScalarType dtype) {
       return "int32";
     case ScalarType::Long:
       return "int64";
+    case ScalarType::Byte:
+      return "uint8";
+    case ScalarType::Char:
+      return "int8";
+    case ScalarType::Short:
+      return "int16";
+    case ScalarType::Bool:
+      return "bool";
     default:
       return "ScalarType " + std::to_string(static_cast<int>(dtype));
   }
@@ -36,35 +59,41 @@ inline std::string DtypeName(ScalarType dtype) {
 
 inline void CheckFloat32(const char* op, const std::string& name,
                          const Tensor& tensor) {
-  STD_TORCH_CHECK(tensor.scalar_type() == ScalarType::Float, op, ": ", name,
-                  " must be float32, got ", DtypeName(tensor.scalar_type()));
+  STEPWELL_OP_CHECK(tensor.scalar_type() == ScalarType::Float, op, ": ", name,
+                    " must be float32, got ", DtypeName(tensor.scalar_type()));
 }
 
 inline void CheckRank(const char* op, const std::string& name, const Tensor& tensor,
                       int64_t rank) {
-  STD_TORCH_CHECK(tensor.dim() == rank, op, ": ", name, " must have ", rank,
-                  " dimensions, got ", tensor.dim());
+  STEPWELL_OP_CHECK(tensor.dim() == rank, op, ": ", name, " must have ", rank,
+                    " dimensions, got ", tensor.dim());
 }
 
 inline void CheckSize(const char* op, const std::string& name, const Tensor& tensor,
                       int64_t dimension, int64_t expected) {
-  STD_TORCH_CHECK(tensor.size(dimension) == expected, op, ": ", name,
-                  " must have size ", expected, " in dimension ", dimension, ", got ",
-                  tensor.size(dimension));
+  STEPWELL_OP_CHECK(tensor.size(dimension) == expected, op, ": ", name,
+                    " must have size ", expected, " in dimension ", dimension, ", got ",
+                    tensor.size(dimension));
 }
 
 inline void CheckContiguous(const char* op, const std::string& name,
                             const Tensor& tensor) {
-  STD_TORCH_CHECK(tensor.is_contiguous(), op, ": ", name,
-                  " must be contiguous; call .contiguous() first");
+  STEPWELL_OP_CHECK(tensor.is_contiguous(), op, ": ", name,
+                    " must be contiguous; call .contiguous() first");
+}
+
+inline std::string DeviceName(const Tensor& tensor) {
+  if (!tensor.is_cuda()) return "cpu";
+  return "cuda:" + std::to_string(tensor.get_device_index());
 }
 
 // All tensors of one call must be where the kernel runs.
 inline void CheckDevice(const char* op, const std::string& name, const Tensor& tensor,
                         const Tensor& first) {
-  STD_TORCH_CHECK(tensor.is_cuda() == first.is_cuda() &&
-                      tensor.get_device_index() == first.get_device_index(),
-                  op, ": ", name, " must be on the same device as the other tensors");
+  STEPWELL_OP_CHECK(tensor.is_cuda() == first.is_cuda() &&
+                        tensor.get_device_index() == first.get_device_index(),
+                    op, ": ", name, " must be on ", DeviceName(first),
+                    " like the other tensors, got ", DeviceName(tensor));
 }
 
 // A packed float32 tensor of the given rank on the device of `first`.
