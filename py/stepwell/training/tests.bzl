@@ -172,6 +172,18 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "row_wise_adagrad_test",
+        srcs = ["row_wise_adagrad_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":row_wise_adagrad",
+            ":split",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
         name = "split_test",
         srcs = ["split_test.py"],
         deps = [
