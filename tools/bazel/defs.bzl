@@ -18,7 +18,7 @@ Third-party packages of Python need no dep: the interpreter is the venv's. A roo
 """
 
 load("@cuda//:defs.bzl", "HAVE_NVCC", "NVCC")
-load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
 load("//tools/bazel:floors.bzl", "floor_visibility")
 
 _RUNNER = "//tools/bazel:pytest_main.py"
@@ -139,6 +139,20 @@ def stepwell_cc_test(name, srcs, deps = [], size = "small", **kwargs):
         srcs = srcs,
         size = size,
         deps = deps + ["@gtest//:gtest_main"],
+        **kwargs
+    )
+
+def stepwell_cc_benchmark(name, srcs, deps = [], **kwargs):
+    """A google-benchmark file, `bazel run` by hand; its main is linked in.
+
+    It is built with the tests, so that it cannot rot, and never run by them: what a
+    shared machine measures is no verdict.
+    """
+    cc_binary(
+        name = name,
+        testonly = True,
+        srcs = srcs,
+        deps = deps + ["@benchmark//:benchmark_main"],
         **kwargs
     )
 

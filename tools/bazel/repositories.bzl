@@ -52,6 +52,7 @@ def stepwell_repositories():
         name = "benchmark",
         debian_package = "libbenchmark-dev",
         pkg_config = ["benchmark"],
-        target = "benchmark",
+        target = "benchmark_main",
         for_tests = True,
+        linked_before = ["-lbenchmark_main"],
     )

@@ -29,7 +29,8 @@ def _impl(repository_ctx):
     repository_ctx.file("BUILD.bazel", _BUILD.format(
         target = repository_ctx.attr.target,
         defines = [flag[2:] for flag in flags if flag.startswith("-D")],
-        linkopts = [flag for flag in flags if flag.startswith("-l") or flag.startswith("-Wl,")] +
+        linkopts = repository_ctx.attr.linked_before +
+                   [flag for flag in flags if flag.startswith("-l") or flag.startswith("-Wl,")] +
                    ["-lpthread"],
         testonly = repository_ctx.attr.for_tests,
     ))
@@ -41,6 +42,8 @@ system_library_repository = repository_rule(
         "pkg_config": attr.string_list(mandatory = True),
         "target": attr.string(mandatory = True),
         "for_tests": attr.bool(default = False),
+        # Archives that pkg-config does not name, ahead of the libraries they need.
+        "linked_before": attr.string_list(),
     },
     local = True,
 )
