@@ -58,7 +58,9 @@ def _fake(
     return [grad.new_empty((context.new_dynamic_size(), dim)) for dim in dims]
 
 
-torch.library.register_fake(_OP, _fake)
+library.register_fake(
+    _OP, _fake, ranks={"grad": 2, "offsets": 1, "per_sample_weights": 1}
+)
 
 
 def lookup_with_sparse_gradient(

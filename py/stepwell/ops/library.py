@@ -4,11 +4,16 @@ The modules of this room load it when they are imported, so that fake kernels an
 gradients are registered before the first call; nobody else needs to.
 """
 
+import functools
+import inspect
 import os
 import threading
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 LIBRARY_VARIABLE = "STEPWELL_OPS_LIBRARY"
 CUDA_LIBRARY_VARIABLE = "STEPWELL_OPS_CUDA_LIBRARY"
@@ -44,6 +49,64 @@ def load(path: Path | None = None) -> Path:
         if path is not None and path != _loaded[0]:
             raise RuntimeError(f"{_loaded[0]} is loaded already, cannot load {path}")
         return _loaded[0]
+
+
+def register_fake(
+    op: str,
+    fake: Callable[..., Any],
+    ranks: Mapping[str, int],
+    host: Collection[str] = (),
+) -> None:
+    """Registers what an op returns for tensors without data, and checks them first.
+
+    The kernels check their arguments, but tensors without data (torch.compile,
+    torch.export, the meta device) never reach them.
+
+    Args:
+        op: "stepwell::name".
+        fake: returns empty tensors; its parameters bear the names of the schema.
+        ranks: dimensions of each tensor argument, of each tensor of a list.
+        host: tensor arguments that are always on the CPU.
+    """
+    signature = inspect.signature(fake)
+    name = op.removeprefix("stepwell::")
+
+    @functools.wraps(fake)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs).arguments
+        device = None
+        for argument, value in bound.items():
+            for part, tensor in _tensors(argument, value):
+                rank = ranks[argument]
+                if tensor.dim() != rank:
+                    raise RuntimeError(
+                        f"{name}: {part} must have {rank} dimensions, "
+                        f"got {tensor.dim()}"
+                    )
+                if argument in host:
+                    continue
+                device = device or tensor.device
+                if tensor.device != device:
+                    raise RuntimeError(
+                        f"{name}: {part} must be on {device} like the other tensors, "
+                        f"got {tensor.device}"
+                    )
+        return fake(*args, **kwargs)
+
+    torch.library.register_fake(op, checked)
+
+
+def _tensors(argument: str, value: Any) -> list[tuple[str, Tensor]]:
+    """The tensors of an argument, each with its name."""
+    if isinstance(value, Tensor):
+        return [(argument, value)]
+    if isinstance(value, list | tuple):
+        return [
+            (f"{argument}[{number}]", part)
+            for number, part in enumerate(value)
+            if isinstance(part, Tensor)
+        ]
+    return []
 
 
 def _load(library: Path) -> None:

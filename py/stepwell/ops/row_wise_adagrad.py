@@ -59,4 +59,6 @@ def _fake(
     return None
 
 
-torch.library.register_fake(_OP, _fake)
+library.register_fake(
+    _OP, _fake, ranks={"table": 2, "moments": 1, "row_ids": 1, "grads": 2}
+)
