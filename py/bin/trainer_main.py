@@ -16,6 +16,7 @@ from absl import app, flags
 
 from stepwell.base.errors import FailedPreconditionError, StepwellError
 from stepwell.training.import_events import ImportOptions
+from stepwell.training.ranker_optimizers import EMBEDDING_OPTIMIZERS
 from stepwell.training.ranker_trainer import EtaProgress
 from stepwell.training.training_config import PRESETS
 from stepwell.training.training_cuts import SPLITS
@@ -28,6 +29,12 @@ _OUT_DIR = flags.DEFINE_string(
 )
 _PRESET = flags.DEFINE_enum("preset", "full", sorted(PRESETS), "Size of the training.")
 _SPLIT = flags.DEFINE_enum("split", "test", SPLITS, "What is held out and scored.")
+_EMBEDDING_OPTIMIZER = flags.DEFINE_enum(
+    "embedding_optimizer",
+    "adam",
+    EMBEDDING_OPTIMIZERS,
+    "What trains the full ranker's tables.",
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything drawn.", lower_bound=0)
 _MAX_REFUSED_SHARE = flags.DEFINE_float(
     "max_refused_share", 0.01, "Part of a file's rows that may be unusable.", 0.0, 1.0
@@ -46,7 +53,9 @@ def main(argv: list[str]) -> int:
         trained = run_training(
             Path(_DATA_DIR.value),
             Path(_OUT_DIR.value),
-            PRESETS[_PRESET.value].seeded(_SEED.value),
+            PRESETS[_PRESET.value]
+            .with_embedding_optimizer(_EMBEDDING_OPTIMIZER.value)
+            .seeded(_SEED.value),
             RunOptions(
                 split=_SPLIT.value,
                 import_options=ImportOptions(_MAX_REFUSED_SHARE.value),

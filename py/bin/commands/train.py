@@ -22,6 +22,7 @@ from rich.progress import (
 from project_state import DEFAULT_DATA_SET, ProjectState, project_root
 from stepwell.base.errors import StepwellError
 from stepwell.training.import_events import ImportOptions
+from stepwell.training.ranker_optimizers import EMBEDDING_OPTIMIZERS
 from stepwell.training.training_config import PRESETS, TrainingConfig
 from stepwell.training.training_cuts import SPLITS
 from stepwell.training.training_run import RunOptions, TrainedRelease, run_training
@@ -85,6 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="part of a file's rows that may be unusable (default: %(default)s)",
     )
+    parser.add_argument(
+        "--embedding-optimizer",
+        choices=EMBEDDING_OPTIMIZERS,
+        default="adam",
+        help="what trains the full ranker's tables (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON line")
 
@@ -121,7 +128,7 @@ def config_of(args: argparse.Namespace) -> TrainingConfig:
     Raises:
         InvalidArgumentError: names the argument that is out of range.
     """
-    config = PRESETS[args.preset]
+    config = PRESETS[args.preset].with_embedding_optimizer(args.embedding_optimizer)
     if args.period_days is not None:
         config = replace(config, period_days=args.period_days)
     return config.seeded(args.seed)

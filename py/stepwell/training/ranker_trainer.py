@@ -14,6 +14,10 @@ from torch import Tensor, nn
 
 from stepwell.models.ranker_config import ModelConfig
 from stepwell.training.ranker_losses import listwise, weighted_cross_entropy
+from stepwell.training.ranker_optimizers import (
+    check_embedding_optimizer,
+    ranker_optimizers,
+)
 from stepwell.training.ranker_trainer_checkpoint import (
     load_checkpoint,
     save_checkpoint,
@@ -34,6 +38,8 @@ class TrainerOptions:
         queries_per_step: lists in a batch.
         learning_rate: peak; warms up over a tenth of the steps, then falls to 0.
         weight_decay: of AdamW.
+        embedding_optimizer: what trains the tables, of EMBEDDING_OPTIMIZERS.
+        embedding_learning_rate: peak of row-wise Adagrad; it warms up and falls alike.
         listwise_weight: of the two listwise losses (all items, new items) beside the
             cross-entropy's `pointwise_weight`.
         pointwise_weight: scales the cross-entropy, whose values are small.
@@ -51,6 +57,11 @@ class TrainerOptions:
     pointwise_weight: float = 10.0
     num_threads: int = 1
     seed: int = 0
+    embedding_optimizer: str = "adam"
+    embedding_learning_rate: float = 5e-2
+
+    def __post_init__(self) -> None:
+        check_embedding_optimizer(self.embedding_optimizer)
 
     def num_steps(self, num_queries: int) -> int:
         """Returns the steps of one pass, at least 1."""
@@ -85,11 +96,16 @@ class RankerTrainer:
         self._config = config
         self._options = options
         self._checkpoint = checkpoint
-        self._optimizer = torch.optim.AdamW(
-            model.parameters(),
-            lr=options.learning_rate,
-            weight_decay=options.weight_decay,
+        self._optimizers = ranker_optimizers(
+            model,
+            options.embedding_optimizer,
+            options.learning_rate,
+            options.embedding_learning_rate,
+            options.weight_decay,
         )
+        self._rates = [
+            optimizer.param_groups[0]["lr"] for optimizer in self._optimizers
+        ]
 
     def train(self, rows: RankingRows, progress: Progress | None = None) -> list[float]:
         """Runs the epochs that the checkpoint does not have; returns their mean losses.
@@ -140,18 +156,20 @@ class RankerTrainer:
             if share < 0.1
             else 0.5 + 0.5 * np.cos(np.pi * (share - 0.1) / 0.9)
         )
-        rate = self._options.learning_rate * max(float(factor), 1e-3)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer, peak in zip(self._optimizers, self._rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * max(float(factor), 1e-3)
 
     def _step(self, rows: RankingRows, queries: npt.NDArray[np.int64]) -> float:
         batch = _batch(rows, queries)
         logits = self._model(batch.dense, batch.sparse)
         loss = self._loss(logits, batch, len(queries))
-        self._optimizer.zero_grad(set_to_none=True)
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self._model.parameters(), 10.0)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         return loss.item()
 
     def _loss(self, logits: Tensor, batch: "_Batch", num_queries: int) -> Tensor:
@@ -186,7 +204,7 @@ class RankerTrainer:
             save_checkpoint(
                 self._checkpoint,
                 self._model,
-                self._optimizer,
+                self._optimizers,
                 epochs_done,
                 self._fingerprint(rows),
             )
@@ -195,7 +213,7 @@ class RankerTrainer:
         if self._checkpoint is None:
             return 0
         return load_checkpoint(
-            self._checkpoint, self._model, self._optimizer, self._fingerprint(rows)
+            self._checkpoint, self._model, self._optimizers, self._fingerprint(rows)
         )
 
 

@@ -1,5 +1,6 @@
 """A training's state between epochs as one safetensors file, written whole or not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,15 +14,17 @@ _MODEL, _OPTIMIZER = "model/", "optimizer/"
 def save_checkpoint(
     path: Path,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     epochs_done: int,
     fingerprint: str,
 ) -> None:
-    """Writes weights and AdamW moments; the old file stays until the new is whole."""
+    """Writes weights and moments; the old file stays until the new is whole."""
     tensors = {_MODEL + n: t.contiguous() for n, t in model.state_dict().items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        for name, value in moments.items():
-            tensors[f"{_OPTIMIZER}{number}/{name}"] = torch.as_tensor(value).clone()
+    for place, optimizer in enumerate(optimizers):
+        for number, moments in optimizer.state_dict()["state"].items():
+            for name, value in moments.items():
+                key = f"{_OPTIMIZER}{place}/{number}/{name}"
+                tensors[key] = torch.as_tensor(value).clone()
     partial = path.with_suffix(".partial")
     metadata = {"epochs_done": str(epochs_done), "fingerprint": fingerprint}
     save_file(tensors, partial, metadata)
@@ -31,7 +34,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     fingerprint: str,
 ) -> int:
     """Takes up a checkpoint of the same training; returns the epochs it has done.
@@ -56,11 +59,17 @@ def load_checkpoint(
     if {name: tensor.shape for name, tensor in weights.items()} != own:
         return 0
     model.load_state_dict(weights)
+    for place, optimizer in enumerate(optimizers):
+        state = _state_of(tensors, f"{_OPTIMIZER}{place}/")
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    return int(metadata["epochs_done"])
+
+
+def _state_of(tensors: dict[str, Tensor], prefix: str) -> dict[int, dict[str, Tensor]]:
+    """Returns the moments of one optimizer, by number of the parameter."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
-        if name.startswith(_OPTIMIZER):
-            number, moment = name.removeprefix(_OPTIMIZER).split("/")
+        if name.startswith(prefix):
+            number, moment = name.removeprefix(prefix).split("/")
             state.setdefault(int(number), {})[moment] = value
-    document = optimizer.state_dict()
-    optimizer.load_state_dict({**document, "state": state})
-    return int(metadata["epochs_done"])
+    return state

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.ranker_config import (
     DenseColumn,
@@ -14,6 +15,7 @@ from stepwell.models.ranker_config import (
     Objective,
     SparseColumn,
 )
+from stepwell.training.ranker_optimizers import ranker_optimizers
 from stepwell.training.ranker_trainer import (
     EtaProgress,
     RankerTrainer,
@@ -21,6 +23,7 @@ from stepwell.training.ranker_trainer import (
 )
 from stepwell.training.ranker_training import logits_of
 from stepwell.training.ranking_rows import RankingRows
+from stepwell.training.training_config import QUICK
 
 CONFIG = ModelConfig(
     dense=tuple(DenseColumn(name, "linear", 0.0, 1.0) for name in "abc"),
@@ -31,6 +34,9 @@ CONFIG = ModelConfig(
     objectives=(Objective("purchase", 1.0), Objective("repeat", 0.1)),
 )
 OPTIONS = TrainerOptions(epochs=4, queries_per_step=8, learning_rate=2e-2)
+ROW_WISE = replace(OPTIONS, embedding_optimizer="row_wise_adagrad")
+
+both_optimizers = pytest.mark.parametrize("options", [OPTIONS, ROW_WISE])
 
 
 @pytest.fixture(scope="module")
@@ -63,23 +69,29 @@ def _trained(
     return model, losses
 
 
-def test_learns_what_decides(rows: RankingRows) -> None:
-    model, losses = _trained(rows, OPTIONS)
+@both_optimizers
+def test_learns_what_decides(rows: RankingRows, options: TrainerOptions) -> None:
+    model, losses = _trained(rows, options)
     assert losses[-1] < losses[0]
     scores = logits_of(model, rows)[:, 0]
     truth = 2.0 * rows.dense[:, 0] + 1.5 * (rows.sparse[:, 0] == 2)
     assert np.corrcoef(scores, truth)[0, 1] > 0.9
 
 
-def test_same_seed_same_weights(rows: RankingRows) -> None:
-    first, second = (_trained(rows, OPTIONS)[0].state_dict() for _ in range(2))
+@both_optimizers
+def test_same_seed_same_weights(rows: RankingRows, options: TrainerOptions) -> None:
+    first, second = (_trained(rows, options)[0].state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@both_optimizers
 def test_a_resumed_training_equals_an_unbroken_one(
-    rows: RankingRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: RankingRows,
+    options: TrainerOptions,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    unbroken, _ = _trained(rows, OPTIONS)
+    unbroken, _ = _trained(rows, options)
     checkpoint = tmp_path / "checkpoint"
     saved = RankerTrainer._save
 
@@ -91,8 +103,8 @@ def test_a_resumed_training_equals_an_unbroken_one(
     with monkeypatch.context() as patched:
         patched.setattr(RankerTrainer, "_save", dies_in_the_third)
         with pytest.raises(KeyboardInterrupt):
-            _trained(rows, OPTIONS, checkpoint)
-    resumed, losses = _trained(rows, OPTIONS, checkpoint)
+            _trained(rows, options, checkpoint)
+    resumed, losses = _trained(rows, options, checkpoint)
     assert len(losses) == 2
     for name, value in unbroken.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -105,6 +117,28 @@ def test_a_checkpoint_of_another_training_is_none(
     _trained(rows, OPTIONS, checkpoint)
     _, losses = _trained(rows, replace(OPTIONS, seed=1), checkpoint)
     assert len(losses) == OPTIONS.epochs
+
+
+def test_tables_alone_get_the_optimizer_named_for_them() -> None:
+    optimizers = ranker_optimizers(Dlrm(CONFIG), "row_wise_adagrad", 1e-3, 0.1, 1e-2)
+    trained = [
+        [tuple(parameter.shape) for parameter in group["params"]]
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+    ]
+    assert trained[1] == [(4, 4)], "the table of departments"
+    assert len(trained[0]) + 1 == len(list(Dlrm(CONFIG).parameters()))
+
+
+def test_a_training_is_told_what_trains_the_full_rankers_tables() -> None:
+    config = QUICK.with_embedding_optimizer("row_wise_adagrad").seeded(3)
+    assert config.ranker.trainer.embedding_optimizer == "row_wise_adagrad"
+    assert config.distill.trainer.embedding_optimizer == "adam"
+
+
+def test_an_unknown_optimizer_is_named() -> None:
+    with pytest.raises(InvalidArgumentError, match="embedding_optimizer is 'sgd'"):
+        TrainerOptions(embedding_optimizer="sgd")
 
 
 def test_a_damaged_checkpoint_is_none(rows: RankingRows, tmp_path: Path) -> None:

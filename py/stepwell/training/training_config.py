@@ -66,6 +66,15 @@ class TrainingConfig:
             distill=replace(distill, trainer=replace(distill.trainer, seed=seed)),
         )
 
+    def with_embedding_optimizer(self, name: str) -> "TrainingConfig":
+        """Returns this config with the full ranker's tables trained by `name`.
+
+        Raises:
+            InvalidArgumentError: not one of EMBEDDING_OPTIMIZERS.
+        """
+        trainer = replace(self.ranker.trainer, embedding_optimizer=name)
+        return replace(self, ranker=replace(self.ranker, trainer=trainer))
+
 
 QUICK = TrainingConfig(
     retrieval=retrieval_training.QUICK,
