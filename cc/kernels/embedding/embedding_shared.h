@@ -6,90 +6,124 @@
 #include "cc/kernels/embedding/embedding.h"
 
 // Pieces of the CPU kernels that need no wide registers. Internal linkage: this header
-// is for embedding_cpu.cc only.
+// is for the *_cpu.cc files only. What stands in a hot loop is forced inline there, so
+// that the loop's state stays in registers.
+#define STEPWELL_INLINE inline __attribute__((always_inline))
+#define STEPWELL_UNROLL _Pragma("GCC unroll 16")
+#define STEPWELL_LIKELY(condition) __builtin_expect(!!(condition), 1)
+
 namespace stepwell::kernels {
 namespace {
 
+// Reads the entries of a bag and returns whether its two offsets are good.
 template <typename Index>
-struct BagSpan {
-  int64_t begin;
-  int64_t end;
-  EmbeddingFault fault;
-};
-
-// Returns the entries of a bag, or the fault in its two offsets.
-template <typename Index>
-inline BagSpan<Index> SpanOfBag(const EmbeddingBags<Index>& bags, int64_t bag) {
-  const int64_t begin = bags.offsets[bag];
-  const int64_t end = bags.offsets[bag + 1];
-  const bool first_is_zero = bag != 0 || begin == 0;
-  if (begin >= 0 && begin <= end && end <= bags.num_indices && first_is_zero) {
-    return {begin, end, {}};
-  }
-  const bool begin_is_wrong = begin < 0 || begin > bags.num_indices || !first_is_zero;
-  const int64_t position = begin_is_wrong ? bag : bag + 1;
-  return {0,
-          0,
-          {EmbeddingFault::Kind::kOffset, bag / bags.batch, position,
-           static_cast<int64_t>(bags.offsets[position])}};
+STEPWELL_INLINE bool SpanOfBag(const EmbeddingBags<Index>& bags, int64_t bag,
+                               int64_t& begin, int64_t& end) {
+  begin = bags.offsets[bag];
+  end = bags.offsets[bag + 1];
+  return begin >= 0 && begin <= end && end <= bags.num_indices &&
+         (bag != 0 || begin == 0);
 }
 
-// Asks the cache for the rows of a range of entries, some entries ahead of their use.
-// It walks the indices on its own, so it runs on across bags and tables: with bags of
-// one entry that is where all the distance comes from.
+// Names the offset for which SpanOfBag refused the bag.
 template <typename Index>
-class RowPrefetcher {
- public:
-  RowPrefetcher(const EmbeddingBags<Index>& bags, int64_t first_bag, int64_t last_bag)
-      : bags_(bags), table_(first_bag / bags.batch) {
-    position_ = Clamped(bags.offsets[first_bag]);
-    last_ = Clamped(bags.offsets[last_bag]);
-    table_end_ = EndOfTable();
-    for (int ahead = 0; ahead < kAhead; ++ahead) Advance();
-  }
+inline EmbeddingFault OffsetFault(const EmbeddingBags<Index>& bags, int64_t bag) {
+  const int64_t begin = bags.offsets[bag];
+  const bool begin_is_wrong =
+      begin < 0 || begin > bags.num_indices || (bag == 0 && begin != 0);
+  const int64_t position = begin_is_wrong ? bag : bag + 1;
+  return {EmbeddingFault::Kind::kOffset, bag / bags.batch, position,
+          static_cast<int64_t>(bags.offsets[position])};
+}
 
-  // Prefetches the next entry's row. Any index is harmless here: a prefetch of an
-  // address that is not mapped does nothing.
-  inline void Advance() {
-    if (position_ >= last_) return;
-    while (position_ >= table_end_) {
-      if (table_ + 1 >= bags_.num_tables) return;
-      ++table_;
-      table_end_ = EndOfTable();
-    }
-    const EmbeddingTable& table = bags_.tables[table_];
-    const uintptr_t row_bytes = static_cast<uintptr_t>(table.dim) * sizeof(float);
-    const uintptr_t row =
-        reinterpret_cast<uintptr_t>(table.rows) +
-        static_cast<uintptr_t>(bags_.indices[position_++]) * row_bytes;
-    const uintptr_t wanted = row_bytes <= kWholeRowBytes ? row_bytes : 1;
-    for (uintptr_t byte = 0; byte < wanted; byte += 64) {
-      __builtin_prefetch(reinterpret_cast<const void*>(row + byte));
-    }
-  }
+template <typename Index>
+inline EmbeddingFault IndexFault(const EmbeddingBags<Index>& bags, int64_t table,
+                                 int64_t position) {
+  return {EmbeddingFault::Kind::kIndex, table, position,
+          static_cast<int64_t>(bags.indices[position])};
+}
 
- private:
-  // Measured: with fewer the misses of short rows do not overlap, with more the lines
-  // fall out of the first cache again.
-  static constexpr int kAhead = 40;
-  // Of a longer row the first line is enough: the processor's own stream prefetch
-  // fetches the rest, and asking for every line slowed 512-byte rows by a third.
-  static constexpr uintptr_t kWholeRowBytes = 256;
+// What the sum of a bag of `length` entries is multiplied by.
+template <typename Index>
+STEPWELL_INLINE float ScaleOf(const EmbeddingBags<Index>& bags, int64_t length) {
+  return bags.pooling == Pooling::kMean && length > 1
+             ? 1.0f / static_cast<float>(length)
+             : 1.0f;
+}
 
-  int64_t Clamped(int64_t position) const {
-    if (position < 0) return 0;
-    return position < bags_.num_indices ? position : bags_.num_indices;
-  }
-  int64_t EndOfTable() const {
-    return Clamped(bags_.offsets[(table_ + 1) * bags_.batch]);
-  }
-
-  const EmbeddingBags<Index>& bags_;
-  int64_t table_;
-  int64_t position_;
-  int64_t last_;
-  int64_t table_end_;
+// The row that an index names.
+struct NamedRow {
+  int64_t number;  // -1: a row of zeros
+  bool is_good;
 };
+
+STEPWELL_INLINE NamedRow RowOf(const EmbeddingTable& table, int64_t index) {
+  if (STEPWELL_LIKELY(static_cast<uint64_t>(index) <
+                      static_cast<uint64_t>(table.num_rows))) {
+    return {index, true};
+  }
+  return {table.default_row, index == -1};
+}
+
+// Walks the entries of a range of bags some entries ahead of their use and says where
+// their rows are, for prefetching. It has its own position, so it runs on across bags
+// and tables: with bags of one entry that is where all the distance comes from.
+template <typename Index>
+struct RowWalker {
+  const uint8_t* rows;
+  int64_t row_bytes;
+  int64_t position;
+  int64_t table_end;
+  int64_t table;
+  int64_t last;
+
+  // Returns the address of the next entry's row. Any index is harmless: a prefetch of
+  // an address that is not mapped does nothing.
+  STEPWELL_INLINE const uint8_t* Next(const EmbeddingBags<Index>& bags) {
+    if (__builtin_expect(position >= table_end, 0)) *this = InNextTable(bags, *this);
+    if (__builtin_expect(position >= table_end, 0)) return rows;
+    const uint64_t index = static_cast<uint64_t>(bags.indices[position++]);
+    return rows + index * static_cast<uint64_t>(row_bytes);
+  }
+
+  // By value, so that the caller's walker can stay in registers.
+  __attribute__((noinline)) static RowWalker InNextTable(
+      const EmbeddingBags<Index>& bags, RowWalker walker) {
+    while (walker.position >= walker.table_end && walker.table + 1 < bags.num_tables &&
+           walker.position < walker.last) {
+      walker = AtTable(bags, walker.table + 1, walker.position, walker.last);
+    }
+    return walker;
+  }
+
+  static RowWalker AtTable(const EmbeddingBags<Index>& bags, int64_t table,
+                           int64_t position, int64_t last) {
+    const EmbeddingTable& in = bags.tables[table];
+    const int64_t end = Clamped(bags, bags.offsets[(table + 1) * bags.batch]);
+    return {static_cast<const uint8_t*>(in.rows),
+            RowBytes(in.format, in.dim),
+            position,
+            end < last ? end : last,
+            table,
+            last};
+  }
+
+  static RowWalker AtBag(const EmbeddingBags<Index>& bags, int64_t first_bag,
+                         int64_t last_bag) {
+    return AtTable(bags, first_bag / bags.batch, Clamped(bags, bags.offsets[first_bag]),
+                   Clamped(bags, bags.offsets[last_bag]));
+  }
+
+  static int64_t Clamped(const EmbeddingBags<Index>& bags, int64_t position) {
+    if (position < 0) return 0;
+    return position < bags.num_indices ? position : bags.num_indices;
+  }
+};
+
+// Asks the cache for all lines of a row.
+inline void PrefetchRow(const uint8_t* row, int64_t row_bytes) {
+  for (int64_t byte = 0; byte < row_bytes; byte += 64) __builtin_prefetch(row + byte);
+}
 
 }  // namespace
 }  // namespace stepwell::kernels

@@ -27,7 +27,7 @@ struct Lookups {
             indices.data(), static_cast<int64_t>(indices.size()),
             offsets.data(), weighted ? weights.data() : nullptr,
             batch,          output_dim,
-            pooling};
+            pooling,        RowFormat::kFloat32};
   }
   int64_t num_bags() const { return static_cast<int64_t>(offsets.size()) - 1; }
 };
@@ -42,7 +42,8 @@ Lookups RandomLookups(const std::vector<int64_t>& dims, int64_t batch, int max_l
     const int64_t num_rows = 1 + static_cast<int64_t>(random() % 50);
     std::vector<float>& rows = lookups.rows.emplace_back(num_rows * dim);
     for (float& x : rows) x = normal(random);
-    lookups.tables.push_back({rows.data(), num_rows, dim, lookups.output_dim});
+    lookups.tables.push_back(
+        {rows.data(), num_rows, dim, lookups.output_dim, RowFormat::kFloat32, -1});
     lookups.output_dim += dim;
     for (int64_t bag = 0; bag < batch; ++bag) {
       const int length = static_cast<int>(random() % (max_length + 1));
@@ -68,7 +69,8 @@ std::vector<double> ReferencePool(const EmbeddingBags<int64_t>& bags) {
       if (bags.pooling == Pooling::kMean) factor /= static_cast<double>(length);
       for (int64_t d = 0; d < table.dim; ++d) {
         output[bag % bags.batch * bags.output_stride + table.output_column + d] +=
-            factor * table.rows[bags.indices[p] * table.dim + d];
+            factor *
+            static_cast<const float*>(table.rows)[bags.indices[p] * table.dim + d];
       }
     }
   }
@@ -165,11 +167,19 @@ TEST(EmbeddingTest, NamesTheOffsetThatFallsOrLeavesTheIndices) {
 }
 
 TEST(EmbeddingTest, EmptyTableTakesOnlyTheDefaultRow) {
-  const EmbeddingTable table = {nullptr, 0, 3, 0};
+  const EmbeddingTable table = {nullptr, 0, 3, 0, RowFormat::kFloat32, -1};
   const int64_t indices[] = {-1, 0};
   const int64_t offsets[] = {0, 1, 2};
-  const EmbeddingBags<int64_t> bags = {&table, 1, indices,      2, offsets, nullptr,
-                                       2,      3, Pooling::kSum};
+  const EmbeddingBags<int64_t> bags = {&table,
+                                       1,
+                                       indices,
+                                       2,
+                                       offsets,
+                                       nullptr,
+                                       2,
+                                       3,
+                                       Pooling::kSum,
+                                       RowFormat::kFloat32};
   float out[6] = {9, 9, 9, 9, 9, 9};
   EXPECT_EQ(EmbeddingBagForward(bags, 0, 2, out).position, 1);
   EXPECT_EQ(out[0], 0.0f);

@@ -3,7 +3,6 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,84 +10,21 @@
 #include "cc/kernels/embedding/embedding.h"
 #include "cc/ops/checks.h"
 #include "cc/ops/embedding/bag_arguments.h"
+#include "cc/ops/embedding/bag_forward.h"
 
-// CPU side of the embedding ops; their schemas are in schemas.cc beside this file and their
-// meaning is documented in py/stepwell/ops/embedding_bag_tables.py.
+// CPU side of the embedding ops; their schemas are in schemas.cc beside this file and
+// their meaning is documented in py/stepwell/ops/embedding_bag_tables.py.
 namespace stepwell::ops {
 namespace {
 
-using kernels::EmbeddingFault;
-
-// Floats gathered that are worth handing to another thread: about 20 us of work.
-constexpr int64_t kFloatsPerTask = 1 << 16;
-
-// Keeps the fault of the lowest position, so that the error is the same however the
-// bags were split.
-class FaultCollector {
- public:
-  void Add(const EmbeddingFault& fault) {
-    if (fault.ok()) return;
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (first_.ok() || fault.table < first_.table ||
-        (fault.table == first_.table && fault.position < first_.position)) {
-      first_ = fault;
-    }
-  }
-
-  void ThrowIfAny(const char* op, const std::vector<EmbeddingTable>& tables,
-                  int64_t num_indices) const {
-    if (first_.ok()) return;
-    if (first_.kind == EmbeddingFault::Kind::kIndex) {
-      STD_TORCH_CHECK(false, op, ": indices[", first_.position, "] is ", first_.value,
-                      ", must be in [-1, ", tables[first_.table].num_rows - 1,
-                      "] for table ", first_.table);
-    }
-    STD_TORCH_CHECK(false, op, ": offsets[", first_.position, "] is ", first_.value,
-                    " (table ", first_.table, "); offsets must start at 0, never fall ",
-                    "and stay in [0, ", num_indices, "]");
-  }
-
- private:
-  std::mutex mutex_;
-  EmbeddingFault first_;
-};
-
-// Bags per task such that a task gathers about kFloatsPerTask floats.
-int64_t BagsPerTask(int64_t num_bags, int64_t num_indices, int64_t mean_dim) {
-  const int64_t floats = num_indices * mean_dim;
-  if (floats <= kFloatsPerTask || num_bags == 0) return num_bags + 1;
-  const int64_t bags = num_bags * kFloatsPerTask / floats;
-  return bags > 0 ? bags : 1;
-}
-
-void CheckLastOffset(const char* op, int64_t last, int64_t num_indices) {
-  STD_TORCH_CHECK(last == num_indices, op, ": offsets[-1] is ", last,
-                  ", must be the number of indices, ", num_indices);
-}
-
 template <typename Index>
-void RunForward(const char* op, const EmbeddingBags<Index>& bags,
-                const std::vector<EmbeddingTable>& tables, float* output) {
-  const int64_t num_bags = bags.num_tables * bags.batch;
-  CheckLastOffset(op, bags.offsets[num_bags], bags.num_indices);
-  const int64_t mean_dim = bags.output_stride / bags.num_tables + 1;
-  FaultCollector faults;
-  torch::stable::parallel_for(
-      0, num_bags, BagsPerTask(num_bags, bags.num_indices, mean_dim),
-      [&](int64_t first, int64_t last) {
-        faults.Add(kernels::EmbeddingBagForward(bags, first, last, output));
-      });
-  faults.ThrowIfAny(op, tables, bags.num_indices);
-}
-
-template <typename Index>
-void RunBackward(const char* op, const EmbeddingBags<Index>& bags,
-                 const std::vector<EmbeddingTable>& tables, const float* grad,
+void RunBackward(const char* op, const EmbeddingBags<Index>& bags, const float* grad,
                  const std::vector<Tensor>& table_grads) {
-  CheckLastOffset(op, bags.offsets[bags.num_tables * bags.batch], bags.num_indices);
+  CheckLastOffset(op, bags);
   FaultCollector faults;
-  const int64_t floats = bags.num_indices * (bags.output_stride / bags.num_tables + 1);
-  const int64_t tables_per_task = floats <= kFloatsPerTask ? bags.num_tables + 1 : 1;
+  const double bytes =
+      static_cast<double>(bags.num_indices) * static_cast<double>(MeanRowBytes(bags));
+  const int64_t tables_per_task = bytes <= kBytesPerTask ? bags.num_tables + 1 : 1;
   torch::stable::parallel_for(
       0, bags.num_tables, tables_per_task, [&](int64_t first, int64_t last) {
         for (int64_t table = first; table < last; ++table) {
@@ -96,48 +32,42 @@ void RunBackward(const char* op, const EmbeddingBags<Index>& bags,
           faults.Add(kernels::EmbeddingBagBackward(bags, table, grad, table_grad));
         }
       });
-  faults.ThrowIfAny(op, tables, bags.num_indices);
+  faults.ThrowIfAny(op, bags.tables, bags.num_indices);
 }
 
 template <typename Index>
 void RunWeightsBackward(const char* op, const EmbeddingBags<Index>& bags,
-                        const std::vector<EmbeddingTable>& tables, const float* grad,
-                        float* weights_grad) {
-  const int64_t num_bags = bags.num_tables * bags.batch;
-  CheckLastOffset(op, bags.offsets[num_bags], bags.num_indices);
-  const int64_t mean_dim = bags.output_stride / bags.num_tables + 1;
-  FaultCollector faults;
-  torch::stable::parallel_for(0, num_bags,
-                              BagsPerTask(num_bags, bags.num_indices, mean_dim),
-                              [&](int64_t first, int64_t last) {
-                                faults.Add(kernels::EmbeddingBagWeightsBackward(
-                                    bags, first, last, grad, weights_grad));
-                              });
-  faults.ThrowIfAny(op, tables, bags.num_indices);
+                        const float* grad, float* weights_grad) {
+  RunBags(op, bags, [&](int64_t first, int64_t last) {
+    return kernels::EmbeddingBagWeightsBackward(bags, first, last, grad, weights_grad);
+  });
 }
 
 Tensor EmbeddingBagTables(const std::vector<Tensor> weights, const Tensor indices,
                           const Tensor offsets,
                           const std::optional<Tensor> per_sample_weights,
+                          const std::optional<Tensor> default_rows,
                           const std::string pooling) {
   constexpr char kOp[] = "embedding_bag_tables";
+  const Pooling mode = PoolingByName(kOp, pooling);
   int64_t output_dim = 0;
-  const std::vector<EmbeddingTable> tables = TablesOf(kOp, weights, output_dim);
+  const std::vector<EmbeddingTable> tables =
+      TablesOf(kOp, weights, default_rows, mode, output_dim);
   CheckLookups(kOp, weights[0], indices, offsets, per_sample_weights);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
-  const Pooling mode = PoolingByName(kOp, pooling);
-  Tensor output = torch::stable::new_empty(weights[0], {batch, output_dim});
-  float* out = static_cast<float*>(output.data_ptr());
+  Tensor output = torch::stable::new_empty(
+      weights[0], {OutputRows(mode, batch, indices), output_dim});
+  void* to = output.data_ptr();
+  const auto run = [&](auto index) {
+    RunForward(kOp,
+               BagsOf<decltype(index)>(tables, indices, offsets, per_sample_weights,
+                                       output_dim, mode, tables[0].format),
+               to);
+  };
   if (indices.scalar_type() == ScalarType::Int) {
-    RunForward(
-        kOp,
-        BagsOf<int32_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
-        tables, out);
+    run(int32_t{0});
   } else {
-    RunForward(
-        kOp,
-        BagsOf<int64_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
-        tables, out);
+    run(int64_t{0});
   }
   return output;
 }
@@ -145,31 +75,32 @@ Tensor EmbeddingBagTables(const std::vector<Tensor> weights, const Tensor indice
 std::vector<Tensor> EmbeddingBagTablesBackward(
     const Tensor grad, const std::vector<Tensor> weights, const Tensor indices,
     const Tensor offsets, const std::optional<Tensor> per_sample_weights,
-    const std::string pooling) {
+    const std::optional<Tensor> default_rows, const std::string pooling) {
   constexpr char kOp[] = "embedding_bag_tables_backward";
+  const Pooling mode = PoolingByName(kOp, pooling);
   int64_t output_dim = 0;
-  const std::vector<EmbeddingTable> tables = TablesOf(kOp, weights, output_dim);
+  const std::vector<EmbeddingTable> tables =
+      TablesOf(kOp, weights, default_rows, mode, output_dim);
   CheckLookups(kOp, weights[0], indices, offsets, per_sample_weights);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
-  CheckOutputGrad(kOp, grad, weights[0], batch, output_dim);
-  const Pooling mode = PoolingByName(kOp, pooling);
+  CheckOutputGrad(kOp, grad, weights[0], OutputRows(mode, batch, indices), output_dim);
   std::vector<Tensor> table_grads;
   table_grads.reserve(weights.size());
   for (const Tensor& weight : weights) {
     table_grads.push_back(
-        torch::stable::new_zeros(weight, {weight.size(0), weight.size(1)}));
+        torch::stable::new_zeros(grad, {weight.size(0), weight.size(1)}));
   }
   const float* from = static_cast<const float*>(grad.data_ptr());
+  const auto run = [&](auto index) {
+    RunBackward(kOp,
+                BagsOf<decltype(index)>(tables, indices, offsets, per_sample_weights,
+                                        output_dim, mode),
+                from, table_grads);
+  };
   if (indices.scalar_type() == ScalarType::Int) {
-    RunBackward(
-        kOp,
-        BagsOf<int32_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
-        tables, from, table_grads);
+    run(int32_t{0});
   } else {
-    RunBackward(
-        kOp,
-        BagsOf<int64_t>(tables, indices, offsets, per_sample_weights, output_dim, mode),
-        tables, from, table_grads);
+    run(int64_t{0});
   }
   return table_grads;
 }
@@ -177,25 +108,29 @@ std::vector<Tensor> EmbeddingBagTablesBackward(
 Tensor EmbeddingBagTablesWeightsBackward(const Tensor grad,
                                          const std::vector<Tensor> weights,
                                          const Tensor indices, const Tensor offsets,
+                                         const std::optional<Tensor> default_rows,
                                          const std::string pooling) {
   constexpr char kOp[] = "embedding_bag_tables_weights_backward";
+  const Pooling mode = PoolingByName(kOp, pooling);
   int64_t output_dim = 0;
-  const std::vector<EmbeddingTable> tables = TablesOf(kOp, weights, output_dim);
+  const std::vector<EmbeddingTable> tables =
+      TablesOf(kOp, weights, default_rows, mode, output_dim);
   CheckLookups(kOp, weights[0], indices, offsets, std::nullopt);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
-  CheckOutputGrad(kOp, grad, weights[0], batch, output_dim);
-  const Pooling mode = PoolingByName(kOp, pooling);
+  CheckOutputGrad(kOp, grad, weights[0], OutputRows(mode, batch, indices), output_dim);
   Tensor weights_grad = torch::stable::new_empty(grad, {indices.size(0)});
   const float* from = static_cast<const float*>(grad.data_ptr());
   float* to = static_cast<float*>(weights_grad.data_ptr());
+  const auto run = [&](auto index) {
+    RunWeightsBackward(kOp,
+                       BagsOf<decltype(index)>(tables, indices, offsets, std::nullopt,
+                                               output_dim, mode),
+                       from, to);
+  };
   if (indices.scalar_type() == ScalarType::Int) {
-    RunWeightsBackward(
-        kOp, BagsOf<int32_t>(tables, indices, offsets, std::nullopt, output_dim, mode),
-        tables, from, to);
+    run(int32_t{0});
   } else {
-    RunWeightsBackward(
-        kOp, BagsOf<int64_t>(tables, indices, offsets, std::nullopt, output_dim, mode),
-        tables, from, to);
+    run(int64_t{0});
   }
   return weights_grad;
 }

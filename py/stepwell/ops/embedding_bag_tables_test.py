@@ -146,7 +146,7 @@ def test_keeps_the_contracts_of_a_torch_operator(weighted: bool) -> None:
     entry_weights = lookups.entry_weights.requires_grad_() if weighted else None
     torch.library.opcheck(
         torch.ops.stepwell.embedding_bag_tables.default,
-        (weights, lookups.indices, lookups.offsets, entry_weights, "sum"),
+        (weights, lookups.indices, lookups.offsets, entry_weights, None, "sum"),
     )
 
 
@@ -156,11 +156,11 @@ def test_backward_operators_keep_the_contracts_too() -> None:
     jagged = (lookups.weights, lookups.indices, lookups.offsets)
     torch.library.opcheck(
         torch.ops.stepwell.embedding_bag_tables_backward.default,
-        (grad, *jagged, lookups.entry_weights, "mean"),
+        (grad, *jagged, lookups.entry_weights, None, "mean"),
     )
     torch.library.opcheck(
         torch.ops.stepwell.embedding_bag_tables_weights_backward.default,
-        (grad, *jagged, "mean"),
+        (grad, *jagged, None, "mean"),
     )
 
 
@@ -196,7 +196,7 @@ BAD_CALLS = {
     "no table": (changed(weights=[]), "weights must hold at least one table"),
     "half tables": (
         changed(weights=[torch.zeros(3, 4), torch.zeros(2, 5).half()]),
-        r"weights\[1\] must be float32, got float16",
+        r"weights\[1\] must have the dtype of weights\[0\], float32, got float16",
     ),
     "flat table": (
         changed(weights=[torch.zeros(3), torch.zeros(2, 5)]),
@@ -236,7 +236,7 @@ BAD_CALLS = {
     ),
     "max pooling": (
         changed(pooling="max"),
-        'pooling must be "sum" or "mean", got "max"',
+        'pooling must be "sum", "mean" or "none", got "max"',
     ),
     "past the table": (
         changed(indices=torch.tensor([0, 2, 2])),

@@ -1,0 +1,54 @@
+"""Memory in huge pages: size, alignment, lifetime."""
+
+import gc
+from pathlib import Path
+
+import pytest
+import torch
+
+from stepwell.ops.huge_pages import (
+    HUGE_PAGE_BYTES,
+    huge_page_bytes,
+    huge_pages_available,
+)
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, 4095, HUGE_PAGE_BYTES + 1])
+def test_gives_zeroed_bytes_on_a_huge_boundary(num_bytes: int) -> None:
+    found = huge_page_bytes(num_bytes)
+    assert found.dtype == torch.uint8
+    assert found.shape == (num_bytes,)
+    assert not found.any()
+    if num_bytes:
+        assert found.data_ptr() % HUGE_PAGE_BYTES == 0
+        found.fill_(7)
+        assert int(found.sum(dtype=torch.int64)) == 7 * num_bytes
+
+
+def test_the_memory_lives_as_long_as_a_tensor_over_it() -> None:
+    tail = huge_page_bytes(100)[50:]
+    gc.collect()
+    tail.fill_(3)
+    assert int(tail.sum()) == 150
+
+
+def test_touched_memory_lies_in_huge_pages_where_there_are_any() -> None:
+    if not huge_pages_available():
+        pytest.skip("this system has no transparent huge pages")
+    before = _kib_in_huge_pages()
+    memory = huge_page_bytes(8 * HUGE_PAGE_BYTES)
+    memory.fill_(1)
+    assert _kib_in_huge_pages() > before
+    assert len(memory) == 8 * HUGE_PAGE_BYTES
+
+
+def test_a_negative_size_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_bytes must be >= 0, got -1"):
+        huge_page_bytes(-1)
+
+
+def _kib_in_huge_pages() -> int:
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("AnonHugePages:"):
+            return int(line.split()[1])
+    return 0
