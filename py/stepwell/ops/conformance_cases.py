@@ -20,6 +20,7 @@ class OpCase:
 
     Attributes:
         name: of the op in torch.ops.stepwell.
+        variant: what sets this case apart from others of the op.
         arguments: good arguments for a batch of this size, the same every time.
         batch_dims: the dimension of an argument that grows with the batch.
         reference: the definition, in any float dtype; None for an op that is checked
@@ -40,9 +41,10 @@ class OpCase:
     tolerance: float = 1e-5
     changes: tuple[str, ...] = ()
     accepts: frozenset[tuple[str, str]] = frozenset()
+    variant: str = ""
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name}-{self.variant}" if self.variant else self.name
 
     @property
     def op(self) -> Any:

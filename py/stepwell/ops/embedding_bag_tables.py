@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stepwell.ops import library
+from stepwell.ops.embedding_bag_sparse_gradient import lookup_with_sparse_gradient
 
 library.load()
 
@@ -21,6 +22,7 @@ def embedding_bag_tables(
     per_sample_weights: Tensor | None = None,
     pooling: Pooling = "sum",
     default_rows: Tensor | None = None,
+    sparse_grad: bool = False,
 ) -> Tensor:
     """Looks up jagged bags in T tables and returns their pooled rows side by side.
 
@@ -40,6 +42,10 @@ def embedding_bag_tables(
             "none": each entry's row (times its weight) by itself.
         default_rows: int64 [T], on the CPU; the row that -1 names in each table, or -1
             for zeros. All zeros when None.
+        sparse_grad: give each table a sparse gradient: the rows that it was asked for,
+            once for each entry, not coalesced. It costs what the entries cost, however
+            large the table; the tables must be float32. For eager training:
+            torch.compile has no sparse gradients.
     Returns:
         [B, D_0 + ... + D_{T-1}] in the tables' dtype, added up in float32. For "none",
         when all D_t are one D, [L, D]: one row an entry, in the order of indices.
@@ -48,7 +54,7 @@ def embedding_bag_tables(
             the argument, what was expected and what came, for an index also table and
             position. On CUDA a bad index or offset is printed and traps the kernel,
             as in torch's own embedding: the process has to restart.
-    Gradients: of weights (dense, [N_t, D_t] each, added up in float32) and of
+    Gradients: of weights ([N_t, D_t] each, dense or sparse, added up in float32) and of
         per_sample_weights, once.
     Autocast: changes nothing; the result keeps the tables' dtype.
     Determinism: the CPU gives the same bits whatever the number of threads. On CUDA the
@@ -60,6 +66,10 @@ def embedding_bag_tables(
     Source: Naumov et al., arXiv:1906.00091, section 2.1.1; the jagged layout is the
         one of torch.nn.EmbeddingBag, all tables end to end.
     """
+    if sparse_grad:
+        return lookup_with_sparse_gradient(
+            weights, indices, offsets, per_sample_weights, default_rows, pooling
+        )
     out: Tensor = torch.ops.stepwell.embedding_bag_tables(
         list(weights), indices, offsets, per_sample_weights, default_rows, pooling
     )
@@ -103,9 +113,20 @@ def _fake_weights_backward(
     return grad.new_empty((indices.shape[0],))
 
 
-torch.library.register_fake(_OP, _fake)
-torch.library.register_fake(f"{_OP}_backward", _fake_backward)
-torch.library.register_fake(f"{_OP}_weights_backward", _fake_weights_backward)
+_RANKS = {
+    "grad": 2,
+    "weights": 2,
+    "indices": 1,
+    "offsets": 1,
+    "per_sample_weights": 1,
+    "default_rows": 1,
+}
+for _name, _function in (
+    (_OP, _fake),
+    (f"{_OP}_backward", _fake_backward),
+    (f"{_OP}_weights_backward", _fake_weights_backward),
+):
+    library.register_fake(_name, _function, _RANKS, host=("default_rows",))
 
 # torch's context object takes any attribute, hence Any below.
 _Inputs = tuple[list[Tensor], Tensor, Tensor, Tensor | None, Tensor | None, str]

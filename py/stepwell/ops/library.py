@@ -20,6 +20,8 @@ CUDA_LIBRARY_VARIABLE = "STEPWELL_OPS_CUDA_LIBRARY"
 _LIBRARY = "cc/ops/libstepwell_ops.so"
 _CUDA_LIBRARY_NAME = "libstepwell_ops_cuda.so"
 
+_CPU = torch.device("cpu")
+
 _lock = threading.Lock()
 _loaded: list[Path] = []
 
@@ -73,27 +75,31 @@ def register_fake(
 
     @functools.wraps(fake)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs).arguments
-        device = None
-        for argument, value in bound.items():
-            for part, tensor in _tensors(argument, value):
-                rank = ranks[argument]
-                if tensor.dim() != rank:
-                    raise RuntimeError(
-                        f"{name}: {part} must have {rank} dimensions, "
-                        f"got {tensor.dim()}"
-                    )
-                if argument in host:
-                    continue
-                device = device or tensor.device
-                if tensor.device != device:
-                    raise RuntimeError(
-                        f"{name}: {part} must be on {device} like the other tensors, "
-                        f"got {tensor.device}"
-                    )
+        tensors = [
+            (argument, part, tensor)
+            for argument, value in signature.bind(*args, **kwargs).arguments.items()
+            for part, tensor in _tensors(argument, value)
+        ]
+        device = next(
+            (tensor.device for argument, _, tensor in tensors if argument not in host),
+            _CPU,
+        )
+        for argument, part, tensor in tensors:
+            _check_rank(f"{name}: {part}", tensor, ranks[argument])
+            allowed = {device, _CPU} if argument in host else {device}
+            if tensor.device not in allowed:
+                raise RuntimeError(
+                    f"{name}: {part} must be on {device} like the other tensors, "
+                    f"got {tensor.device}"
+                )
         return fake(*args, **kwargs)
 
     torch.library.register_fake(op, checked)
+
+
+def _check_rank(name: str, tensor: Tensor, rank: int) -> None:
+    if tensor.dim() != rank:
+        raise RuntimeError(f"{name} must have {rank} dimensions, got {tensor.dim()}")
 
 
 def _tensors(argument: str, value: Any) -> list[tuple[str, Tensor]]:

@@ -255,4 +255,11 @@ def _fake(
     return rows.new_empty((num_rows, output_dim), dtype=dtype)
 
 
-torch.library.register_fake(_OP, _fake)
+_RANKS = {
+    "rows": 1,
+    "layout": 2,
+    "indices": 1,
+    "offsets": 1,
+    "per_sample_weights": 1,
+}
+library.register_fake(_OP, _fake, _RANKS, host=("layout",))

@@ -84,5 +84,5 @@ def _fake_dequantize(rows: Tensor, dim: int, row_format: str) -> Tensor:
     return rows.new_empty((rows.shape[0], dim), dtype=torch.float32)
 
 
-torch.library.register_fake("stepwell::quantize_rows", _fake_quantize)
-torch.library.register_fake("stepwell::dequantize_rows", _fake_dequantize)
+library.register_fake("stepwell::quantize_rows", _fake_quantize, {"rows": 2})
+library.register_fake("stepwell::dequantize_rows", _fake_dequantize, {"rows": 2})

@@ -42,4 +42,4 @@ def _fake(scores: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return scores.new_empty((kept,)), ids.new_empty((kept,))
 
 
-torch.library.register_fake(_OP, _fake)
+library.register_fake(_OP, _fake, {"scores": 1, "ids": 1})
