@@ -1,102 +1,93 @@
 #ifndef CC_KERNELS_INTERACTION_INTERACTION_SHARED_H_
 #define CC_KERNELS_INTERACTION_INTERACTION_SHARED_H_
 
-#include <xmmintrin.h>
-
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <vector>
+#include <memory>
+#include <new>
 
 #include "cc/kernels/interaction/interaction.h"
 
-// Pieces of the CPU kernels that need no wide registers. Internal linkage: this header
-// is for interaction_cpu.cc only.
+// Pieces of the CPU kernels that need no wide registers.
 namespace stepwell::kernels {
-namespace {
 
-// Rows of vectors that one step of the forward kernel works on.
-constexpr int64_t kRowBlock = 6;
+// The largest register, in floats.
+constexpr int64_t kMaxLanes = 16;
 
-// One sample's vectors as columns: element [d * stride + i] is component d of vector i.
-// The stride leaves room for whole registers and a whole row block past the last
-// vector; that room holds zeros.
-class TransposedVectors {
+constexpr int64_t RoundUp(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// Scratch floats, zeros at first, that start a cache line: registers loaded from
+// multiples of their size then never cross two lines.
+class AlignedFloats {
  public:
-  explicit TransposedVectors(const InteractionShape& shape)
-      : shape_(shape),
-        stride_((shape.num_vectors() + kRowBlock + 15) / 16 * 16),
-        columns_(static_cast<size_t>(stride_ * shape.dim), 0.0f) {}
+  explicit AlignedFloats(int64_t count)
+      : floats_(new (kLine) float[static_cast<size_t>(count)]()) {}
 
-  const float* data() const { return columns_.data(); }
-  int64_t stride() const { return stride_; }
-
-  void Fill(const float* dense, const float* sparse) {
-    FillVector(dense, 0);
-    int64_t vector = 1;
-    for (; vector + 4 <= shape_.num_vectors(); vector += 4) {
-      FillFour(sparse + (vector - 1) * shape_.dim, vector);
-    }
-    for (; vector < shape_.num_vectors(); ++vector) {
-      FillVector(sparse + (vector - 1) * shape_.dim, vector);
-    }
-  }
+  float* data() { return floats_.get(); }
 
  private:
-  void FillVector(const float* source, int64_t vector, int64_t from = 0) {
-    for (int64_t d = from; d < shape_.dim; ++d) {
-      columns_[d * stride_ + vector] = source[d];
-    }
-  }
-
-  // Four vectors that lie one after the other, 4 x 4 components at a time.
-  void FillFour(const float* source, int64_t vector) {
-    const int64_t dim = shape_.dim;
-    int64_t d = 0;
-    for (; d + 4 <= dim; d += 4) {
-      __m128 a = _mm_loadu_ps(source + d);
-      __m128 b = _mm_loadu_ps(source + dim + d);
-      __m128 c = _mm_loadu_ps(source + 2 * dim + d);
-      __m128 e = _mm_loadu_ps(source + 3 * dim + d);
-      _MM_TRANSPOSE4_PS(a, b, c, e);
-      float* target = columns_.data() + d * stride_ + vector;
-      _mm_storeu_ps(target, a);
-      _mm_storeu_ps(target + stride_, b);
-      _mm_storeu_ps(target + 2 * stride_, c);
-      _mm_storeu_ps(target + 3 * stride_, e);
-    }
-    for (int64_t k = 0; k < 4; ++k) FillVector(source + k * dim, vector + k, d);
-  }
-
-  InteractionShape shape_;
-  int64_t stride_;
-  std::vector<float> columns_;
+  static constexpr std::align_val_t kLine{64};
+  struct Delete {
+    void operator()(float* floats) const { operator delete[](floats, kLine); }
+  };
+  std::unique_ptr<float[], Delete> floats_;
 };
 
-// The gradients of one sample's dots as a full symmetric matrix with a zero diagonal,
-// [num_vectors, num_vectors].
-class PairGradients {
- public:
-  explicit PairGradients(const InteractionShape& shape)
-      : size_(shape.num_vectors()), matrix_(static_cast<size_t>(size_ * size_), 0.0f) {}
+// Where the vectors of samples lie: in each sample, num_head vectors of `head` and then
+// num_tail vectors of `tail`. head_stride is 0 when all samples share their head.
+template <typename Element>
+struct SampleVectors {
+  const Element* head;
+  const Element* tail;
+  int64_t num_head;
+  int64_t num_tail;
+  int64_t dim;
+  int64_t head_stride;
 
-  const float* row(int64_t i) const { return matrix_.data() + i * size_; }
-
-  void Fill(const float* packed_pairs) {
-    for (int64_t i = 1; i < size_; ++i) {
-      for (int64_t j = 0; j < i; ++j) {
-        const float grad = *packed_pairs++;
-        matrix_[i * size_ + j] = grad;
-        matrix_[j * size_ + i] = grad;
-      }
-    }
+  int64_t num_vectors() const { return num_head + num_tail; }
+  const Element* at(int64_t vector) const {
+    return vector < num_head ? head + vector * dim : tail + (vector - num_head) * dim;
   }
-
- private:
-  int64_t size_;
-  std::vector<float> matrix_;
+  void Advance() {
+    head += head_stride;
+    tail += num_tail * dim;
+  }
 };
 
-}  // namespace
+// Floats from one component's columns to the next, with room for registers that start
+// at any vector up to num_head and end past the last.
+template <typename Element>
+int64_t ColumnStride(const SampleVectors<Element>& sample) {
+  return RoundUp(sample.num_head + RoundUp(sample.num_tail, kMaxLanes), kMaxLanes);
+}
+
+template <typename Element>
+void CopyElements(const Element* from, int64_t count, Element* to) {
+  if (count > 0) std::memcpy(to, from, static_cast<size_t>(count) * sizeof(Element));
+}
+
+template <typename Element>
+SampleVectors<Element> DotSamples(const InteractionShape& shape, const Element* dense,
+                                  const Element* sparse) {
+  return {dense, sparse, 1, shape.num_sparse, shape.dim, shape.dim};
+}
+
+template <typename Element>
+SampleVectors<Element> RequestSamples(const RequestShape& shape, const Element* user,
+                                      const Element* items) {
+  return {user, items, shape.num_user, shape.num_items, shape.dim, 0};
+}
+
+// The gradients of one sample's dots as a full symmetric matrix with a zero diagonal.
+struct PairGradients {
+  float* matrix;   // [stride, stride]
+  int64_t size;    // of which [size, size] are vectors
+  int64_t stride;  // whole registers
+};
+
 }  // namespace stepwell::kernels
 
 #endif  // CC_KERNELS_INTERACTION_INTERACTION_SHARED_H_

@@ -73,7 +73,7 @@ double ReferenceGrad(const Samples& samples, const std::vector<float>& grad, int
 }
 
 const int64_t kNumSparse[] = {0, 1, 2, 5, 6, 7, 8, 15, 16, 17, 26, 31, 32, 33, 50};
-const int64_t kDims[] = {1, 3, 4, 5, 16, 31, 64, 100};
+const int64_t kDims[] = {0, 1, 3, 4, 5, 16, 31, 64, 100};
 
 TEST(InteractionTest, ForwardIsTheDefinitionAtEverySize) {
   for (int64_t num_sparse : kNumSparse) {
@@ -97,7 +97,7 @@ TEST(InteractionTest, ForwardIsTheDefinitionAtEverySize) {
 
 TEST(InteractionTest, BackwardIsTheDerivativeAtEverySize) {
   for (int64_t num_sparse : kNumSparse) {
-    for (int64_t dim : {1, 4, 31, 64, 100}) {
+    for (int64_t dim : {0, 1, 4, 31, 64, 100}) {
       const Samples samples = RandomSamples(num_sparse, dim, 2);
       const std::vector<float> grad = RandomFloats(2 * samples.shape.output_dim(), 3);
       for (Isa isa : UsableIsas()) {
@@ -120,8 +120,9 @@ TEST(InteractionTest, BackwardIsTheDerivativeAtEverySize) {
 }
 
 TEST(InteractionTest, NoSamplesWriteNothing) {
-  DotInteractionForward({3, 4}, 0, nullptr, nullptr, nullptr);
-  DotInteractionBackward({3, 4}, 0, nullptr, nullptr, nullptr, nullptr, nullptr);
+  DotInteractionForward<float>({3, 4}, 0, nullptr, nullptr, nullptr);
+  RequestInteractionForward<float>({2, 3, 4}, 0, nullptr, nullptr, nullptr);
+  DotInteractionBackward<float>({3, 4}, 0, nullptr, nullptr, nullptr, nullptr, nullptr);
 }
 
 TEST(InteractionTest, ASampleDoesNotDependOnItsNeighbours) {

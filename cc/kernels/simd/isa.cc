@@ -23,6 +23,12 @@ Isa BestIsa() {
   return isa;
 }
 
+bool HasBfloat16Dots() {
+  static const bool has_them =
+      BestIsa() == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16");
+  return has_them;
+}
+
 std::vector<Isa> UsableIsas() {
   std::vector<Isa> usable;
   for (Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512}) {

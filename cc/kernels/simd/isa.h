@@ -16,6 +16,10 @@ Isa BestIsa();
 // Returns every set usable here, weakest first. Tests run each of them.
 std::vector<Isa> UsableIsas();
 
+// Returns whether this processor also multiplies pairs of bfloat16 (AVX512-BF16). Not a
+// set of its own: it helps bfloat16 kernels only. Implies that kAvx512 is usable.
+bool HasBfloat16Dots();
+
 }  // namespace stepwell::kernels
 
 #endif  // CC_KERNELS_SIMD_ISA_H_

@@ -25,15 +25,17 @@ def dot_interaction(dense: Tensor, sparse: Tensor) -> Tensor:
     without the diagonal. No [B, F, F] tensor is made.
 
     Args:
-        dense: float32 [B, D], contiguous.
-        sparse: float32 [B, F, D], contiguous, same device. B, F and D may be 0.
+        dense: float32 or bfloat16 [B, D], contiguous.
+        sparse: [B, F, D], contiguous, dtype and device of dense. B, F and D may be 0.
     Returns:
-        float32 [B, D + (F + 1) * F / 2].
+        [B, D + (F + 1) * F / 2] in that dtype. bfloat16 is summed in float32 and rounded
+        once; where the processor multiplies pairs of bfloat16 (AVX512-BF16), subnormal
+        elements count as zero.
     Raises:
         RuntimeError: wrong rank, dtype, size, device or layout; names the argument,
-            what was expected and what came. On CUDA also when one sample's
-            (F + 1) * (D + 4) floats exceed the GPU's shared memory of a block.
-    Gradients: of both inputs, once.
+            what was expected and what came.
+    Gradients: of both inputs, once, in their dtype.
+    Autocast: both inputs are cast to bfloat16.
     Determinism: the same bits whatever the batch and the number of threads.
     Concurrency: safe; releases the GIL. Uses torch's threads only when a batch has more
         than some million multiply-adds.
@@ -58,6 +60,8 @@ def _fake_backward(
 
 torch.library.register_fake(_OP, _fake)
 torch.library.register_fake(f"{_OP}_backward", _fake_backward)
+torch.library.register_autocast(_OP, "cpu", torch.bfloat16)
+torch.library.register_autocast(_OP, "cuda", torch.bfloat16)
 
 
 # torch's context object takes any attribute, hence Any.

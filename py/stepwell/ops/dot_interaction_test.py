@@ -80,12 +80,49 @@ def test_wrong_shapes_are_named(
 
 def test_wrong_dtype_and_layout_are_named() -> None:
     dense, sparse = random_vectors(3, 2, 4)
-    with pytest.raises(RuntimeError, match="dense must be float32, got bfloat16"):
+    with pytest.raises(RuntimeError, match="sparse must be bfloat16 like dense, got"):
         dot_interaction(dense.bfloat16(), sparse)
-    with pytest.raises(RuntimeError, match="sparse must be float32, got float64"):
+    with pytest.raises(RuntimeError, match="sparse must be float32 like dense, got"):
         dot_interaction(dense, sparse.double())
+    with pytest.raises(RuntimeError, match="dense must be float32 or bfloat16, got"):
+        dot_interaction(dense.double(), sparse.double())
     with pytest.raises(RuntimeError, match="sparse must be contiguous"):
         dot_interaction(dense, sparse.mT.contiguous().mT)
+
+
+def test_more_vectors_than_columns_can_count_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="sparse must have at most 1073741824 vec"):
+        dot_interaction(torch.zeros(0, 0), torch.zeros(0, 1 << 40, 0))
+
+
+@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.given(
+    batch=st.integers(0, 3), num_sparse=st.integers(0, 35), dim=st.integers(0, 67)
+)
+def test_bfloat16_is_the_exact_result_rounded_once(
+    batch: int, num_sparse: int, dim: int
+) -> None:
+    leaves = [x.bfloat16() for x in random_vectors(batch, num_sparse, dim)]
+    leaves = [x.requires_grad_() for x in leaves]
+    wide = [x.detach().double().requires_grad_() for x in leaves]
+    got, expected = dot_interaction(*leaves), reference(*wide)
+    assert got.dtype == torch.bfloat16
+    # 8 bits of mantissa: half a unit in the last is at most 2**-8 of the value.
+    torch.testing.assert_close(got.double(), expected, rtol=2**-7.9, atol=2e-5)
+    grad = torch.randn(got.shape).bfloat16()
+    got_grads = torch.autograd.grad(got, leaves, grad)
+    expected_grads = torch.autograd.grad(expected, wide, grad.double())
+    for ours, theirs in zip(got_grads, expected_grads, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=2**-7.9, atol=2e-5)
+
+
+def test_autocast_computes_in_bfloat16_and_gives_gradients_in_float32() -> None:
+    dense, sparse = (x.requires_grad_() for x in random_vectors(3, 4, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = dot_interaction(dense, sparse)
+    assert torch.equal(out, dot_interaction(dense.bfloat16(), sparse.bfloat16()))
+    grads = torch.autograd.grad(out.float().sum(), (dense, sparse))
+    assert all(grad.dtype == torch.float32 for grad in grads)
 
 
 def test_compiles_without_a_graph_break() -> None:
