@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "cc/base/new_file.h"
 #include "cc/base/status_macros.h"
 #include "cc/index/ann_index.h"
 
@@ -59,15 +60,13 @@ struct SectionEntry {
   uint64_t size;
 };
 
-// Writes beside `path` and takes its name at the end. One thread. Without a
-// successful Commit nothing is left behind and an older file at `path` is
-// untouched.
+// Writes a NewFile at `path`. One thread. Without a successful Commit nothing is
+// left behind and an older file at `path` is untouched.
 class IndexFileWriter {
  public:
   // Unavailable when the directory cannot be written.
   static absl::StatusOr<std::unique_ptr<IndexFileWriter>> Create(std::string path);
 
-  ~IndexFileWriter();
   IndexFileWriter(const IndexFileWriter&) = delete;
   IndexFileWriter& operator=(const IndexFileWriter&) = delete;
 
@@ -82,14 +81,10 @@ class IndexFileWriter {
   absl::Status Commit(const FileHeader& header);
 
  private:
-  IndexFileWriter(std::string path, std::string temporary, int descriptor);
+  explicit IndexFileWriter(std::unique_ptr<NewFile> file);
   absl::Status Flush();
-  absl::Status WriteAt(uint64_t offset, absl::Span<const char> bytes) const;
-  absl::Status Publish();
 
-  const std::string path_;
-  const std::string temporary_;
-  int descriptor_;
+  const std::unique_ptr<NewFile> file_;
   uint64_t end_;  // of what is in the file; `pending_` follows
   std::vector<char> pending_;
   std::vector<SectionEntry> entries_;

@@ -5,6 +5,7 @@ only while its file is not in the user's cache.
 """
 
 load("//tools/bazel:cuda_repository.bzl", "cuda_repository")
+load("//tools/bazel:fuzzing_repository.bzl", "fuzzing_repository")
 load("//tools/bazel:hnswlib_repository.bzl", "hnswlib_repository")
 load("//tools/bazel:python_repository.bzl", "python_repository")
 load("//tools/bazel:system_repository.bzl", "system_library_repository")
@@ -23,6 +24,7 @@ def stepwell_repositories():
         workspace = "//:WORKSPACE",
     )
     cuda_repository(name = "cuda")
+    fuzzing_repository(name = "fuzzing")
     system_library_repository(
         name = "absl",
         debian_package = "libabsl-dev",

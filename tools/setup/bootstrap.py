@@ -42,10 +42,15 @@ FILES = {
     "libgtest-dev": "/usr/include/gtest/gtest.h",
 }
 DEV_PROGRAMS = {
+    "clang": "clang++",
     "nodejs": "node",
     "npm": "npm",
     "redis-server": "redis-server",
     "strace": "strace",
+}
+# The fuzzers' run-time library, apart from the compiler that goes with it.
+DEV_FILES = {
+    "libclang-rt-14-dev": "/usr/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a",
 }
 EXIT_NEEDS_ROOT = 3
 
@@ -53,8 +58,9 @@ EXIT_NEEDS_ROOT = 3
 def missing_packages(groups: list[str]) -> list[str]:
     """Returns the Debian packages whose program or file is not on the machine."""
     programs = PROGRAMS | (DEV_PROGRAMS if "dev" in groups else {})
+    files = FILES | (DEV_FILES if "dev" in groups else {})
     missing = [name for name, program in programs.items() if not shutil.which(program)]
-    missing += [name for name, file in FILES.items() if not Path(file).exists()]
+    missing += [name for name, file in files.items() if not Path(file).exists()]
     return sorted(missing + missing_for_python())
 
 

@@ -37,8 +37,19 @@ def test_a_program_that_is_not_on_the_path_is_missing(
     missing = bootstrap.missing_packages(["runtime"])
     assert {"bazel-bootstrap", "g++", "pkg-config"} <= set(missing)
     assert not {"redis-server", "strace"} & set(missing)
-    dev = {"nodejs", "npm", "redis-server", "strace"}
+    dev = {"clang", "nodejs", "npm", "redis-server", "strace"}
     assert dev <= set(bootstrap.missing_packages(["runtime", "dev"]))
+
+
+def test_a_file_that_is_not_there_makes_its_package_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = "libclang-rt-14-dev"
+    monkeypatch.setattr(bootstrap, "DEV_FILES", {package: str(tmp_path / "none")})
+    assert package in bootstrap.missing_packages(["runtime", "dev"])
+    assert package not in bootstrap.missing_packages(["runtime"])
+    monkeypatch.setattr(bootstrap, "DEV_FILES", {package: str(tmp_path)})
+    assert package not in bootstrap.missing_packages(["runtime", "dev"])
 
 
 def test_without_root_the_one_apt_line_is_said(

@@ -1,10 +1,17 @@
 """Where the built C++ libraries are: Bazel's runfiles first, then bazel-bin."""
 
+import importlib.util
+import sys
+import threading
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
+from types import ModuleType
 
 from stepwell.base.errors import NotFoundError
 
 _WORKSPACE = "stepwell"
+# A second load of the same module would define its C++ types twice.
+_module_lock = threading.Lock()
 
 
 def native_library(relative_path: str) -> Path:
@@ -27,6 +34,32 @@ def native_library(relative_path: str) -> Path:
     raise NotFoundError(
         f"{relative_path} is not built (tried {tried}); run: bazel build {target}"
     )
+
+
+def native_module(name: str) -> ModuleType:
+    """Returns the Python module that Bazel builds as cc/pybind/<name>.so.
+
+    It is loaded once in a process. Its classes belong to the room that wraps them.
+
+    Args:
+        name: "_index" or the like.
+    Raises:
+        NotFoundError: it is not built; names the command.
+    Concurrency: safe; the second of two first callers waits.
+    """
+    full_name = f"stepwell.native.{name}"
+    with _module_lock:
+        if full_name not in sys.modules:
+            path = str(native_library(f"cc/pybind/{name}.so"))
+            loader = ExtensionFileLoader(full_name, path)
+            spec = importlib.util.spec_from_file_location(
+                full_name, path, loader=loader
+            )
+            assert spec is not None  # a loader was given
+            module = importlib.util.module_from_spec(spec)
+            loader.exec_module(module)
+            sys.modules[full_name] = module
+        return sys.modules[full_name]
 
 
 def _in_runfiles(relative_path: str) -> Path | None:
