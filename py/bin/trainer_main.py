@@ -15,6 +15,7 @@ from pathlib import Path
 from absl import app, flags
 
 from stepwell.base.errors import FailedPreconditionError, StepwellError
+from stepwell.models.ranker_config import DOT, INTERACTIONS
 from stepwell.training.import_events import ImportOptions
 from stepwell.training.ranker_optimizers import EMBEDDING_OPTIMIZERS
 from stepwell.training.ranker_trainer import EtaProgress
@@ -34,6 +35,12 @@ _EMBEDDING_OPTIMIZER = flags.DEFINE_enum(
     "adam",
     EMBEDDING_OPTIMIZERS,
     "What trains the full ranker's tables.",
+)
+_INTERACTION = flags.DEFINE_enum(
+    "interaction",
+    DOT,
+    INTERACTIONS,
+    "How the full ranker crosses its vectors: dot products or a cross network.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything drawn.", lower_bound=0)
 _MAX_REFUSED_SHARE = flags.DEFINE_float(
@@ -55,6 +62,7 @@ def main(argv: list[str]) -> int:
             Path(_OUT_DIR.value),
             PRESETS[_PRESET.value]
             .with_embedding_optimizer(_EMBEDDING_OPTIMIZER.value)
+            .with_interaction(_INTERACTION.value)
             .seeded(_SEED.value),
             RunOptions(
                 split=_SPLIT.value,

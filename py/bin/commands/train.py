@@ -21,6 +21,7 @@ from rich.progress import (
 
 from project_state import DEFAULT_DATA_SET, ProjectState, project_root
 from stepwell.base.errors import StepwellError
+from stepwell.models.ranker_config import DOT, INTERACTIONS
 from stepwell.training.import_events import ImportOptions
 from stepwell.training.ranker_optimizers import EMBEDDING_OPTIMIZERS
 from stepwell.training.training_config import PRESETS, TrainingConfig
@@ -92,6 +93,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="adam",
         help="what trains the full ranker's tables (default: %(default)s)",
     )
+    parser.add_argument(
+        "--interaction",
+        choices=INTERACTIONS,
+        default=DOT,
+        help="how the full ranker crosses its vectors: dot products of all pairs "
+        "(DLRM), or a cross network (DCN-v2) (default: %(default)s)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print one JSON line")
 
@@ -129,6 +137,7 @@ def config_of(args: argparse.Namespace) -> TrainingConfig:
         InvalidArgumentError: names the argument that is out of range.
     """
     config = PRESETS[args.preset].with_embedding_optimizer(args.embedding_optimizer)
+    config = config.with_interaction(args.interaction)
     if args.period_days is not None:
         config = replace(config, period_days=args.period_days)
     return config.seeded(args.seed)

@@ -1,8 +1,9 @@
-"""The full ranker: DLRM over dense features and small categorical tables."""
+"""The full ranker: DLRM or DCN-v2 over dense features and small tables."""
 
 import torch
 from torch import Tensor, nn
 
+from stepwell.models.interaction import interaction_of
 from stepwell.models.ranker_config import ModelConfig
 from stepwell.models.ranker_inputs import (
     DenseInputs,
@@ -10,33 +11,33 @@ from stepwell.models.ranker_inputs import (
     mlp,
     one_row_bags,
 )
-from stepwell.ops.dot_interaction import dot_interaction
 from stepwell.ops.embedding_bag_tables import embedding_bag_tables
 
 
 class Dlrm(nn.Module):
-    """Bottom MLP on dense features, one table a category, dot interaction, top MLP.
+    """Bottom MLP on dense features, one table a category, interaction, top MLP.
 
     Args:
-        config: columns, widths and objectives.
+        config: columns, widths, interaction and objectives.
         dropout: after each hidden layer of the bottom MLP, in training only.
 
     Concurrency: `forward` is safe from several threads in evaluation mode.
-    Source: Naumov et al., arXiv:1906.00091. Differences: the top MLP also sees the last
-    hidden layer of the bottom MLP, so that D may be small; item ids have no table, they
-    overfit after one epoch.
+    Source: Naumov et al., arXiv:1906.00091, with `interaction` "cross" Wang et al.,
+    arXiv:2008.13535, in the place of the dots. Differences: the top MLP also sees the
+    last hidden layer of the bottom MLP, so that D may be small; item ids have no table,
+    they overfit after one epoch.
     """
 
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
         super().__init__()
         self.config = config
-        num_tables, hidden = len(config.sparse), config.bottom_widths[-1]
+        hidden = config.bottom_widths[-1]
         self.inputs = DenseInputs(config)
         self.bottom = mlp((len(config.dense), *config.bottom_widths), dropout)
         self.projection = nn.Linear(hidden, config.embedding_dim)
         self.tables = embedding_tables(config)
-        pairs = num_tables * (num_tables + 1) // 2
-        top = (hidden + config.embedding_dim + pairs, *config.top_widths)
+        self.interaction = interaction_of(config)
+        top = (hidden + self.interaction.width, *config.top_widths)
         self.top = mlp(top)
         self.output = nn.Linear(top[-1], len(config.objectives))
 
@@ -49,7 +50,7 @@ class Dlrm(nn.Module):
         """
         hidden = self.bottom(self.inputs(dense))
         dense_vector = self.projection(hidden)
-        crossed = dot_interaction(dense_vector, self._embedded(sparse))
+        crossed = self.interaction(dense_vector, self._embedded(sparse))
         top = self.top(torch.cat([hidden, crossed], dim=1))
         logits: Tensor = self.output(top)
         return logits

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from stepwell.models.dlrm import Dlrm
+from stepwell.models.interaction import CrossInteraction
+from stepwell.models.ranker_config import ModelConfig
 from stepwell.models.ranker_config_fixture import MODEL
 from stepwell.models.reduced_ranker import ReducedRanker
 
 TABLES = [4, 3]
+CROSSED = replace(MODEL, interaction="cross", cross_layers=2, cross_rank=3)
 
 
 def _inputs(num_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,8 +49,37 @@ def test_equals_its_definition(num_rows: int) -> None:
     torch.testing.assert_close(logits, _plain(model, dense, sparse))
 
 
-def test_gradients_reach_every_parameter() -> None:
-    model = Dlrm(MODEL)
+def _plain_cross(
+    model: Dlrm, dense: torch.Tensor, sparse: torch.Tensor
+) -> torch.Tensor:
+    """The same with DCN-v2's formula in the place of the dots."""
+    hidden = model.bottom(model.inputs(dense))
+    vectors = [model.projection(hidden)]
+    vectors += [table[sparse[:, t]] for t, table in enumerate(model.tables)]
+    first = now = torch.cat(vectors, dim=1)
+    weights = model.interaction
+    assert isinstance(weights, CrossInteraction)
+    for down, up, bias in zip(weights.down, weights.up, weights.bias, strict=True):
+        now = first * (now @ down @ up + bias) + now
+    return torch.as_tensor(model.output(model.top(torch.cat([hidden, now], dim=1))))
+
+
+@pytest.mark.parametrize("num_rows", [0, 1, 7, 65])
+def test_with_a_cross_network_equals_its_definition(num_rows: int) -> None:
+    torch.manual_seed(2)
+    model = Dlrm(CROSSED).eval()
+    dense, sparse = _inputs(num_rows)
+    torch.testing.assert_close(model(dense, sparse), _plain_cross(model, dense, sparse))
+
+
+def test_the_weights_of_a_ranker_with_dots_have_the_names_they_always_had() -> None:
+    parts = {name.split(".")[0] for name in Dlrm(MODEL).state_dict()}
+    assert parts == {"inputs", "bottom", "projection", "tables", "top", "output"}
+
+
+@pytest.mark.parametrize("config", [MODEL, CROSSED])
+def test_gradients_reach_every_parameter(config: ModelConfig) -> None:
+    model = Dlrm(config)
     model(*_inputs(64)).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -58,7 +90,8 @@ def test_gradients_reach_every_parameter() -> None:
 def test_a_broken_input_gives_a_finite_logit(bad: float) -> None:
     dense, sparse = _inputs(3)
     dense[1, :] = bad
-    for model in (Dlrm(MODEL).eval(), ReducedRanker(MODEL).eval()):
+    models = (Dlrm(MODEL), Dlrm(CROSSED), ReducedRanker(MODEL))
+    for model in (model.eval() for model in models):
         assert torch.isfinite(model(dense, sparse)).all()
 
 
@@ -70,4 +103,6 @@ def test_rankers_work_without_categories() -> None:
     config = replace(MODEL, sparse=())
     dense, sparse = _inputs(5)[0], torch.zeros(5, 0, dtype=torch.int64)
     assert Dlrm(config)(dense, sparse).shape == (5, 2)
+    crossed = replace(CROSSED, sparse=())
+    assert Dlrm(crossed)(dense, sparse).shape == (5, 2)
     assert ReducedRanker(config)(dense, sparse).shape == (5, 2)

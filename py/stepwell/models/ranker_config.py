@@ -5,12 +5,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stepwell.base.errors import DataLossError, InvalidArgumentError
+from stepwell.base.errors import DataLossError, InvalidArgumentError, check_range
 
 RANKER_CONFIG_NAME = "ranker_config.json"
 FORMAT_VERSION = 1
 MAX_COLUMNS = 1_024
 TRANSFORMS = ("linear", "log1p")
+DOT, CROSS = "dot", "cross"
+INTERACTIONS = (DOT, CROSS)
+MAX_CROSS_LAYERS = 16
+
+
+def check_interaction(name: str) -> None:
+    """Raises InvalidArgumentError unless `name` is one of INTERACTIONS."""
+    if name not in INTERACTIONS:
+        raise InvalidArgumentError(
+            f"interaction is {name!r}, must be one of: {', '.join(INTERACTIONS)}",
+            "interaction",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +87,10 @@ class ModelConfig:
         bottom_widths: hidden widths of the MLP over the dense columns, at least one.
         top_widths: hidden widths of the MLP above the interaction.
         objectives: O outputs; total = sum of weight * probability.
+        interaction: of the full ranker's vectors: "dot", the dots of all pairs (DLRM),
+            or "cross", a cross network over all of them side by side (DCN-v2).
+        cross_layers, cross_rank: of the cross network; of no meaning for "dot".
+            Layers in [1, MAX_CROSS_LAYERS]; a rank is a width.
     """
 
     dense: tuple[DenseColumn, ...]
@@ -83,15 +99,21 @@ class ModelConfig:
     bottom_widths: tuple[int, ...]
     top_widths: tuple[int, ...]
     objectives: tuple[Objective, ...]
+    interaction: str = DOT
+    cross_layers: int = 2
+    cross_rank: int = 16
 
     def __post_init__(self) -> None:
+        check_interaction(self.interaction)
+        check_range("cross_layers", self.cross_layers, 1, MAX_CROSS_LAYERS)
         for name, columns in (("dense", self.dense), ("objectives", self.objectives)):
             if not 1 <= len(columns) <= MAX_COLUMNS:
                 raise InvalidArgumentError(
                     f"{name} has {len(columns)} entries, must be in [1, {MAX_COLUMNS}]",
                     name,
                 )
-        for width in (self.embedding_dim, *self.bottom_widths, *self.top_widths):
+        widths = (*self.bottom_widths, *self.top_widths)
+        for width in (self.embedding_dim, self.cross_rank, *widths):
             if not 1 <= width <= 65_536:
                 raise InvalidArgumentError(
                     f"a width is {width}, must be in [1, 65536]", "widths"

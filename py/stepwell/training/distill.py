@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from stepwell.features.user_hydrator import context_of
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.ranker_config import ModelConfig
+from stepwell.models.ranker_config import DOT, ModelConfig
 from stepwell.models.reduced_ranker import ReducedRanker
 from stepwell.training.ranker_trainer import Progress, RankerTrainer, TrainerOptions
 from stepwell.training.ranker_training import logits_of
@@ -90,6 +90,7 @@ def reduced_config(
         embedding_dim=options.embedding_dim,
         bottom_widths=options.widths,
         top_widths=(),
+        interaction=DOT,
     )
 
 

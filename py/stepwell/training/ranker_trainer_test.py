@@ -10,6 +10,7 @@ import torch
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.ranker_config import (
+    INTERACTIONS,
     DenseColumn,
     ModelConfig,
     Objective,
@@ -76,6 +77,26 @@ def test_learns_what_decides(rows: RankingRows, options: TrainerOptions) -> None
     scores = logits_of(model, rows)[:, 0]
     truth = 2.0 * rows.dense[:, 0] + 1.5 * (rows.sparse[:, 0] == 2)
     assert np.corrcoef(scores, truth)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("interaction", INTERACTIONS)
+def test_learns_a_product_of_inputs_with_either_interaction(
+    rows: RankingRows, interaction: str
+) -> None:
+    # What is bought when two inputs have one sign: no sum of the inputs says it.
+    bought = (rows.dense[:, 0] * rows.dense[:, 1] > 0).astype(np.float32)
+    crossed = replace(rows, labels=np.stack([bought, bought], axis=1))
+    config = replace(CONFIG, interaction=interaction, cross_rank=4)
+    torch.manual_seed(1)
+    model = Dlrm(config)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    losses = RankerTrainer(model, config, replace(OPTIONS, epochs=12)).train(crossed)
+    assert losses[-1] < 0.5 * losses[0]
+    scores = logits_of(model, crossed)[:, 0]
+    told_apart = scores[bought == 1][:, None] > scores[bought == 0]
+    assert told_apart.mean() > 0.95
+    for name, value in model.interaction.state_dict(prefix="interaction.").items():
+        assert not torch.equal(value, before[name]), name
 
 
 @both_optimizers

@@ -12,6 +12,7 @@ from stepwell.features.catalogue import SEGMENT_FEATURE, FeatureCatalogue
 from stepwell.features.item_columns import ItemColumns
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.ranker_config import (
+    DOT,
     DenseColumn,
     ModelConfig,
     Objective,
@@ -33,7 +34,8 @@ class RankerTraining:
     """Options of the full ranker.
 
     Attributes:
-        embedding_dim, bottom_widths, top_widths: of the DLRM.
+        embedding_dim, bottom_widths, top_widths: of the full ranker.
+        interaction, cross_layers, cross_rank: as in ModelConfig.
         dropout: of its bottom MLP.
         objective_weights: of `OBJECTIVES` in the total score.
         trainer: how it is trained.
@@ -42,6 +44,9 @@ class RankerTraining:
     embedding_dim: int = 8
     bottom_widths: tuple[int, ...] = (128, 64)
     top_widths: tuple[int, ...] = (64,)
+    interaction: str = DOT
+    cross_layers: int = 2
+    cross_rank: int = 16
     dropout: float = 0.2
     objective_weights: tuple[float, ...] = (1.0, 0.1)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
@@ -79,6 +84,9 @@ def full_config(
         bottom_widths=options.bottom_widths,
         top_widths=options.top_widths,
         objectives=tuple(Objective(name, weight) for name, weight in weights),
+        interaction=options.interaction,
+        cross_layers=options.cross_layers,
+        cross_rank=options.cross_rank,
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from stepwell.base.errors import InvalidArgumentError, check_range
+from stepwell.models.ranker_config import check_interaction
 from stepwell.training import retrieval_training
 from stepwell.training.distill import DistillOptions
 from stepwell.training.ranker_trainer import TrainerOptions
@@ -74,6 +75,15 @@ class TrainingConfig:
         """
         trainer = replace(self.ranker.trainer, embedding_optimizer=name)
         return replace(self, ranker=replace(self.ranker, trainer=trainer))
+
+    def with_interaction(self, name: str) -> "TrainingConfig":
+        """Returns this config with a full ranker that crosses its vectors by `name`.
+
+        Raises:
+            InvalidArgumentError: not one of ranker_config.INTERACTIONS.
+        """
+        check_interaction(name)
+        return replace(self, ranker=replace(self.ranker, interaction=name))
 
 
 QUICK = TrainingConfig(

@@ -140,8 +140,22 @@ def test_one_seed_reaches_every_part() -> None:
         QUICK.seeded(-1)
 
 
+def test_a_run_with_a_cross_network_serves_too(
+    trained: TrainedRelease, tmp_path: Path
+) -> None:
+    data = trained.folder.parent.parent / "data"
+    crossed = run_training(data, tmp_path, TINY.with_interaction("cross"))
+    config = RankerConfig.load(crossed.folder)
+    assert config.full.interaction == "cross"
+    assert config.reduced.interaction == "dot"
+    catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
+    ModelScorer.load(crossed.folder, catalogue.dense_names, catalogue.sparse_names)
+
+
 def test_refuses_settings_out_of_range() -> None:
     with pytest.raises(InvalidArgumentError, match="num_snapshots is 0"):
         replace(QUICK, num_snapshots=0)
     with pytest.raises(InvalidArgumentError, match="period_days is 0"):
         replace(QUICK, period_days=0)
+    with pytest.raises(InvalidArgumentError, match="interaction is 'sum'"):
+        QUICK.with_interaction("sum")
