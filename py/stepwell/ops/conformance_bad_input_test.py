@@ -12,16 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stepwell.ops import (
-    conformance_embedding,
-    conformance_topk,
-)
 from stepwell.ops.conformance_cases import Arguments, OpCase
-
-CASES = [
-    *conformance_embedding.CASES,
-    *conformance_topk.CASES,
-]
+from stepwell.ops.conformance_registry import CASES
 
 
 def strided(tensor: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What the conformance suite knows of each op: good arguments, definition, promises.
 
-One case an op; a test refuses an op without one. Test-only.
+One case an op and variant, in conformance_registry. Test-only.
 """
 
 from collections.abc import Callable

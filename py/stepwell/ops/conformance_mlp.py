@@ -1,6 +1,5 @@
 """Conformance cases of the ops between int8 layers."""
 
-import torch
 from torch import Tensor
 
 from stepwell.ops import activations  # noqa: F401  registers what is tested

@@ -28,9 +28,9 @@ def dot_interaction(dense: Tensor, sparse: Tensor) -> Tensor:
         dense: float32 or bfloat16 [B, D], contiguous.
         sparse: [B, F, D], contiguous, dtype and device of dense. B, F and D may be 0.
     Returns:
-        [B, D + (F + 1) * F / 2] in that dtype. bfloat16 is summed in float32 and rounded
-        once; where the processor multiplies pairs of bfloat16 (AVX512-BF16), subnormal
-        elements count as zero.
+        [B, D + (F + 1) * F / 2] in that dtype. bfloat16 is summed in float32 and
+        rounded once; where the processor multiplies pairs of bfloat16 (AVX512-BF16),
+        subnormal elements count as zero.
     Raises:
         RuntimeError: wrong rank, dtype, size, device or layout; names the argument,
             what was expected and what came.
@@ -58,8 +58,10 @@ def _fake_backward(
     return dense.new_empty(dense.shape), sparse.new_empty(sparse.shape)
 
 
-torch.library.register_fake(_OP, _fake)
-torch.library.register_fake(f"{_OP}_backward", _fake_backward)
+library.register_fake(_OP, _fake, {"dense": 2, "sparse": 3})
+library.register_fake(
+    f"{_OP}_backward", _fake_backward, {"grad": 2, "dense": 2, "sparse": 3}
+)
 torch.library.register_autocast(_OP, "cpu", torch.bfloat16)
 torch.library.register_autocast(_OP, "cuda", torch.bfloat16)
 

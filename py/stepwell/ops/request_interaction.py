@@ -50,7 +50,7 @@ def _fake(user: Tensor, items: Tensor) -> Tensor:
     return items.new_empty((items.shape[0], output_dim(num_sparse, user.shape[1])))
 
 
-torch.library.register_fake(_OP, _fake)
+library.register_fake(_OP, _fake, {"user": 2, "items": 3})
 torch.library.register_autocast(_OP, "cpu", torch.bfloat16)
 torch.library.register_autocast(_OP, "cuda", torch.bfloat16)
 
