@@ -161,7 +161,7 @@ def cuda_shared_library(name, srcs, hdrs = [], torch = True, copts = [], visibil
 
     Args:
       name: the file made, `lib*.so`.
-      srcs: the .cu files.
+      srcs: the .cu files, or targets that hold some.
       hdrs: every header they include from this tree.
       torch: whether they use torch's stable ABI. The result then has undefined CUDA
         symbols of torch and loads only where torch was built with CUDA.
@@ -169,7 +169,7 @@ def cuda_shared_library(name, srcs, hdrs = [], torch = True, copts = [], visibil
       visibility: as everywhere.
     """
     visibility = visibility or floor_visibility(native.package_name())
-    flags = ["-std=c++20", "-O3", "-shared", "-Xcompiler=-fPIC", "-I."] + copts
+    flags = ["-std=c++20", "-O3", "--threads=2", "-shared", "-Xcompiler=-fPIC", "-I."] + copts
     flags.append("-gencode=arch=compute_90,code=sm_90")
     tools = []
     if torch:
@@ -186,7 +186,7 @@ def cuda_shared_library(name, srcs, hdrs = [], torch = True, copts = [], visibil
         cmd = "{} {} {} -o $@".format(
             NVCC,
             " ".join(flags),
-            " ".join(["$(location {})".format(src) for src in srcs]),
+            " ".join(["$(locations {})".format(src) for src in srcs]),
         ),
         message = "nvcc",
 

@@ -1,8 +1,7 @@
-#include "cc/kernels/topk/topk_cuda.h"
-
 #include <cstdint>
 
 #include "cc/kernels/cuda/launch.h"
+#include "cc/kernels/topk/topk_cuda.h"
 
 namespace stepwell::kernels::cuda {
 namespace {
@@ -37,7 +36,7 @@ constexpr uint32_t kExponent = 0x7F800000u;
 __device__ __forceinline__ Key KeyOf(float score, int64_t id) {
   uint32_t bits = __float_as_uint(score);
   if ((bits & kExponent) == kExponent) bits = kSign32 | kExponent;  // -inf
-  if (bits == kSign32) bits = 0;  // -0 is 0
+  if (bits == kSign32) bits = 0;                                    // -0 is 0
   const uint32_t ordered = (bits & kSign32) != 0 ? ~bits : bits | kSign32;
   return {ordered, ~(static_cast<uint64_t>(id) ^ kSign64)};
 }
