@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.report import cells_of, headings
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "BENCHMARKS.md")
 MARKED = re.compile(
@@ -50,20 +52,13 @@ def figure(value: float | None, digits: int = 4) -> str:
 
 def bench_table(report: Report) -> str:
     """Returns the rows of a benchmark, and the machine they were measured on."""
-    rows = [
-        [
-            row["work"],
-            figure(row["ours"]),
-            row["unit"],
-            ", ".join(f"{peer} {figure(v)}" for peer, v in row["peers"].items()) or "-",
-            figure(row["ratio"], 3),
-            row["bar"] or "-",
-            ("yes" if row["holds"] else "**no**") if row["bar"] else "-",
-        ]
-        for row in report["rows"]
-    ]
-    headings = ["work", "ours", "unit", "peers", "x best peer", "bar", "holds"]
-    return markdown_table(headings, rows) + machine_line(report["machine"])
+    with_ceiling = any(row.get("ceiling") is not None for row in report["rows"])
+    rows = [cells_of(row, with_ceiling) for row in report["rows"]]
+    for cells in rows:
+        cells[-1] = "**no**" if cells[-1] == "NO" else cells[-1]
+    notes = "".join(f"\nNot measured: {note}.\n" for note in report.get("notes", []))
+    table = markdown_table(headings(with_ceiling), rows)
+    return table + notes + machine_line(report["machine"])
 
 
 def demo_table(report: Report) -> str:

@@ -7,7 +7,7 @@ row formats and no pooling modes, and multiply-add from registers. One thread.
 import ctypes
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def gathers(
             raise ValueError(f"no gather loop for rows of {size} bytes")
         return out
 
-    return {far: lambda s, far=far: gather(s, far) for far in DISTANCES}
+    return {far: partial(gather, distance=far) for far in DISTANCES}
 
 
 def multiply_adds_per_us(dtype: torch.dtype) -> float | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +25,9 @@ class BenchRow:
         ratio: how many times better than the best peer; None without peers.
         bar: the requirement in words, "" when the row only informs.
         holds: whether the bar is met; True when there is none.
+        also: figures of the same run that only inform, in the same unit.
+        ceiling: what the machine can do at best at this work, in the same unit.
+        share: the part of that ceiling that `ours` reaches.
     """
 
     work: str
@@ -33,6 +37,9 @@ class BenchRow:
     ratio: float | None = None
     bar: str = ""
     holds: bool = True
+    also: dict[str, float] = field(default_factory=dict)
+    ceiling: float | None = None
+    share: float | None = None
 
 
 def ratio_to_best(
@@ -68,28 +75,44 @@ def describe_machine() -> dict[str, str | int]:
 def print_table(name: str, rows: Sequence[BenchRow], console: Console) -> None:
     """Prints the rows; a row that falls short is red."""
     table = Table(title=f"stepwell bench {name}", title_justify="left")
-    for heading in ("work", "ours", "unit", "peers", "x best peer", "bar", "holds"):
+    with_ceiling = any(row.ceiling is not None for row in rows)
+    for heading in headings(with_ceiling):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        peers = ", ".join(f"{peer} {value:.4g}" for peer, value in row.peers.items())
-        table.add_row(
-            row.work,
-            f"{row.ours:.4g}",
-            row.unit,
-            peers or "-",
-            "-" if row.ratio is None else f"{row.ratio:.2f}",
-            row.bar or "-",
-            ("yes" if row.holds else "NO") if row.bar else "-",
-            style=None if row.holds else "red",
-        )
+        cells = cells_of(asdict(row), with_ceiling)
+        table.add_row(*cells, style=None if row.holds else "red")
     console.print(table)
 
 
-def write_json(path: Path, name: str, rows: Sequence[BenchRow]) -> None:
-    """Writes {name, machine, rows} with the rows' fields as keys."""
+def headings(with_ceiling: bool) -> list[str]:
+    """Returns the heads of a table's columns; a ceiling has two."""
+    ceiling = ["ceiling", "share"] if with_ceiling else []
+    return ["work", "ours", "unit", "peers", "x best peer", *ceiling, "bar", "holds"]
+
+
+def cells_of(row: dict[str, Any], with_ceiling: bool) -> list[str]:
+    """Returns the text below each heading; what only informs stands in brackets."""
+    peers = [f"{peer} {value:.4g}" for peer, value in row["peers"].items()]
+    peers += [f"({name} {value:.4g})" for name, value in row.get("also", {}).items()]
+    cells = [row["work"], f"{row['ours']:.4g}", row["unit"], ", ".join(peers) or "-"]
+    cells.append("-" if row["ratio"] is None else f"{row['ratio']:.3g}")
+    if with_ceiling:
+        ceiling, share = row.get("ceiling"), row.get("share")
+        cells.append("-" if ceiling is None else f"{ceiling:.3g}")
+        cells.append("-" if share is None else f"{share:.0%}")
+    cells.append(row["bar"] or "-")
+    cells.append(("yes" if row["holds"] else "NO") if row["bar"] else "-")
+    return cells
+
+
+def write_json(
+    path: Path, name: str, rows: Sequence[BenchRow], notes: Sequence[str] = ()
+) -> None:
+    """Writes {name, machine, rows, notes} with the rows' fields as keys."""
     report = {
         "name": name,
         "machine": describe_machine(),
         "rows": [asdict(row) for row in rows],
+        "notes": list(notes),
     }
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")

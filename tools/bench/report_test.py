@@ -1,11 +1,12 @@
 """The shape of a benchmark report."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from bench.report import BenchRow, ratio_to_best, write_json
+from bench.report import BenchRow, cells_of, headings, ratio_to_best, write_json
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,25 @@ def test_json_has_machine_and_rows(tmp_path: Path) -> None:
         path, "ops", [BenchRow("w", 1.0, "us", {"peer": 2.0}, 2.0, "<= 3", True)]
     )
     report = json.loads(path.read_text())
-    assert set(report) == {"name", "machine", "rows"}
+    assert set(report) == {"name", "machine", "rows", "notes"}
     assert set(report["rows"][0]) == {
         "work", "ours", "unit", "peers", "ratio", "bar", "holds",
+        "also", "ceiling", "share",
     }  # fmt: skip
+
+
+def test_a_row_shows_its_share_and_in_brackets_what_only_informs() -> None:
+    row = BenchRow(
+        "w", 4.0, "us", {"a": 8.0}, 2.0, ">= 2x", False, {"b": 1.0}, 3.0, 0.75
+    )
+    cells = dict(zip(headings(True), cells_of(asdict(row), True), strict=True))
+    assert cells["peers"] == "a 8, (b 1)"
+    assert cells["share"] == "75%"
+    assert cells["holds"] == "NO"
+
+
+def test_reports_without_ceilings_have_no_columns_for_them() -> None:
+    row = {"work": "w", "ours": 1.0, "unit": "s", "peers": {}, "ratio": None}
+    cells = cells_of(row | {"bar": "", "holds": True}, False)
+    assert cells == ["w", "1", "s", "-", "-", "-", "-"]
+    assert len(cells) == len(headings(False))

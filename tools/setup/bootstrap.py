@@ -29,6 +29,8 @@ LOCKS = {
     "runtime": "requirements.lock",
     "data": "requirements-data.lock",
     "dev": "requirements-dev.lock",
+    # Peers that only `./stepwell bench` measures; no command installs it by itself.
+    "bench": "requirements-bench.lock",
 }
 # Debian package -> whether the machine already has what it brings.
 PROGRAMS = {

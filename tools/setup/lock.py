@@ -1,6 +1,6 @@
 """Writes the lock files from pyproject.toml and what the environment has installed.
 
-    .venv/bin/python tools/setup/lock.py          write the three files
+    .venv/bin/python tools/setup/lock.py          write the files
     .venv/bin/python tools/setup/lock.py --check  exit 1 when one is out of date
 
 A lock is the closure of its list over the installed packages, every version exact, so
@@ -22,9 +22,14 @@ __all__ = ["PackageNotFoundError", "closure", "locks", "main", "rendered"]
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = {
     "runtime": "requirements.lock",
+    "bench": "requirements-bench.lock",
     "data": "requirements-data.lock",
     "dev": "requirements-dev.lock",
 }
+
+
+# Not installed with the others: where it is missing its lock stays as it is.
+BY_HAND = frozenset({"bench"})
 
 
 def wanted_lists(pyproject: str) -> dict[str, list[str]]:
@@ -62,11 +67,20 @@ def rendered(group: str, pins: dict[str, str]) -> str:
 
 
 def locks(pyproject: str) -> dict[str, str]:
-    """Returns file name -> text; a package is pinned in the first group that has it."""
+    """Returns file name -> text; a package is pinned in the first group that has it.
+
+    Raises:
+        PackageNotFoundError: one is not installed, of a group that is not BY_HAND.
+    """
     texts: dict[str, str] = {}
     pinned: set[str] = set()
     for group, requirements in wanted_lists(pyproject).items():
-        pins = closure(requirements)
+        try:
+            pins = closure(requirements)
+        except PackageNotFoundError:
+            if group in BY_HAND:
+                continue
+            raise
         fresh = {name: pins[name] for name in pins if name not in pinned}
         texts[LOCKS[group]] = rendered(group, fresh)
         pinned |= set(pins)

@@ -39,3 +39,9 @@ def test_markers_decide_what_belongs() -> None:
 def test_a_package_that_is_not_installed_is_an_error() -> None:
     with pytest.raises(lock.PackageNotFoundError):
         lock.closure(["no-such-package-anywhere"])
+
+
+def test_peers_of_the_benchmark_may_be_missing() -> None:
+    texts = lock.locks(PYPROJECT + 'bench = ["no-such-package-anywhere"]\n')
+    assert "requirements-bench.lock" not in texts
+    assert "requirements-dev.lock" in texts

@@ -1,0 +1,72 @@
+"""`./stepwell bench` prints, writes and judges what a benchmark measured."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from commands import bench
+from stepwell.base.errors import InvalidArgumentError
+
+ROW = {"work": "w", "ours": 2.0, "unit": "us", "bar": ">= 1x", "holds": False}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str] | None]:
+    peers_asked: list[Sequence[str] | None] = []
+
+    def measure(quick: bool, peers: Sequence[str] | None) -> list[dict[str, object]]:
+        peers_asked.append(peers)
+        return [ROW]
+
+    module = ModuleType("bench.ops")
+    module.__dict__.update(measure=measure, notes=lambda peers: ["peer x: not here"])
+    monkeypatch.setitem(sys.modules, "bench.ops", module)
+    return peers_asked
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    bench.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_a_missed_bar_fails_only_under_check(
+    asked: list[Sequence[str] | None],
+) -> None:
+    assert bench.run(parsed("ops")) == 0
+    assert bench.run(parsed("ops", "--check")) == 1
+
+
+def test_the_peers_reach_the_benchmark(asked: list[Sequence[str] | None]) -> None:
+    bench.run(parsed("ops", "--peer", "torch,compile"))
+    bench.run(parsed("ops"))
+    assert asked == [["torch", "compile"], None]
+
+
+def test_a_missing_peer_is_printed_and_written(
+    asked: list[Sequence[str] | None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "ops.json"
+    bench.run(parsed("ops", "--json", str(path)))
+    assert "Not measured: peer x: not here" in capsys.readouterr().out
+    assert json.loads(path.read_text())["notes"] == ["peer x: not here"]
+
+
+def test_an_unknown_peer_ends_with_a_usage_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed("ops", "--peer", "fbgem")
+    assert "did you mean fbgemm?" in capsys.readouterr().err
+
+
+def test_peers_of_another_benchmark_are_an_error() -> None:
+    with pytest.raises(InvalidArgumentError, match="--peer is for ops"):
+        bench.run(parsed("retrieval", "--peer", "torch"))
