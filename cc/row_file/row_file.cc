@@ -61,7 +61,8 @@ RowFile::~RowFile() {
 }
 
 absl::Status RowFile::Map() {
-  const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  // Not blocking: who opens a pipe would wait for a writer, here and for ever.
+  const int descriptor = open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) {
     const int error = errno;
     const std::string message = absl::StrCat("cannot open: ", std::strerror(error));

@@ -1,6 +1,9 @@
 // What is written is read again; refusals of the writer; files that are replaced.
 #include "cc/row_file/row_file.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <fstream>
 #include <iterator>
 #include <numeric>
@@ -146,6 +149,10 @@ TEST(RowFileTest, WhatIsNoFileIsNamed) {
   EXPECT_NE(status.message().find(missing), absl::string_view::npos) << status;
   EXPECT_EQ(RowFile::Open(testing::TempDir()).status().code(),
             absl::StatusCode::kDataLoss);
+  const std::string pipe = PathOf("pipe");
+  unlink(pipe.c_str());
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(RowFile::Open(pipe).status().code(), absl::StatusCode::kDataLoss);
   std::ofstream(PathOf("nothing")).flush();
   EXPECT_EQ(RowFile::Open(PathOf("nothing")).status().code(),
             absl::StatusCode::kDataLoss);

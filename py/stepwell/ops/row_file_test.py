@@ -75,6 +75,17 @@ def test_golden_rows_come_back_from_a_file_byte_for_byte(tmp_path: Path) -> None
         assert torch.equal(from_stored.values(number), from_floats.values(0)), number
 
 
+def test_mapped_tables_compile_and_export_without_a_graph_break(tmp_path: Path) -> None:
+    write_tables(tmp_path / "rows", float_tables(), "int8")
+    mapped = open_tables(tmp_path / "rows")
+    bags = (torch.tensor([1, 2, 3]), torch.tensor([0, 1, 2, 3]))
+    expected = mapped(*bags)
+    compiled = torch.compile(mapped, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(*bags), expected)
+    program = torch.export.export(mapped, bags)
+    assert torch.equal(program.module()(*bags), expected)
+
+
 def test_rows_appended_in_pieces_make_the_same_file(tmp_path: Path) -> None:
     table = float_tables()["table 64"]
     write_tables(tmp_path / "whole", {"a": table}, "int4")
