@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import cast
 
 from absl import app, flags
 
@@ -29,6 +30,7 @@ from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.degradation.controller import LadderOptions
 from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS
+from stepwell.models.packed_mlp import PRECISIONS, Precision
 from stepwell.releases.loader import Loader, trusted_key
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
 from stepwell.reranking.policy_filter import PolicyRules
@@ -115,6 +117,13 @@ _EVENT_RETENTION_DAYS = flags.DEFINE_integer(
     1,
     3_650,
 )
+_SCORER_PRECISION = flags.DEFINE_enum(
+    "scorer_precision",
+    "float32",
+    list(PRECISIONS),
+    "Of the full ranker's products; bfloat16 is faster and shifts scores by some 0.01. "
+    "Where the processor lacks the instructions it is float32, and the log says so.",
+)
 _READY_FILE = flags.DEFINE_string(
     "ready_file", None, "Also write the JSON line here, in one rename."
 )
@@ -142,7 +151,11 @@ def _parts() -> RankerParts:
     window = RerankingOptions(
         purchase_window_seconds=_HIDE_PURCHASED_DAYS.value * 86_400
     )
-    options = EngineOptions(policy=rules, reranking=window)
+    options = EngineOptions(
+        policy=rules,
+        reranking=window,
+        scorer_precision=cast(Precision, _SCORER_PRECISION.value),
+    )
     builder = EngineBuilder(guarded, clock, metrics, options)
     return RankerParts(
         source=source,

@@ -19,6 +19,7 @@ from stepwell.base.metrics import Metrics
 from stepwell.degradation.tier import Tier
 from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
 from stepwell.feedback.user_state_import import import_user_state
+from stepwell.models.packed_mlp import Precision
 from stepwell.pipeline.planner import FULL_SHAPE, REDUCED_SHAPE, PlannerOptions
 from stepwell.pipeline.query import Query
 from stepwell.schema.vocabulary import RowArray
@@ -67,6 +68,7 @@ def measure_tiers(
     progress: Progress,
     ways: tuple[Measured, ...] = WAYS,
     diverse: bool = True,
+    precision: Precision = "float32",
 ) -> Mapping[str, TierFigures]:
     """Returns the figures of each way to be served; costs are of 20 items, one thread.
 
@@ -76,11 +78,12 @@ def measure_tiers(
         progress: called with "evaluate" and the done share of one way.
         ways: what is scored, in this order.
         diverse: also score FULL re-ranked for diversity, as "full_diverse".
+        precision: of the full ranker's products.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with _engines(folder, held_out.known.cut_time) as engine_of:
+        with _engines(folder, held_out.known.cut_time, precision) as engine_of:
             figures = _measured(engine_of(PLAIN), ways, held_out, progress)
             if diverse:
                 way = Measured("full_diverse", Tier.FULL)
@@ -141,7 +144,7 @@ def _cost_us(recommend: Recommend, user_id: str, held_out: Evaluation) -> int:
 
 @contextmanager
 def _engines(
-    folder: Path, event_time: int
+    folder: Path, event_time: int, precision: Precision
 ) -> Iterator[Callable[[PlannerOptions], Engine]]:
     """Lends a way to build warm engines over a store filled with the users' state."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -149,7 +152,7 @@ def _engines(
         import_user_state(UserStateFile.load(folder.parent / USER_STATE_NAME), store)
 
         def build(planner: PlannerOptions) -> Engine:
-            options = EngineOptions(planner=planner)
+            options = EngineOptions(planner=planner, scorer_precision=precision)
             builder = EngineBuilder(store, SystemClock(), Metrics(), options)
             engine = builder.build_from(folder, folder.name, _UNKNOWN_SPACE)
             warm_up(engine, event_time)

@@ -14,6 +14,7 @@ from rich.table import Table
 from commands.train import ReportStep, reporting
 from project_state import DEFAULT_DATA_SET, ProjectState, project_root
 from stepwell.base.errors import FailedPreconditionError, NotFoundError, StepwellError
+from stepwell.models.packed_mlp import PRECISIONS
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.training.evaluate import Evaluation
@@ -90,6 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-users", type=int, metavar="N", help="score every n-th user only"
     )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the full ranker's products, as ranker_main's --scorer_precision "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line")
 
 
@@ -105,7 +113,12 @@ def run(args: argparse.Namespace) -> int:
             held_out = held_out_of(plan, step)
             ways = ways_of(args.tier, args.export)
             figures = measure_tiers(
-                release, held_out, step, ways, diverse=args.tier == "all"
+                release,
+                held_out,
+                step,
+                ways,
+                diverse=args.tier == "all",
+                precision=args.precision,
             )
     except (StepwellError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)

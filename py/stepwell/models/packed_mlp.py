@@ -68,8 +68,8 @@ class PackedMlp(nn.Module):
     weights of 8 bits with a scale for each output, and activations of 8 bits with a
     scale for each row, found at run time: no calibration, and a row's result does not
     depend on the other rows of its batch. With "int8", layers of less than
-    INT8_MIN_WEIGHTS weights are bfloat16. A last layer of at most NARROW_OUTPUTS
-    outputs is float32 always, and so is what `forward` returns unless asked.
+    INT8_MIN_WEIGHTS weights are bfloat16. What `forward` returns is float32 unless
+    asked, and then a last layer of at most NARROW_OUTPUTS outputs is too.
 
     Attributes:
         precisions: of each linear layer, in order.
@@ -114,7 +114,8 @@ class PackedMlp(nn.Module):
             )
         dense = _dense_layers(layers)
         precisions = [_precision_of(layer, precision) for layer in dense]
-        if dense[-1].out_features <= NARROW_OUTPUTS:
+        is_narrow = dense[-1].out_features <= NARROW_OUTPUTS
+        if is_narrow and output_dtype == torch.float32:
             precisions[-1] = "float32"
         return cls(list(_steps_of(dense, precisions, output_dtype)), precisions)
 

@@ -5,14 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import torch
 from torch import nn
 
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.models.dlrm import Dlrm
+from stepwell.models.packed_dlrm import PackedDlrm
+from stepwell.models.packed_mlp import Precision, usable_precision
 from stepwell.models.ranker_config import ModelConfig, RankerConfig
 from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
 from stepwell.pipeline.query import FeatureBatch, Scores
+
+_log = structlog.get_logger(__name__)
 
 
 class ModelScorer:
@@ -28,7 +33,7 @@ class ModelScorer:
         FailedPreconditionError: the model takes a column that the batch has not.
 
     Concurrency: safe from several threads; torch's thread count is the process's.
-    Cost: about 0.6 ms for 500 candidates with the full ranker on one core.
+    Cost: about 0.45 ms for 800 candidates with the full ranker on one core.
     """
 
     def __init__(
@@ -51,16 +56,25 @@ class ModelScorer:
         release_dir: Path,
         dense_names: Sequence[str],
         sparse_names: Sequence[str],
+        precision: Precision = "float32",
     ) -> "ModelScorer":
-        """The full ranker of a release directory.
+        """The full ranker of a release directory, packed for serving.
 
+        Args:
+            precision: of the ranker's products. Where the processor does not run it
+                natively float32 takes its place, and a warning in the log says so.
         Raises:
             DataLossError: the config or the weights are damaged.
+            InvalidArgumentError: no such precision.
         """
         config = RankerConfig.load(release_dir).full
+        used, why = usable_precision(precision)
+        if why:
+            _log.warning("scorer_precision", wanted=precision, used=used, reason=why)
         model = Dlrm(config)
         load_weights(model, release_dir / FULL_RANKER_NAME)
-        return cls(model, config, dense_names, sparse_names)
+        packed = PackedDlrm.freeze(model, used)
+        return cls(packed, config, dense_names, sparse_names)
 
     def score(self, features: FeatureBatch) -> Scores:
         """Returns scores of the N candidates in the order of the features' rows."""

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 import torch
 from torch import Tensor, nn
 
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.models.dlrm import Dlrm
+from stepwell.models.packed_mlp import PRECISIONS
 from stepwell.models.ranker_config import (
     DenseColumn,
     ModelConfig,
@@ -105,4 +107,24 @@ def test_loads_from_a_release(tmp_path: Path) -> None:
     save_weights(full, tmp_path / FULL_RANKER_NAME)
     own = ModelScorer(full.eval(), CONFIG, DENSE, SPARSE)
     loaded = ModelScorer.load(tmp_path, DENSE, SPARSE)
-    np.testing.assert_array_equal(own.score(BATCH).total, loaded.score(BATCH).total)
+    wanted = own.score(BATCH).total
+    np.testing.assert_allclose(loaded.score(BATCH).total, wanted, rtol=1e-6)
+    for precision in PRECISIONS:
+        loaded = ModelScorer.load(tmp_path, DENSE, SPARSE, precision)
+        np.testing.assert_allclose(loaded.score(BATCH).total, wanted, atol=0.01)
+
+
+def test_falls_back_to_float32_with_a_log_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RankerConfig((), (), "0" * 64, CONFIG, CONFIG).save(tmp_path)
+    save_weights(Dlrm(CONFIG), tmp_path / FULL_RANKER_NAME)
+    exact = ModelScorer.load(tmp_path, DENSE, SPARSE).score(BATCH)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with structlog.testing.capture_logs() as logs:
+        fallen = ModelScorer.load(tmp_path, DENSE, SPARSE, "bfloat16").score(BATCH)
+    np.testing.assert_array_equal(fallen.total, exact.total)
+    assert [(line["event"], line["used"]) for line in logs] == [
+        ("scorer_precision", "float32")
+    ]
+    assert "AVX512-BF16" in logs[0]["reason"]

@@ -71,7 +71,10 @@ class ReducedScorer:
         """As DenseInputs, beside the rows of the tables."""
         dense = features.dense[:, self._dense]
         logs = self._log_columns
-        dense[:, logs] = np.log1p(np.maximum(dense[:, logs], 0.0))
+        raw = dense[:, logs]
+        with np.errstate(invalid="ignore"):
+            # The product is 0, or no number where the value is infinite.
+            dense[:, logs] = np.log1p(np.maximum(raw, 0.0)) + 0.0 * raw
         dense -= self._mean
         dense *= self._inverse_scale
         dense[~np.isfinite(dense)] = 0.0

@@ -16,6 +16,7 @@ from stepwell.features.candidate_features import CandidateFeatures
 from stepwell.features.catalogue import catalogue_for
 from stepwell.features.item_columns import ITEM_COLUMNS_NAME, ItemColumns
 from stepwell.features.user_hydrator import UserHydrator
+from stepwell.models.packed_mlp import Precision
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.executor import Executor, Stages
 from stepwell.pipeline.planner import Planner, PlannerOptions
@@ -52,6 +53,7 @@ class EngineOptions:
         reranking: what re-ranking does beside.
         max_cached_users: users whose last slate is kept.
         slate_freshness_us: a slate older than this is not served again.
+        scorer_precision: of the full ranker's products.
     """
 
     planner: PlannerOptions = field(default_factory=PlannerOptions)
@@ -59,6 +61,7 @@ class EngineOptions:
     reranking: RerankingOptions = field(default_factory=RerankingOptions)
     max_cached_users: int = 50_000
     slate_freshness_us: int = 3_600_000_000
+    scorer_precision: Precision = "float32"
 
 
 class EngineBuilder:
@@ -137,7 +140,9 @@ class EngineBuilder:
             retriever=retrieval.stage(self._metrics),
             candidate_hydrator=CandidateFeatures(items, catalogue),
             scorers={
-                "full": ModelScorer.load(directory, *names),
+                "full": ModelScorer.load(
+                    directory, *names, self._options.scorer_precision
+                ),
                 "reduced": load_reduced_scorer(directory, *names),
             },
             reranker=RerankingStage(
