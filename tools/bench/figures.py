@@ -56,7 +56,7 @@ def bench_table(report: Report) -> str:
     rows = [cells_of(row, with_ceiling) for row in report["rows"]]
     for cells in rows:
         cells[-1] = "**no**" if cells[-1] == "NO" else cells[-1]
-    notes = "".join(f"\nNot measured: {note}.\n" for note in report.get("notes", []))
+    notes = "".join(f"\nNote: {note}.\n" for note in report.get("notes", []))
     table = markdown_table(headings(with_ceiling), rows)
     return table + notes + machine_line(report["machine"])
 

@@ -8,6 +8,7 @@ the speed of multiply-adds from registers. The smallest figures are the cost of 
 far from any ceiling.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 from bench import ops_interactions, ops_lookups
@@ -35,5 +36,12 @@ def measure(quick: bool = False, peers: Sequence[str] | None = None) -> list[Row
 
 
 def notes(peers: Sequence[str] | None = None) -> list[str]:
-    """Returns a line on each peer that `measure` leaves out, and how to have it."""
-    return present_peers(peers)[1]
+    """Returns a line on each peer that is left out, and on a machine that is busy.
+
+    To be asked before `measure`, which is a load of its own.
+    """
+    lines = [f"not measured: {line}" for line in present_peers(peers)[1]]
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > cores / 2:
+        lines.append(f"measured on a busy machine: load {load:.1f} on {cores} cores")
+    return lines

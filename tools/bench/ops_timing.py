@@ -2,8 +2,11 @@
 
 Random ids rotate among 8 index sets so that no cache is measured, and the contenders of
 one turn each have another set, so that none finds the rows of one shortly before it.
+A span in which the system took the processor away measures the other programs of the
+machine: it is left out of the median.
 """
 
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -133,21 +136,43 @@ def on_two_threads(contest: Contest, expected: Tensor, seconds: float) -> Row:
 
 
 def medians(calls: dict[str, Call], seconds: float) -> dict[str, float]:
-    """Returns the median time of each call in us, the calls taking turns."""
+    """Returns the median time of each call in us, the calls taking turns.
+
+    Of the spans without interruption where there are at least 8 of them, else of all.
+    """
     for call in calls.values():
         for index_set in range(NUM_INDEX_SETS):
             call(index_set)
     spans: dict[str, list[float]] = {name: [] for name in calls}
-    until = time.perf_counter() + seconds * len(calls)
+    quiet: dict[str, list[float]] = {name: [] for name in calls}
+    until = _now() + seconds * len(calls)
     turn = 0
-    while turn < _LEAST_TURNS or time.perf_counter() < until:
+    while turn < _LEAST_TURNS or _now() < until:
         for place, (name, call) in enumerate(calls.items()):
             index_set = (turn + place * _SETS_APART) % NUM_INDEX_SETS
-            started = time.perf_counter()
+            interruptions = _interruptions()
+            started = _now()
             call(index_set)
-            spans[name].append((time.perf_counter() - started) * 1e6)
+            span = (_now() - started) * 1e6
+            spans[name].append(span)
+            if _interruptions() == interruptions:
+                quiet[name].append(span)
         turn += 1
-    return {name: float(np.median(times)) for name, times in spans.items()}
+    return {
+        name: float(
+            np.median(quiet[name] if len(quiet[name]) >= _LEAST_TURNS else all_)
+        )
+        for name, all_ in spans.items()
+    }
+
+
+def _now() -> float:
+    return time.perf_counter()
+
+
+def _interruptions() -> int:
+    """How often the system took the processor from a thread of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench import ops_timing
 from bench.ops_timing import Bar, Contest, largest_error, measured, medians
 
 
@@ -63,3 +64,22 @@ def test_errors_of_large_values_are_relative() -> None:
     expected = torch.tensor([1.0, 100.0]).double()
     assert largest_error(found, expected) == pytest.approx(0.5)
     assert largest_error(found[1:], expected[1:]) == pytest.approx(0.01)
+
+
+def test_a_span_that_the_system_interrupted_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interruptions = [0]
+    now = [0.0]
+    turns = iter(range(100))
+
+    def call(_: int) -> Tensor:
+        # Two of three calls are interrupted, and take a thousand times as long.
+        disturbed = next(turns) % 3 > 0
+        interruptions[0] += disturbed
+        now[0] += 1e-3 if disturbed else 1e-6
+        return torch.zeros(())
+
+    monkeypatch.setattr(ops_timing, "_interruptions", lambda: interruptions[0])
+    monkeypatch.setattr(ops_timing, "_now", lambda: now[0])
+    assert medians({"a": call}, 0.02)["a"] == pytest.approx(1.0)

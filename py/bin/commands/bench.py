@@ -12,6 +12,7 @@ from stepwell.base.errors import InvalidArgumentError
 
 BENCHMARKS = {
     "ops": "the native core against torch, FBGEMM and torch.compile",
+    "ops_cuda": "the same on a GPU; says so and measures nothing without one",
     "retrieval": "recall and speed of the index against hnswlib, faiss and usearch",
     "serving": "latency of every tier over gRPC on the demo's release, one core",
 }
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     console = _console()
     report.print_table(args.name, rows, console)
     for note in notes:
-        console.print(f"Not measured: {note}")
+        console.print(f"Note: {note}")
     if args.json:
         report.write_json(args.json, args.name, rows, notes)
     short = [row.work for row in rows if not row.holds]

@@ -55,7 +55,7 @@ def test_a_missing_peer_is_printed_and_written(
 ) -> None:
     path = tmp_path / "ops.json"
     bench.run(parsed("ops", "--json", str(path)))
-    assert "Not measured: peer x: not here" in capsys.readouterr().out
+    assert "Note: peer x: not here" in capsys.readouterr().out
     assert json.loads(path.read_text())["notes"] == ["peer x: not here"]
 
 
