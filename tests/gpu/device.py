@@ -23,12 +23,15 @@ needs_cuda_ops = pytest.mark.skipif(
 needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="torch sees no CUDA device")
 
 
+def moved(tensor: Tensor) -> Tensor:
+    """Returns a copy on the device under test that wants a gradient as its own does."""
+    copy = tensor.detach().clone().to(DEVICE)
+    return copy.requires_grad_(tensor.requires_grad)
+
+
 def on_device(*tensors: Tensor) -> list[Tensor]:
-    """Returns copies on the device under test that want gradients as theirs do."""
-    return [
-        tensor.detach().clone().to(DEVICE).requires_grad_(tensor.requires_grad)
-        for tensor in tensors
-    ]
+    """Returns such a copy of each tensor."""
+    return [moved(tensor) for tensor in tensors]
 
 
 def random_floats(

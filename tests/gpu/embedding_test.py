@@ -15,6 +15,7 @@ from gpu.device import (
     DEVICE,
     TOLERANCE,
     assert_close,
+    moved,
     needs_cuda_ops,
     on_device,
     random_floats,
@@ -82,7 +83,8 @@ def test_values_and_gradients_equal_the_definition(
     near = on_device(*leaves)
     got = embedding_bag_tables(
         near[: len(dims)],
-        *on_device(indices, offsets),
+        moved(indices),
+        moved(offsets),
         near[-1] if weighted else None,
         pooling,
     )
@@ -112,7 +114,11 @@ def test_tables_of_16_bits_pool_in_float32(
         pooling,
     )
     got = embedding_bag_tables(
-        on_device(*tables), *on_device(indices, offsets, entry_weights), pooling
+        on_device(*tables),
+        moved(indices),
+        moved(offsets),
+        moved(entry_weights),
+        pooling,
     )
     assert got.dtype == dtype
     assert_close(got, expected, TOLERANCE[dtype])
@@ -133,7 +139,8 @@ def test_a_default_row_stands_for_minus_one_and_gets_its_gradient(
     near = on_device(*tables)
     got = embedding_bag_tables(
         near,
-        *on_device(indices, offsets),
+        moved(indices),
+        moved(offsets),
         pooling=pooling,
         default_rows=default_rows,
     )
@@ -152,7 +159,7 @@ def test_more_tables_than_one_launch_takes() -> None:
     expected = embedding_bag_tables_reference(
         [table.double() for table in tables], indices, offsets
     )
-    got = embedding_bag_tables(on_device(*tables), *on_device(indices, offsets))
+    got = embedding_bag_tables(on_device(*tables), moved(indices), moved(offsets))
     assert_close(got, expected, TOLERANCE[torch.float32])
 
 
@@ -175,7 +182,9 @@ def test_packed_tables_equal_their_dequantised_rows(
         rows, indices, offsets, entry_weights.double(), pooling, default_rows
     )
     got = packed.to(DEVICE)(
-        *on_device(indices, offsets, entry_weights),
+        moved(indices),
+        moved(offsets),
+        moved(entry_weights),
         pooling=pooling,
         output_dtype=output_dtype,
     )

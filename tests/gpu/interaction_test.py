@@ -11,6 +11,7 @@ from gpu.device import (
     DEVICE,
     TOLERANCE,
     assert_close,
+    moved,
     needs_cuda_ops,
     on_device,
     random_floats,
@@ -76,7 +77,7 @@ def test_rows_that_start_at_any_element_are_written_whole(dtype: torch.dtype) ->
     # An odd number of columns puts the rows at every alignment to 16 bytes.
     dense, sparse = random_floats(33, 16, dtype=dtype), random_floats(33, 2, 16)
     sparse = sparse.to(dtype)
-    got = dot_interaction(*on_device(dense, sparse))
+    got = dot_interaction(moved(dense), moved(sparse))
     expected = reference(dense.double(), sparse.double())
     assert_close(got / 4, expected / 4, TOLERANCE[dtype])
 
@@ -96,7 +97,7 @@ def test_a_sample_too_large_for_shared_memory_is_read_where_it_is(
 ) -> None:
     dense = random_floats(1, 20_000, dtype=dtype)
     sparse = random_floats(1, 3, 20_000, dtype=dtype)
-    got = dot_interaction(*on_device(dense, sparse))
+    got = dot_interaction(moved(dense), moved(sparse))
     expected = reference(dense.double(), sparse.double())
     assert_close(got / 150, expected / 150, TOLERANCE[dtype])
 
@@ -113,7 +114,7 @@ def test_request_interaction_equals_the_tiled_dot_interaction(
     items = random_floats(candidates, num_items, dim, seed=2, dtype=dtype)
     tiled = user.double().expand(candidates, num_user, dim)
     expected = reference(tiled[:, 0], torch.cat([tiled[:, 1:], items.double()], 1))
-    got = request_interaction(*on_device(user, items))
+    got = request_interaction(moved(user), moved(items))
     scale = max(dim, 16) ** 0.5
     assert_close(got / scale, expected / scale, TOLERANCE[dtype])
 
@@ -134,7 +135,7 @@ def test_cross_network_equals_the_definition(
     for layer in range(num_layers):
         product = expected @ down[layer].double() @ up[layer].double()
         expected = x.double() * (product + bias[layer].double()) + expected
-    got = cross_network(*on_device(x, down, up, bias))
+    got = cross_network(moved(x), moved(down), moved(up), moved(bias))
     assert got.dtype == dtype
     # Every layer multiplies, and bfloat16 products are rounded between layers.
     scale = max(1.0, float(expected.abs().max()) if expected.numel() else 1.0)

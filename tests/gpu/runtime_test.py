@@ -86,11 +86,11 @@ NAMES = list(calls_on(torch.device("cpu")))
 def test_does_not_wait_for_the_device(name: str) -> None:
     call = calls_on(DEVICE)[name]
     call()
-    torch.cuda.set_sync_debug_mode("error")  # type: ignore[no-untyped-call]
+    torch.cuda.set_sync_debug_mode("error")
     try:
         call()
     finally:
-        torch.cuda.set_sync_debug_mode("default")  # type: ignore[no-untyped-call]
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @needs_gpu
@@ -121,9 +121,9 @@ def test_runs_on_the_current_stream(name: str) -> None:
         torch.cuda._sleep(200_000_000)  # type: ignore[no-untyped-call]
         call()
         after = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        after.record()  # type: ignore[no-untyped-call]
+        after.record()
     torch.cuda.default_stream().synchronize()
-    assert not after.query()
+    assert not after.query()  # type: ignore[no-untyped-call]
     stream.synchronize()
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gpu.device import needs_cuda_ops, on_device, random_floats
+from gpu.device import moved, needs_cuda_ops, random_floats
 from stepwell.ops.topk_scores import topk_scores
 
 pytestmark = needs_cuda_ops
@@ -23,7 +23,7 @@ def reference(scores: Tensor, ids: Tensor, k: int) -> tuple[list[float], list[in
 
 
 def assert_best(scores: Tensor, ids: Tensor, k: int) -> None:
-    best_scores, best_ids = topk_scores(*on_device(scores, ids), k)
+    best_scores, best_ids = topk_scores(moved(scores), moved(ids), k)
     expected_scores, expected_ids = reference(scores, ids, k)
     assert best_scores.tolist() == expected_scores
     assert best_ids.tolist() == expected_ids

@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from gpu.device import DEVICE, assert_close, needs_cuda_ops, on_device, random_floats
+from gpu.device import (
+    DEVICE,
+    assert_close,
+    moved,
+    needs_cuda_ops,
+    on_device,
+    random_floats,
+)
 from stepwell.ops.embedding_bag_tables import Pooling, embedding_bag_tables
 from stepwell.ops.row_wise_adagrad import row_wise_adagrad_
 
@@ -31,8 +38,9 @@ def test_a_sparse_gradient_is_the_dense_one(
         near = on_device(*tables)
         out = embedding_bag_tables(
             near,
-            *on_device(indices.to(index_dtype), offsets.to(index_dtype)),
-            *on_device(random_floats(len(indices), seed=3)),
+            moved(indices.to(index_dtype)),
+            moved(offsets.to(index_dtype)),
+            moved(random_floats(len(indices), seed=3)),
             pooling=pooling,
             default_rows=torch.tensor([4, -1, 0]),
             sparse_grad=sparse,
@@ -63,7 +71,9 @@ def test_row_wise_adagrad_steps_each_row_once(
     row_ids = torch.randint(0, 50, (entries,), generator=random).to(index_dtype)
     grads = random_floats(entries, dim, seed=2)
     expected = adagrad_reference(table, moments, row_ids, grads)
-    near_table, near_moments, *rest = on_device(table, moments, row_ids, grads)
-    row_wise_adagrad_(near_table, near_moments, *rest, lr=0.1, eps=1e-8)
+    near_table, near_moments = on_device(table, moments)
+    row_wise_adagrad_(
+        near_table, near_moments, moved(row_ids), moved(grads), lr=0.1, eps=1e-8
+    )
     assert_close(near_table, expected[0], 1e-5)
     assert_close(near_moments, expected[1], 1e-5)

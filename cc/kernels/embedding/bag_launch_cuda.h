@@ -36,7 +36,8 @@ struct BagLaunch {
   Table tables[kTablesPerLaunch];
   EmbeddingBags<Index> bags;  // of all tables; `tables` is host memory
   int64_t num_tables;         // of this launch
-  int group_lanes;            // a power of two up to 32
+  int group_lanes;            // 1 << group_shift, up to 32
+  int group_shift;
 };
 
 // One group's bag.
@@ -81,8 +82,8 @@ __device__ __forceinline__ void CheckOffsets(const EmbeddingBags<Index>& bags,
 template <typename Index>
 __device__ __forceinline__ GroupBag BagOfGroup(const BagLaunch<Index>& launch) {
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  const int64_t group = thread / launch.group_lanes;
-  const int lane = static_cast<int>(threadIdx.x) % launch.group_lanes;
+  const int64_t group = thread >> launch.group_shift;
+  const int lane = static_cast<int>(threadIdx.x) & (launch.group_lanes - 1);
   const EmbeddingBags<Index>& bags = launch.bags;
   if (group >= launch.num_tables * bags.batch) return {false, lane, 0, 0, 0, 0, 1.0f};
   const int64_t table = group / bags.batch;
@@ -128,11 +129,11 @@ __device__ __forceinline__ int64_t EntryAt(const BagLaunch<Index>& launch,
   return position * launch.bags.output_stride;
 }
 
-// The smallest power of two that holds `vectors`, at most a warp.
-inline int LanesFor(int64_t vectors) {
-  int lanes = 1;
-  while (lanes < kWarp && lanes < vectors) lanes *= 2;
-  return lanes;
+// Of the smallest power of two that holds `vectors`, at most a warp.
+inline int ShiftFor(int64_t vectors) {
+  int shift = 0;
+  while (1 << shift < kWarp && 1 << shift < vectors) ++shift;
+  return shift;
 }
 
 // The tables of one format, or of all.
@@ -168,8 +169,10 @@ cudaError_t ForEachLaunch(const std::vector<Table>& tables,
       launch.tables[t] = tables[first + t];
       if (tables[first + t].dim > widest) widest = tables[first + t].dim;
     }
-    launch.group_lanes =
-        columns_per_lane == 0 ? kWarp : LanesFor(CeilDiv(widest, columns_per_lane));
+    const int64_t vectors =
+        columns_per_lane == 0 ? kWarp : CeilDiv(widest, columns_per_lane);
+    launch.group_shift = ShiftFor(vectors);
+    launch.group_lanes = 1 << launch.group_shift;
     const int64_t lanes = launch.num_tables * bags.batch * launch.group_lanes;
     const cudaError_t error = launch_one(launch, CeilDiv(lanes, kThreads));
     if (error != cudaSuccess) return error;
