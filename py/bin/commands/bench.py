@@ -12,7 +12,7 @@ from stepwell.base.errors import InvalidArgumentError
 
 BENCHMARKS = {
     "ops": "the native core against torch, FBGEMM and torch.compile",
-    "ops_cuda": "the same on a GPU; says so and measures nothing without one",
+    "ops_cuda": "the native core on a GPU against torch and Triton",
     "retrieval": "recall and speed of the index against hnswlib, faiss and usearch",
     "serving": "latency of every tier over gRPC on the demo's release, one core",
 }
