@@ -18,20 +18,17 @@ inline int64_t NumSteps(int64_t dim) {
 template <typename Source>
 void TransposeColumns(const Source* const* vectors, int64_t num_steps, float* columns,
                       int64_t stride) {
-  Vec rows[Vec::kLanes];
   int64_t step = 0;
-  for (; step + Vec::kLanes <= num_steps; step += Vec::kLanes) {
-#pragma GCC unroll 16
-    for (int64_t k = 0; k < Vec::kLanes; ++k) {
-      rows[k] = Lanes::Load(vectors[k] + step, Vec::kLanes);
-    }
-    Lanes::Transpose(rows);
-#pragma GCC unroll 16
-    for (int64_t k = 0; k < Vec::kLanes; ++k) {
-      rows[k].Store(columns + (step + k) * stride);
+  for (; step + Lanes::kStep <= num_steps; step += Lanes::kStep) {
+    Vec block[Lanes::kStep];
+    Lanes::LoadColumns(vectors, step, block);
+#pragma GCC unroll 8
+    for (int64_t k = 0; k < Lanes::kStep; ++k) {
+      block[k].Store(columns + (step + k) * stride);
     }
   }
   if (step == num_steps) return;
+  Vec rows[Vec::kLanes];
   for (int64_t k = 0; k < Vec::kLanes; ++k) {
     rows[k] = Lanes::Load(vectors[k] + step, num_steps - step);
   }
@@ -107,15 +104,14 @@ void DotTile(const Columns& columns, int64_t i, int64_t j, Element* pairs) {
     left += columns.stride;
     right += columns.stride;
   }
+  Element* out = pairs + i * (i - 1) / 2 + j;
 #pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
-    const int64_t r = i + row;
-    Element* out = pairs + r * (r - 1) / 2;
-#pragma GCC unroll 2
-    for (int vec = 0; vec < kVecs; ++vec) {
-      const int64_t at = j + vec * Vec::kLanes;
-      Lanes::Store(sums[row][vec], out + at, r - at);
-    }
+    // Only the last register can reach the diagonal.
+    if constexpr (kVecs == 2) Lanes::Store(sums[row][0], out, Vec::kLanes);
+    constexpr int64_t kLast = (kVecs - 1) * Vec::kLanes;
+    Lanes::Store(sums[row][kVecs - 1], out + kLast, i + row - j - kLast);
+    out += i + row;
   }
 }
 
@@ -165,6 +161,16 @@ void DotRows(const Columns& columns, int64_t first, int64_t past, Element* pairs
   }
 }
 
+// Asks for the next sample's own vectors while this one's dots keep the processor busy:
+// it does not see by itself where a transposition of many rows will go on.
+template <typename Element>
+void PrefetchNext(const SampleVectors<Element>& sample) {
+  constexpr int64_t kPerLine = 64 / static_cast<int64_t>(sizeof(Element));
+  const int64_t size = sample.num_tail * sample.dim;
+  const Element* next = sample.tail + size;
+  for (int64_t at = 0; at < size; at += kPerLine) __builtin_prefetch(next + at);
+}
+
 // `scratch` has ColumnFloats() floats.
 template <typename Element>
 void Forward(SampleVectors<Element> sample, int64_t num_samples, Element* output,
@@ -183,6 +189,7 @@ void Forward(SampleVectors<Element> sample, int64_t num_samples, Element* output
     } else {
       CopyElements(first_row, sample.dim + num_done * (num_done - 1) / 2, output);
     }
+    if (s + 1 < num_samples) PrefetchNext(sample);
     DotRows(columns, num_done, num_vectors, output + sample.dim);
     // What the samples share stays in the columns and in the first row of output.
     if (shares_head) num_done = sample.num_head;

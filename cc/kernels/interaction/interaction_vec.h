@@ -12,6 +12,7 @@
 // instruction set:
 //
 //   Lanes::Transpose     kLanes registers as a square matrix
+//   Lanes::LoadColumns   kStep components of kLanes vectors, a register a component
 //   Lanes::Load / Store  the first `count` elements, or kLanes if that is less; memory
 //                        past them is not touched, lanes past them are zero. bfloat16
 //                        elements are floats while in a register
@@ -51,6 +52,16 @@ struct Lanes {
     Bfloat16 lanes[Vec::kLanes];
     vec.StoreBfloat16(lanes);
     for (int64_t lane = 0; lane < count; ++lane) p[lane] = lanes[lane];
+  }
+
+  static constexpr int64_t kStep = Vec::kLanes;
+
+  template <typename Element>
+  static void LoadColumns(const Element* const* vectors, int64_t at, Vec* columns) {
+    for (int64_t k = 0; k < Vec::kLanes; ++k) {
+      columns[k] = Load(vectors[k] + at, Vec::kLanes);
+    }
+    Transpose(columns);
   }
 };
 
@@ -112,6 +123,16 @@ struct Lanes {
     vec.StoreBfloat16(lanes);
     for (int64_t lane = 0; lane < count; ++lane) p[lane] = lanes[lane];
   }
+
+  static constexpr int64_t kStep = Vec::kLanes;
+
+  template <typename Element>
+  static void LoadColumns(const Element* const* vectors, int64_t at, Vec* columns) {
+    for (int64_t k = 0; k < Vec::kLanes; ++k) {
+      columns[k] = Load(vectors[k] + at, Vec::kLanes);
+    }
+    Transpose(columns);
+  }
 };
 
 struct Products {
@@ -132,18 +153,9 @@ struct Lanes {
   static void Transpose(Vec* rows) {
     __m512 fours[16];  // [4 * g + c]: in quarter q, component 4 q + c of rows 4 g ...
     for (int g = 0; g < 16; g += 4) {
-      const __m512 r0 = rows[g].value, r1 = rows[g + 1].value;
-      const __m512 r2 = rows[g + 2].value, r3 = rows[g + 3].value;
-      const __m512d a = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, r0, r1));
-      const __m512d b = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xFFFF, r0, r1));
-      const __m512d c = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, r2, r3));
-      const __m512d d = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xFFFF, r2, r3));
-      fours[g] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xFF, a, c));
-      fours[g + 1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xFF, a, c));
-      fours[g + 2] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xFF, b, d));
-      fours[g + 3] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xFF, b, d));
+      TransposeFour(rows[g].value, rows[g + 1].value, rows[g + 2].value,
+                    rows[g + 3].value, fours + g);
     }
-    constexpr int kEven = 0x88, kOdd = 0xDD;
     for (int c = 0; c < 4; ++c) {
       const __m512 a = fours[c], b = fours[4 + c], d = fours[8 + c], e = fours[12 + c];
       const __m512 even_low = _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, kEven);
@@ -158,8 +170,9 @@ struct Lanes {
   }
 
   static __mmask16 FirstLanes(int64_t count) {
-    if (count <= 0) return 0;
-    return count >= Vec::kLanes ? 0xFFFF : Vec::FirstMask(count);
+    const int64_t from_zero = count > 0 ? count : 0;
+    const int64_t lanes = from_zero < Vec::kLanes ? from_zero : Vec::kLanes;
+    return static_cast<__mmask16>(0xFFFFu >> (Vec::kLanes - lanes));
   }
 
   static Vec Load(const float* p, int64_t count) {
@@ -182,6 +195,56 @@ struct Lanes {
     vec.StoreBfloat16(lanes);
     const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes));
     _mm256_mask_storeu_epi16(p, FirstLanes(count), halves);
+  }
+
+  // Half the width of a register at a time: what two rows bring together in one load
+  // needs a third of the shuffles less than Transpose().
+  static constexpr int64_t kStep = 8;
+
+  template <typename Element>
+  static void LoadColumns(const Element* const* vectors, int64_t at, Vec* columns) {
+    __m512 fours[8];  // [g + c]: components c and 4 + c of rows 2 g ... and 2 g + 4 ...
+#pragma GCC unroll 2
+    for (int g = 0; g < 8; g += 4) {
+      const Element* const* rows = vectors + 2 * g;
+      const __m512 r0 = LoadTwo(rows[0] + at, rows[4] + at);
+      const __m512 r1 = LoadTwo(rows[1] + at, rows[5] + at);
+      const __m512 r2 = LoadTwo(rows[2] + at, rows[6] + at);
+      const __m512 r3 = LoadTwo(rows[3] + at, rows[7] + at);
+      TransposeFour(r0, r1, r2, r3, fours + g);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const __m512 low = fours[c], high = fours[4 + c];
+      columns[c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, low, high, kEven)};
+      columns[4 + c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, low, high, kOdd)};
+    }
+  }
+
+ private:
+  static constexpr int kEven = 0x88, kOdd = 0xDD;  // quarters 0 2, or 1 3, of each
+
+  static __m512 LoadTwo(const float* low, const float* high) {
+    return _mm512_maskz_insertf32x8(
+        0xFFFF, _mm512_castps256_ps512(_mm256_loadu_ps(low)), _mm256_loadu_ps(high), 1);
+  }
+  static __m512 LoadTwo(const Bfloat16* low, const Bfloat16* high) {
+    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(low));
+    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(high));
+    const __m256i halves = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
+    const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, halves);
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, wide, 16));
+  }
+  // In each quarter of the registers, a matrix of four by four.
+  static void TransposeFour(__m512 r0, __m512 r1, __m512 r2, __m512 r3, __m512* out) {
+    const __m512d a = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, r0, r1));
+    const __m512d b = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xFFFF, r0, r1));
+    const __m512d c = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, r2, r3));
+    const __m512d d = _mm512_castps_pd(_mm512_maskz_unpackhi_ps(0xFFFF, r2, r3));
+    out[0] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xFF, a, c));
+    out[1] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xFF, a, c));
+    out[2] = _mm512_castpd_ps(_mm512_maskz_unpacklo_pd(0xFF, b, d));
+    out[3] = _mm512_castpd_ps(_mm512_maskz_unpackhi_pd(0xFF, b, d));
   }
 };
 
