@@ -59,7 +59,7 @@ EmbeddingFault Backward(const EmbeddingBags<Index>& bags, int64_t table_number,
   for (int64_t row = 0; row < bags.batch; ++row) {
     const int64_t bag = table_number * bags.batch + row;
     int64_t begin, end;
-    if (!SpanOfBag(bags, bag, begin, end)) return OffsetFault(bags, bag);
+    if (!SpanOfBag(bags, bag, begin, end)) return OffsetFault(bags, bag, bag + 1);
     const float scale = ScaleOf(bags, end - begin);
     for (int64_t position = begin; position < end; ++position) {
       const NamedRow named = RowOf(table, bags.indices[position]);
@@ -85,7 +85,7 @@ EmbeddingFault WeightsBackward(const EmbeddingBags<Index>& bags, int64_t first_b
     const int64_t row_bytes = RowBytes(table.format, table.dim);
     const DotFn dot = DotOf(table.format);
     int64_t begin, end;
-    if (!SpanOfBag(bags, bag, begin, end)) return OffsetFault(bags, bag);
+    if (!SpanOfBag(bags, bag, begin, end)) return OffsetFault(bags, bag, bag + 1);
     const float scale = ScaleOf(bags, end - begin);
     for (int64_t position = begin; position < end; ++position) {
       const NamedRow named = RowOf(table, bags.indices[position]);

@@ -15,20 +15,31 @@
 namespace stepwell::kernels {
 namespace {
 
-// Reads the entries of a bag and returns whether its two offsets are good.
+// Reads the entries of bags [bag, last_bag) and returns whether the offsets of their
+// ends are good.
 template <typename Index>
-STEPWELL_INLINE bool SpanOfBag(const EmbeddingBags<Index>& bags, int64_t bag,
-                               int64_t& begin, int64_t& end) {
+STEPWELL_INLINE bool SpanOfBags(const EmbeddingBags<Index>& bags, int64_t bag,
+                                int64_t last_bag, int64_t& begin, int64_t& end) {
   begin = bags.offsets[bag];
-  end = bags.offsets[bag + 1];
+  end = bags.offsets[last_bag];
   return begin >= 0 && begin <= end && end <= bags.num_indices &&
          (bag != 0 || begin == 0);
 }
 
-// Names the offset for which SpanOfBag refused the bag.
 template <typename Index>
-inline EmbeddingFault OffsetFault(const EmbeddingBags<Index>& bags, int64_t bag) {
-  const int64_t begin = bags.offsets[bag];
+STEPWELL_INLINE bool SpanOfBag(const EmbeddingBags<Index>& bags, int64_t bag,
+                               int64_t& begin, int64_t& end) {
+  return SpanOfBags(bags, bag, bag + 1, begin, end);
+}
+
+// Names the first offset for which SpanOfBag refuses a bag of [bag, last_bag); there is
+// one.
+template <typename Index>
+__attribute__((noinline)) EmbeddingFault OffsetFault(const EmbeddingBags<Index>& bags,
+                                                     int64_t bag, int64_t last_bag) {
+  int64_t begin, end;
+  while (bag + 1 < last_bag && SpanOfBag(bags, bag, begin, end)) ++bag;
+  begin = bags.offsets[bag];
   const bool begin_is_wrong =
       begin < 0 || begin > bags.num_indices || (bag == 0 && begin != 0);
   const int64_t position = begin_is_wrong ? bag : bag + 1;
@@ -51,6 +62,9 @@ STEPWELL_INLINE float ScaleOf(const EmbeddingBags<Index>& bags, int64_t length) 
              : 1.0f;
 }
 
+// What every entry is multiplied by when there are no weights.
+constexpr float kOne = 1.0f;
+
 // The row that an index names.
 struct NamedRow {
   int64_t number;  // -1: a row of zeros
@@ -65,6 +79,12 @@ STEPWELL_INLINE NamedRow RowOf(const EmbeddingTable& table, int64_t index) {
   return {table.default_row, index == -1};
 }
 
+// Asks the cache for the lines of a row. Any address is harmless: the prefetch of one
+// that is not mapped does nothing.
+inline void PrefetchRow(const uint8_t* row, int64_t row_bytes) {
+  for (int64_t byte = 0; byte < row_bytes; byte += 64) __builtin_prefetch(row + byte);
+}
+
 // Walks the entries of a range of bags some entries ahead of their use and says where
 // their rows are, for prefetching. It has its own position, so it runs on across bags
 // and tables: with bags of one entry that is where all the distance comes from.
@@ -77,21 +97,21 @@ struct RowWalker {
   int64_t table;
   int64_t last;
 
-  // Returns the address of the next entry's row. Any index is harmless: a prefetch of
-  // an address that is not mapped does nothing.
-  STEPWELL_INLINE const uint8_t* Next(const EmbeddingBags<Index>& bags) {
-    if (__builtin_expect(position >= table_end, 0)) *this = InNextTable(bags, *this);
-    if (__builtin_expect(position >= table_end, 0)) return rows;
-    const uint64_t index = static_cast<uint64_t>(bags.indices[position++]);
-    return rows + index * static_cast<uint64_t>(row_bytes);
-  }
-
-  // By value, so that the caller's walker can stay in registers.
-  __attribute__((noinline)) static RowWalker InNextTable(
-      const EmbeddingBags<Index>& bags, RowWalker walker) {
-    while (walker.position >= walker.table_end && walker.table + 1 < bags.num_tables &&
-           walker.position < walker.last) {
-      walker = AtTable(bags, walker.table + 1, walker.position, walker.last);
+  // Prefetches the rows of the next `count` entries, whatever tables they are in. By
+  // value, so that the caller's walker can stay in registers.
+  __attribute__((noinline)) RowWalker Prefetched(const EmbeddingBags<Index>& bags,
+                                                 int64_t count) const {
+    RowWalker walker = *this;
+    for (int64_t entry = 0; entry < count; ++entry) {
+      while (walker.position >= walker.table_end) {
+        if (walker.position >= last || walker.table + 1 >= bags.num_tables) {
+          return walker;
+        }
+        walker = AtTable(bags, walker.table + 1, walker.position, last);
+      }
+      PrefetchRow(walker.rows + static_cast<uint64_t>(bags.indices[walker.position++]) *
+                                    static_cast<uint64_t>(walker.row_bytes),
+                  walker.row_bytes);
     }
     return walker;
   }
@@ -119,11 +139,6 @@ struct RowWalker {
     return position < bags.num_indices ? position : bags.num_indices;
   }
 };
-
-// Asks the cache for all lines of a row.
-inline void PrefetchRow(const uint8_t* row, int64_t row_bytes) {
-  for (int64_t byte = 0; byte < row_bytes; byte += 64) __builtin_prefetch(row + byte);
-}
 
 }  // namespace
 }  // namespace stepwell::kernels
