@@ -11,6 +11,7 @@
 #include "cc/ops/embedding/bag_arguments.h"
 #include "cc/ops/embedding/bag_forward.h"
 #include "cc/ops/embedding/packed_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of embedding_bag_packed; its schema is in schemas.cc beside this file and
 // its meaning is documented in py/stepwell/ops/packed_tables.py.
@@ -29,8 +30,8 @@ Tensor EmbeddingBagPacked(const Tensor rows, const Tensor layout, const Tensor i
       PackedTablesOf(kOp, rows, layout, mode, output_dim);
   CheckLookups(kOp, rows, indices, offsets, per_sample_weights);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
-  Tensor output = torch::stable::new_empty(
-      rows, {OutputRows(mode, batch, indices), output_dim}, dtype);
+  Tensor output =
+      NewEmpty(kOp, rows, {OutputRows(mode, batch, indices), output_dim}, dtype);
   void* to = output.data_ptr();
   const RowFormat format = FloatFormatOf(kOp, "output_dtype", dtype);
   const auto run = [&](auto index) {

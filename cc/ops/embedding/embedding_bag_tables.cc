@@ -11,6 +11,7 @@
 #include "cc/ops/checks.h"
 #include "cc/ops/embedding/bag_arguments.h"
 #include "cc/ops/embedding/bag_forward.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of the embedding ops; their schemas are in schemas.cc beside this file and
 // their meaning is documented in py/stepwell/ops/embedding_bag_tables.py.
@@ -55,8 +56,8 @@ Tensor EmbeddingBagTables(const std::vector<Tensor> weights, const Tensor indice
       TablesOf(kOp, weights, default_rows, mode, output_dim);
   CheckLookups(kOp, weights[0], indices, offsets, per_sample_weights);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
-  Tensor output = torch::stable::new_empty(
-      weights[0], {OutputRows(mode, batch, indices), output_dim});
+  Tensor output =
+      NewEmpty(kOp, weights[0], {OutputRows(mode, batch, indices), output_dim});
   void* to = output.data_ptr();
   const auto run = [&](auto index) {
     RunForward(kOp,
@@ -87,8 +88,7 @@ std::vector<Tensor> EmbeddingBagTablesBackward(
   std::vector<Tensor> table_grads;
   table_grads.reserve(weights.size());
   for (const Tensor& weight : weights) {
-    table_grads.push_back(
-        torch::stable::new_zeros(grad, {weight.size(0), weight.size(1)}));
+    table_grads.push_back(NewZeros(kOp, grad, {weight.size(0), weight.size(1)}));
   }
   const float* from = static_cast<const float*>(grad.data_ptr());
   const auto run = [&](auto index) {
@@ -118,7 +118,7 @@ Tensor EmbeddingBagTablesWeightsBackward(const Tensor grad,
   CheckLookups(kOp, weights[0], indices, offsets, std::nullopt);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
   CheckOutputGrad(kOp, grad, weights[0], OutputRows(mode, batch, indices), output_dim);
-  Tensor weights_grad = torch::stable::new_empty(grad, {indices.size(0)});
+  Tensor weights_grad = NewEmpty(kOp, grad, {indices.size(0)});
   const float* from = static_cast<const float*>(grad.data_ptr());
   float* to = static_cast<float*>(weights_grad.data_ptr());
   const auto run = [&](auto index) {

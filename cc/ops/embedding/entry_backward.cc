@@ -11,6 +11,7 @@
 
 #include "cc/ops/checks.h"
 #include "cc/ops/embedding/training_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of embedding_bag_tables_entry_backward; its schema is in training_schemas.cc
 // and its meaning in py/stepwell/ops/sparse_embedding_bag_tables.py.
@@ -75,7 +76,7 @@ std::vector<Tensor> Run(const EntryCall<Index>& call) {
     const int64_t dim = call.dims[table];
     const Index* offsets = call.offsets + table * call.layout.batch;
     const int64_t num_entries = offsets[call.layout.batch] - offsets[0];
-    entry_grads.push_back(torch::stable::new_empty(call.grad, {num_entries, dim}));
+    entry_grads.push_back(NewEmpty(kOp, call.grad, {num_entries, dim}));
     float* to = static_cast<float*>(entry_grads.back().data_ptr());
     const auto bags = BagsOfTable(call, static_cast<int64_t>(table), column);
     torch::stable::parallel_for(0, bags.batch,

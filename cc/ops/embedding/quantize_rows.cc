@@ -10,6 +10,7 @@
 #include "cc/kernels/embedding/row_format.h"
 #include "cc/ops/checks.h"
 #include "cc/ops/embedding/packed_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of quantize_rows and dequantize_rows; their schemas are in schemas.cc beside
 // this file and their meaning is documented in py/stepwell/ops/quantize_rows.py.
@@ -36,8 +37,7 @@ Tensor QuantizeRows(const Tensor rows, const std::string row_format) {
   const int64_t dim = rows.size(1);
   CheckDim(kOp, "the number of columns", dim);
   const int64_t row_bytes = kernels::RowBytes(format, dim);
-  Tensor quantised =
-      torch::stable::new_empty(rows, {num_rows, row_bytes}, ScalarType::Byte);
+  Tensor quantised = NewEmpty(kOp, rows, {num_rows, row_bytes}, ScalarType::Byte);
   const float* from = static_cast<const float*>(rows.data_ptr());
   uint8_t* to = static_cast<uint8_t*>(quantised.data_ptr());
   std::mutex mutex;
@@ -70,7 +70,7 @@ Tensor DequantizeRows(const Tensor rows, int64_t dim, const std::string row_form
   const int64_t row_bytes = kernels::RowBytes(format, dim);
   CheckSize(kOp, "rows", rows, 1, row_bytes);
   const int64_t num_rows = rows.size(0);
-  Tensor values = torch::stable::new_empty(rows, {num_rows, dim}, ScalarType::Float);
+  Tensor values = NewEmpty(kOp, rows, {num_rows, dim}, ScalarType::Float);
   const uint8_t* from = static_cast<const uint8_t*>(rows.data_ptr());
   float* to = static_cast<float*>(values.data_ptr());
   torch::stable::parallel_for(

@@ -8,6 +8,7 @@
 #include "cc/kernels/interaction/interaction.h"
 #include "cc/ops/interaction/interaction_arguments.h"
 #include "cc/ops/interaction/interaction_tasks.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of the dot interaction; its schemas are in schemas.cc beside this file and
 // its meaning is documented in py/stepwell/ops/dot_interaction.py.
@@ -51,8 +52,9 @@ void Backward(const InteractionShape& shape, const Tensor& grad, const Tensor& d
 }
 
 Tensor DotInteraction(const Tensor dense, const Tensor sparse) {
-  const InteractionShape shape = ShapeOf("dot_interaction", dense, sparse);
-  Tensor output = torch::stable::new_empty(dense, {dense.size(0), shape.output_dim()});
+  constexpr char kOp[] = "dot_interaction";
+  const InteractionShape shape = ShapeOf(kOp, dense, sparse);
+  Tensor output = NewEmpty(kOp, dense, {dense.size(0), shape.output_dim()});
   ForElementOf(dense, [&]<typename Element>(Element*) {
     Forward<Element>(shape, dense, sparse, output);
   });
@@ -65,9 +67,8 @@ std::tuple<Tensor, Tensor> DotInteractionBackward(const Tensor grad, const Tenso
   const InteractionShape shape = ShapeOf(kOp, dense, sparse);
   CheckInteractionGrad(kOp, grad, dense, shape);
   const int64_t batch = dense.size(0);
-  Tensor dense_grad = torch::stable::new_empty(dense, {batch, shape.dim});
-  Tensor sparse_grad =
-      torch::stable::new_empty(sparse, {batch, shape.num_sparse, shape.dim});
+  Tensor dense_grad = NewEmpty(kOp, dense, {batch, shape.dim});
+  Tensor sparse_grad = NewEmpty(kOp, sparse, {batch, shape.num_sparse, shape.dim});
   ForElementOf(dense, [&]<typename Element>(Element*) {
     Backward<Element>(shape, grad, dense, sparse, dense_grad, sparse_grad);
   });

@@ -7,6 +7,7 @@
 #include "cc/kernels/interaction/interaction.h"
 #include "cc/ops/interaction/interaction_arguments.h"
 #include "cc/ops/interaction/interaction_tasks.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of the request interaction; its schema is in schemas.cc beside this file and
 // its meaning is documented in py/stepwell/ops/request_interaction.py.
@@ -32,8 +33,9 @@ void Forward(const RequestShape& shape, const Tensor& user, const Tensor& items,
 }
 
 Tensor RequestInteraction(const Tensor user, const Tensor items) {
-  const RequestShape shape = RequestShapeOf("request_interaction", user, items);
-  Tensor output = torch::stable::new_empty(items, {items.size(0), shape.output_dim()});
+  constexpr char kOp[] = "request_interaction";
+  const RequestShape shape = RequestShapeOf(kOp, user, items);
+  Tensor output = NewEmpty(kOp, items, {items.size(0), shape.output_dim()});
   ForElementOf(items, [&]<typename Element>(Element*) {
     Forward<Element>(shape, user, items, output);
   });

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "cc/ops/checks.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of the ops between int8 layers; their schemas are in schemas.cc beside this
 // file and their meaning is documented in py/stepwell/ops/activations.py.
@@ -63,12 +64,11 @@ std::tuple<Tensor, Tensor> QuantizeActivations(const Tensor values,
                                                const std::optional<Tensor> row_scales,
                                                const std::optional<Tensor> bias,
                                                bool relu) {
-  const ActivationRows rows =
-      CheckRows("quantize_activations", values, row_scales, bias, relu);
+  constexpr char kOp[] = "quantize_activations";
+  const ActivationRows rows = CheckRows(kOp, values, row_scales, bias, relu);
   const int64_t num_rows = values.size(0);
-  Tensor codes =
-      torch::stable::new_empty(values, {num_rows, rows.width}, ScalarType::Byte);
-  Tensor scales = torch::stable::new_empty(values, {num_rows}, ScalarType::Float);
+  Tensor codes = NewEmpty(kOp, values, {num_rows, rows.width}, ScalarType::Byte);
+  Tensor scales = NewEmpty(kOp, values, {num_rows}, ScalarType::Float);
   uint8_t* to_codes = static_cast<uint8_t*>(codes.data_ptr());
   float* to_scales = static_cast<float*>(scales.data_ptr());
   torch::stable::parallel_for(
@@ -88,9 +88,8 @@ Tensor FinishActivations(const Tensor values, const std::optional<Tensor> row_sc
   STEPWELL_OP_CHECK(to_bfloat16 || output_dtype == "float32", kOp,
                     ": output_dtype must be float32 or bfloat16, got ", output_dtype);
   const int64_t num_rows = values.size(0);
-  Tensor output =
-      torch::stable::new_empty(values, {num_rows, rows.width},
-                               to_bfloat16 ? ScalarType::BFloat16 : ScalarType::Float);
+  Tensor output = NewEmpty(kOp, values, {num_rows, rows.width},
+                           to_bfloat16 ? ScalarType::BFloat16 : ScalarType::Float);
   uint8_t* to = static_cast<uint8_t*>(output.data_ptr());
   const int64_t row_bytes = rows.width * (to_bfloat16 ? 2 : 4);
   torch::stable::parallel_for(

@@ -7,6 +7,7 @@
 
 #include "cc/kernels/topk/topk.h"
 #include "cc/ops/checks.h"
+#include "cc/ops/new_tensor.h"
 #include "cc/ops/topk/topk_arguments.h"
 
 // CPU side of the top-k op; its schema is in schemas.cc beside this file and its
@@ -17,8 +18,8 @@ namespace {
 std::tuple<Tensor, Tensor> TopKScores(const Tensor scores, const Tensor ids,
                                       int64_t k) {
   const int64_t kept = CheckTopKScores(scores, ids, k);
-  Tensor best_scores = torch::stable::new_empty(scores, {kept});
-  Tensor best_ids = torch::stable::new_empty(ids, {kept});
+  Tensor best_scores = NewEmpty("topk_scores", scores, {kept});
+  Tensor best_ids = NewEmpty("topk_scores", ids, {kept});
   kernels::TopKScores(static_cast<const float*>(scores.data_ptr()),
                       static_cast<const int64_t*>(ids.data_ptr()), scores.size(0), kept,
                       static_cast<float*>(best_scores.data_ptr()),

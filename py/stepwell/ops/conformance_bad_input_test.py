@@ -72,3 +72,23 @@ def test_a_spoilt_tensor_is_named(case: OpCase, spoil: str) -> None:
             assert text.startswith(f"{case.name}: {name.split('[')[0]}"), text
         assert re.search(complaint, text), text
         assert "got" in text or "contiguous" in text, text
+
+
+NO_MEMORY: dict[str, tuple[object, ...]] = {
+    "dot_interaction": (torch.zeros(2**22, 0), torch.zeros(2**22, 2**18, 0)),
+    "request_interaction": (torch.zeros(2**18, 0), torch.zeros(2**22, 0, 0)),
+    "embedding_bag_tables_entry_backward": (
+        torch.zeros(1, 4),
+        [4],
+        torch.tensor([0, 2**62]),
+        None,
+        "sum",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_MEMORY)
+def test_an_output_beyond_all_memory_is_an_error_of_the_op(name: str) -> None:
+    op = getattr(torch.ops.stepwell, name)
+    with pytest.raises(RuntimeError, match=rf"^{name}: no memory for .* float32 \["):
+        op(*NO_MEMORY[name])

@@ -1,6 +1,6 @@
 """The gradient of an embedding lookup as the rows it touched, not as whole tables."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -72,7 +72,7 @@ def lookup_with_sparse_gradient(
     pooling: str,
 ) -> Tensor:
     """Returns `embedding_bag_tables` whose tables get sparse COO gradients."""
-    out: Tensor = _SparseLookup.apply(  # type: ignore[no-untyped-call]
+    out: Tensor = _apply(
         indices, offsets, per_sample_weights, default_rows, pooling, *weights
     )
     return out
@@ -103,7 +103,8 @@ class _SparseLookup(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         indices, offsets, entry_weights, default_rows, *weights = ctx.saved_tensors
-        grad = grad.contiguous()
+        # The kernels compute in float32, also for narrower tables.
+        grad = grad.float().contiguous()
         entry_grad = None
         if entry_weights is not None and ctx.needs_input_grad[2]:
             entry_grad = torch.ops.stepwell.embedding_bag_tables_weights_backward(
@@ -120,9 +121,18 @@ class _SparseLookup(torch.autograd.Function):
                 if needed[number]:
                     default = -1 if default_rows is None else int(default_rows[number])
                     table_grads[number] = _sparse_rows(
-                        named[number], values[number], default, table.shape
+                        named[number],
+                        values[number].to(table.dtype),
+                        default,
+                        table.shape,
                     )
         return None, None, entry_grad, None, None, *table_grads
+
+
+# torch.compile has no sparse gradients.
+_apply: Callable[..., Tensor] = torch.compiler.disable(  # type: ignore[no-untyped-call]
+    _SparseLookup.apply, reason="sparse gradients"
+)
 
 
 def _sparse_rows(

@@ -112,6 +112,27 @@ def test_gives_the_same_bits_with_one_thread_and_two() -> None:
     assert torch.equal(*runs)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_tables_get_gradients_of_their_dtype(dtype: torch.dtype) -> None:
+    table = torch.ones(4, 3, dtype=dtype, requires_grad=True)
+    lookups = (torch.tensor([1, 1, 2]), torch.tensor([0, 3]))
+    out = embedding_bag_tables([table], *lookups, sparse_grad=True)
+    (grad,) = torch.autograd.grad(out.sum(), [table])
+    assert grad.dtype == dtype
+    assert grad.to_dense()[:, 0].tolist() == [0.0, 2.0, 1.0, 0.0]
+
+
+def test_compiled_code_leaves_the_graph_for_it() -> None:
+    def loss(table: Tensor) -> Tensor:
+        lookups = (torch.tensor([1, 1, 2]), torch.tensor([0, 3]))
+        return 2 * embedding_bag_tables([table], *lookups, sparse_grad=True).sum()
+
+    table = torch.ones(4, 3, requires_grad=True)
+    compiled = torch.compile(loss, backend="aot_eager")(table)
+    (grad,) = torch.autograd.grad(compiled, [table])
+    assert grad.to_dense()[:, 0].tolist() == [0.0, 4.0, 2.0, 0.0]
+
+
 def test_a_table_too_large_for_a_dense_gradient_trains() -> None:
     # 1.3 GB of virtual memory; a gradient or a moment of the same size would be real.
     num_rows, dim, batch = 5_000_000, 64, 256

@@ -44,8 +44,7 @@ def embedding_bag_tables(
             for zeros. All zeros when None.
         sparse_grad: give each table a sparse gradient: the rows that it was asked for,
             once for each entry, not coalesced. It costs what the entries cost, however
-            large the table; the tables must be float32. For eager training:
-            torch.compile has no sparse gradients.
+            large the table. torch.compile leaves its graph for it.
     Returns:
         [B, D_0 + ... + D_{T-1}] in the tables' dtype, added up in float32. For "none",
         when all D_t are one D, [L, D]: one row an entry, in the order of indices.
