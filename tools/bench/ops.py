@@ -11,12 +11,16 @@ far from any ceiling.
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from bench import ops_interactions, ops_lookups
+from bench import dlrm_forward, ops_interactions, ops_lookups
 from bench.ops_peers import present_peers
 from bench.ops_timing import Row, threads
 
 Part = Callable[[float, bool, Sequence[str]], Iterator[Row]]
-PARTS: tuple[Part, ...] = (ops_lookups.rows, ops_interactions.rows)
+PARTS: tuple[Part, ...] = (
+    ops_lookups.rows,
+    ops_interactions.rows,
+    dlrm_forward.rows,
+)
 
 
 def measure(quick: bool = False, peers: Sequence[str] | None = None) -> list[Row]:

@@ -1,5 +1,6 @@
 """FBGEMM's inference tables as a peer of the benchmark `ops`."""
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ def fbgemm_tables(
         row_format: "float32", "int8" or "int4".
         source: float32 [N, D] for each table; unused unless row_format is "float32".
     """
+    # It logs every library that it loads, and every table that it makes.
+    logging.disable(logging.INFO)
     # Only here: it is not installed everywhere, and its import takes a second.
     from fbgemm_gpu.split_embedding_configs import SparseType
     from fbgemm_gpu.split_table_batched_embeddings_ops_common import EmbeddingLocation
@@ -43,6 +46,7 @@ def fbgemm_tables(
         specs, output_dtype=SparseType.FP32, device="cpu"
     )
     tables.initialize_weights()
+    logging.disable(logging.NOTSET)
     stored = [rows for rows, _ in tables.split_embedding_weights(False)]
     if row_format == "float32":
         for rows, values in zip(stored, source, strict=True):
