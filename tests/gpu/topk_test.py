@@ -55,6 +55,8 @@ def test_scores_that_are_not_finite_sink() -> None:
     assert_best(scores, torch.arange(200).flip(0) * 2**40, 200)
 
 
-def test_more_than_shared_memory_sorts() -> None:
+# Powers of two, around 48 KiB of keys and past what sorts in shared memory.
+@pytest.mark.parametrize("k", [2048, 3000, 4096, 8192, 8500])
+def test_sorts_whatever_memory_the_keys_take(k: int) -> None:
     scores = random_floats(9000)
-    assert_best(scores, torch.arange(9000), 8500)
+    assert_best(scores, torch.arange(9000), k)
