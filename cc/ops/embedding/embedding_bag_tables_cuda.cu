@@ -12,6 +12,7 @@
 #include "cc/ops/cuda_stream.h"
 #include "cc/ops/embedding/bag_arguments.h"
 #include "cc/ops/embedding/packed_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CUDA side of the embedding lookups; schemas are in schemas.cc beside this file.
 namespace stepwell::ops {
@@ -37,8 +38,8 @@ Tensor EmbeddingBagTables(const std::vector<Tensor> weights, const Tensor indice
   CheckLookups(kOp, weights[0], indices, offsets, per_sample_weights);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
   const CudaScope scope(weights[0]);
-  Tensor output = torch::stable::new_empty(
-      weights[0], {OutputRows(mode, batch, indices), output_dim});
+  Tensor output =
+      NewEmpty(kOp, weights[0], {OutputRows(mode, batch, indices), output_dim});
   void* to = output.data_ptr();
   RunWithIndex(kOp, indices, [&](auto index) {
     return kernels::cuda::EmbeddingBagForward(
@@ -65,8 +66,7 @@ std::vector<Tensor> EmbeddingBagTablesBackward(
   std::vector<Tensor> table_grads;
   std::vector<float*> pointers;
   for (const Tensor& weight : weights) {
-    table_grads.push_back(
-        torch::stable::new_zeros(grad, {weight.size(0), weight.size(1)}));
+    table_grads.push_back(NewZeros(kOp, grad, {weight.size(0), weight.size(1)}));
     pointers.push_back(static_cast<float*>(table_grads.back().data_ptr()));
   }
   const float* from = static_cast<const float*>(grad.data_ptr());
@@ -93,7 +93,7 @@ Tensor EmbeddingBagTablesWeightsBackward(const Tensor grad,
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
   CheckOutputGrad(kOp, grad, weights[0], OutputRows(mode, batch, indices), output_dim);
   const CudaScope scope(weights[0]);
-  Tensor weights_grad = torch::stable::new_empty(grad, {indices.size(0)});
+  Tensor weights_grad = NewEmpty(kOp, grad, {indices.size(0)});
   const float* from = static_cast<const float*>(grad.data_ptr());
   float* to = static_cast<float*>(weights_grad.data_ptr());
   RunWithIndex(kOp, indices, [&](auto index) {
@@ -118,8 +118,8 @@ Tensor EmbeddingBagPacked(const Tensor rows, const Tensor layout, const Tensor i
   CheckLookups(kOp, rows, indices, offsets, per_sample_weights);
   const int64_t batch = BatchOf(kOp, static_cast<int64_t>(tables.size()), offsets);
   const CudaScope scope(rows);
-  Tensor output = torch::stable::new_empty(
-      rows, {OutputRows(mode, batch, indices), output_dim}, dtype);
+  Tensor output =
+      NewEmpty(kOp, rows, {OutputRows(mode, batch, indices), output_dim}, dtype);
   void* to = output.data_ptr();
   const RowFormat format = FloatFormatOf(kOp, "output_dtype", dtype);
   RunWithIndex(kOp, indices, [&](auto index) {

@@ -10,6 +10,7 @@
 #include "cc/ops/checks.h"
 #include "cc/ops/cuda_stream.h"
 #include "cc/ops/embedding/packed_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CUDA side of the row formats; schemas are in schemas.cc beside this file.
 namespace stepwell::ops {
@@ -28,8 +29,8 @@ Tensor QuantizeRows(const Tensor rows, const std::string row_format) {
   const int64_t dim = rows.size(1);
   CheckDim(kOp, "the number of columns", dim);
   const CudaScope scope(rows);
-  Tensor packed = torch::stable::new_empty(
-      rows, {num_rows, kernels::RowBytes(format, dim)}, ScalarType::Byte);
+  Tensor packed =
+      NewEmpty(kOp, rows, {num_rows, kernels::RowBytes(format, dim)}, ScalarType::Byte);
   CheckLaunch(kOp,
               kernels::cuda::QuantizeRows(
                   static_cast<const float*>(rows.data_ptr()), num_rows, dim, format,
@@ -52,8 +53,7 @@ Tensor DequantizeRows(const Tensor rows, int64_t dim, const std::string row_form
                     ": rows must start at a multiple of ", alignment,
                     " bytes on CUDA; call .clone() first");
   const CudaScope scope(rows);
-  Tensor values =
-      torch::stable::new_empty(rows, {rows.size(0), dim}, ScalarType::Float);
+  Tensor values = NewEmpty(kOp, rows, {rows.size(0), dim}, ScalarType::Float);
   CheckLaunch(kOp, kernels::cuda::DequantizeRows(from, rows.size(0), dim, format,
                                                  static_cast<float*>(values.data_ptr()),
                                                  scope.stream()));

@@ -13,6 +13,7 @@
 #include "cc/ops/checks.h"
 #include "cc/ops/cuda_stream.h"
 #include "cc/ops/embedding/training_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CUDA side of the ops that train tables; schemas are in training_schemas.cc beside
 // this file. embedding_bag_tables_entry_backward is the one CUDA op that waits for the
@@ -80,8 +81,7 @@ std::vector<Tensor> EntryBackward(const Tensor grad, const std::vector<int64_t> 
   std::vector<Tensor> entry_grads;
   std::vector<float*> pointers;
   for (int64_t t = 0; t < num_tables; ++t) {
-    entry_grads.push_back(
-        torch::stable::new_empty(grad, {starts[t + 1] - starts[t], dims[t]}));
+    entry_grads.push_back(NewEmpty(kOp, grad, {starts[t + 1] - starts[t], dims[t]}));
     pointers.push_back(static_cast<float*>(entry_grads.back().data_ptr()));
   }
   const std::vector<EmbeddingTable> tables = TablesOfDims(dims, layout.pools);

@@ -7,6 +7,7 @@
 #include "cc/kernels/interaction/cross_network_cuda.h"
 #include "cc/ops/cuda_stream.h"
 #include "cc/ops/interaction/cross_network_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CUDA side of the cross network: torch's own matrix products, with the rest of a layer
 // in one kernel. Its schema is in schemas.cc beside this file.
@@ -50,8 +51,7 @@ Tensor CrossNetwork(const Tensor x, const Tensor down, const Tensor up,
   if (shape.num_layers == 0) return torch::stable::clone(x);
   const CudaScope scope(x);
   const int64_t num_sums = x.scalar_type() == ScalarType::Float ? 0 : x.size(0);
-  LayerState state = {
-      x, torch::stable::new_empty(x, {num_sums, x.size(1)}, ScalarType::Float)};
+  LayerState state = {x, NewEmpty(kOp, x, {num_sums, x.size(1)}, ScalarType::Float)};
   for (int64_t layer = 0; layer < shape.num_layers; ++layer) {
     const Tensor hidden =
         torch::stable::matmul(state.values, torch::stable::select(down, 0, layer));

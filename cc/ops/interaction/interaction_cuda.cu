@@ -9,6 +9,7 @@
 #include "cc/ops/checks.h"
 #include "cc/ops/cuda_stream.h"
 #include "cc/ops/interaction/interaction_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CUDA side of the interactions; schemas are in schemas.cc beside this file.
 namespace stepwell::ops {
@@ -33,7 +34,7 @@ Tensor DotInteraction(const Tensor dense, const Tensor sparse) {
   constexpr char kOp[] = "dot_interaction";
   const kernels::InteractionShape shape = ShapeOf(kOp, dense, sparse);
   const CudaScope scope(dense);
-  Tensor output = torch::stable::new_empty(dense, {dense.size(0), shape.output_dim()});
+  Tensor output = NewEmpty(kOp, dense, {dense.size(0), shape.output_dim()});
   CheckLaunch(kOp, kernels::cuda::InteractionForward(
                        SamplesOf(shape, dense, sparse), ElementTypeOf(dense),
                        output.data_ptr(), scope.stream()));
@@ -47,9 +48,8 @@ std::tuple<Tensor, Tensor> DotInteractionBackward(const Tensor grad, const Tenso
   CheckInteractionGrad(kOp, grad, dense, shape);
   const int64_t batch = dense.size(0);
   const CudaScope scope(dense);
-  Tensor dense_grad = torch::stable::new_empty(dense, {batch, shape.dim});
-  Tensor sparse_grad =
-      torch::stable::new_empty(sparse, {batch, shape.num_sparse, shape.dim});
+  Tensor dense_grad = NewEmpty(kOp, dense, {batch, shape.dim});
+  Tensor sparse_grad = NewEmpty(kOp, sparse, {batch, shape.num_sparse, shape.dim});
   CheckLaunch(
       kOp, kernels::cuda::InteractionBackward(
                SamplesOf(shape, dense, sparse), ElementTypeOf(dense), grad.data_ptr(),
@@ -69,7 +69,7 @@ Tensor RequestInteraction(const Tensor user, const Tensor items) {
                            user.size(1),
                            0};
   const CudaScope scope(user);
-  Tensor output = torch::stable::new_empty(items, {items.size(0), shape.output_dim()});
+  Tensor output = NewEmpty(kOp, items, {items.size(0), shape.output_dim()});
   CheckLaunch(kOp,
               kernels::cuda::InteractionForward(samples, ElementTypeOf(user),
                                                 output.data_ptr(), scope.stream()));

@@ -8,6 +8,7 @@
 #include "cc/kernels/topk/topk_cuda.h"
 #include "cc/ops/checks.h"
 #include "cc/ops/cuda_stream.h"
+#include "cc/ops/new_tensor.h"
 #include "cc/ops/topk/topk_arguments.h"
 
 // CUDA side of the top-k op; its schema is in schemas.cc beside this file.
@@ -19,13 +20,13 @@ std::tuple<Tensor, Tensor> TopKScores(const Tensor scores, const Tensor ids,
   constexpr char kOp[] = "topk_scores";
   const int64_t kept = CheckTopKScores(scores, ids, k);
   const CudaScope scope(scores);
-  Tensor best_scores = torch::stable::new_empty(scores, {kept});
-  Tensor best_ids = torch::stable::new_empty(ids, {kept});
+  Tensor best_scores = NewEmpty(kOp, scores, {kept});
+  Tensor best_ids = NewEmpty(kOp, ids, {kept});
   if (kept == 0) return {best_scores, best_ids};
   // From torch's allocator, which keeps it until this stream is done with it.
   const int64_t scratch_words =
       kernels::cuda::TopKScratchBytes(kept) / static_cast<int64_t>(sizeof(int64_t));
-  Tensor scratch = torch::stable::new_empty(ids, {scratch_words});
+  Tensor scratch = NewEmpty(kOp, ids, {scratch_words});
   CheckLaunch(kOp,
               kernels::cuda::TopK(
                   {static_cast<const float*>(scores.data_ptr()),
