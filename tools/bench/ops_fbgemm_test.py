@@ -26,5 +26,6 @@ def test_quantised_tables_are_written_row_by_row(row_format: str) -> None:
     found = tables(INDICES, OFFSETS)
     assert found.isfinite().all()
     # Random codes: no two rows are alike, so none is a page that nobody wrote.
-    assert found.unique(dim=0).shape[0] == 2
-    assert found.unique().numel() > 8
+    first, second = found.tolist()
+    assert first != second
+    assert len(set(first + second)) > 8
