@@ -55,7 +55,8 @@ def embedding_bag_tables(
             as in torch's own embedding: the process has to restart.
     Gradients: of weights ([N_t, D_t] each, dense or sparse, added up in float32) and of
         per_sample_weights, once.
-    Autocast: changes nothing; the result keeps the tables' dtype.
+    Autocast: per_sample_weights are cast to float32; no table is, and the result keeps
+        the tables' dtype.
     Determinism: the CPU gives the same bits whatever the number of threads. On CUDA the
         weights' gradient adds with atomics, so its last bits vary.
     Concurrency: safe; releases the GIL. Uses torch's threads only when a call gathers
@@ -65,6 +66,11 @@ def embedding_bag_tables(
     Source: Naumov et al., arXiv:1906.00091, section 2.1.1; the jagged layout is the
         one of torch.nn.EmbeddingBag, all tables end to end.
     """
+    if per_sample_weights is not None and torch.is_autocast_enabled(
+        per_sample_weights.device.type
+    ):
+        # They may be the bfloat16 that a layer under autocast gave.
+        per_sample_weights = per_sample_weights.float()
     if sparse_grad:
         return lookup_with_sparse_gradient(
             weights, indices, offsets, per_sample_weights, default_rows, pooling

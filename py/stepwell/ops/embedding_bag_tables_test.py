@@ -292,3 +292,12 @@ def test_compiles_without_a_graph_break() -> None:
     graph = torch.compile(embedding_bag_tables, backend="eager", fullgraph=True)
     arguments = (lookups.weights, lookups.indices, lookups.offsets)
     assert torch.equal(graph(*arguments), embedding_bag_tables(*arguments))
+
+
+def test_factors_that_autocast_has_made_are_taken() -> None:
+    lookups = random_lookups([8, 3], 4, 3)
+    arguments = (lookups.weights, lookups.indices, lookups.offsets)
+    narrow = lookups.entry_weights.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        got = embedding_bag_tables(*arguments, narrow)
+    assert torch.equal(got, embedding_bag_tables(*arguments, narrow.float()))
