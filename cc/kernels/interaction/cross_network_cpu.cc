@@ -4,18 +4,12 @@
 #include <memory>
 
 #include "cc/kernels/interaction/cross_network.h"
+#include "cc/kernels/interaction/cross_network_shared.h"
 #include "cc/kernels/simd/isa.h"
 #include "cc/kernels/simd/vec.h"
 
 namespace stepwell::kernels {
 namespace {
-
-// Samples that a tile works on together.
-constexpr int64_t kTileRows = 6;
-// Rows of `down` between two visits of a tile: 64 columns of them fit the L1 cache.
-constexpr int64_t kDepthBlock = 128;
-// Floats of x and x_l of a block of samples; they and a layer's weights share the L2.
-constexpr int64_t kBlockFloats = 1 << 17;
 
 // One layer's.
 struct CrossWeights {
@@ -23,12 +17,6 @@ struct CrossWeights {
   const float* up;
   const float* bias;
 };
-
-int64_t BlockRows(const CrossNetworkShape& shape) {
-  const int64_t floats = 2 * shape.width + shape.rank;
-  const int64_t rows = kBlockFloats / floats / kTileRows * kTileRows;
-  return std::max(rows, 2 * kTileRows);
-}
 
 }  // namespace
 }  // namespace stepwell::kernels

@@ -4,6 +4,10 @@
 // its kernels against them and is loaded after this one.
 STABLE_TORCH_LIBRARY_FRAGMENT(stepwell, m) {
   m.def("cross_network(Tensor x, Tensor down, Tensor up, Tensor bias) -> Tensor");
+  m.def(
+      "cross_network_backward(Tensor grad, Tensor x, Tensor down, Tensor up, Tensor "
+      "bias)"
+      " -> (Tensor, Tensor, Tensor, Tensor)");
   m.def("dot_interaction(Tensor dense, Tensor sparse) -> Tensor");
   m.def(
       "dot_interaction_backward(Tensor grad, Tensor dense, Tensor sparse) "

@@ -65,6 +65,10 @@ def _cross(batch: int) -> Arguments:
     return random_floats(batch, _WIDTH), down, up, random_floats(_LAYERS, _WIDTH)
 
 
+def _cross_backward(batch: int) -> Arguments:
+    return random_floats(batch, _WIDTH, seed=1), *_cross(batch)
+
+
 def _bfloat16(arguments: Callable[[int], Arguments]) -> Callable[[int], Arguments]:
     return lambda batch: map_tensors(Tensor.bfloat16, arguments(batch))
 
@@ -121,4 +125,16 @@ CASES = [
         ("user", "items"),
     ),
     *_forward("cross_network", _cross, {"x": 0}, _cross_reference, _WEIGHTS),
+    *(
+        OpCase(
+            name="cross_network_backward",
+            arguments=arguments,
+            batch_dims={"grad": 0, "x": 0},
+            variant=variant,
+        )
+        for variant, arguments in (
+            ("float32", _cross_backward),
+            ("bfloat16", _bfloat16(_cross_backward)),
+        )
+    ),
 ]

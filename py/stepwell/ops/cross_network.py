@@ -10,6 +10,7 @@ from stepwell.ops import library
 library.load()
 
 _OP = "stepwell::cross_network"
+_Gradients = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def cross_network(x: Tensor, down: Tensor, up: Tensor, bias: Tensor) -> Tensor:
@@ -29,9 +30,10 @@ def cross_network(x: Tensor, down: Tensor, up: Tensor, bias: Tensor) -> Tensor:
     Raises:
         RuntimeError: wrong rank, dtype, size, device or layout; names the argument,
             what was expected and what came.
-    Gradients: of all four, any number of times; the layers run again for them, as torch
-        operators, so that nothing but the arguments is kept. Under autocast everything
-        is bfloat16.
+    Gradients: of all four, any number of times; the layers run again for them, so that
+        nothing but the arguments is kept. One more call on the CPU; torch operators on
+        other devices and where gradients have gradients. Under autocast everything is
+        bfloat16.
     Determinism: the same bits whatever the batch and the number of threads.
     Concurrency: safe; releases the GIL. Uses torch's threads only when a batch has more
         than some million multiply-adds.
@@ -47,7 +49,23 @@ def _fake(x: Tensor, down: Tensor, up: Tensor, bias: Tensor) -> Tensor:
     return x.new_empty(x.shape)
 
 
+def _fake_backward(
+    grad: Tensor, x: Tensor, down: Tensor, up: Tensor, bias: Tensor
+) -> _Gradients:
+    return (
+        x.new_empty(x.shape),
+        down.new_empty(down.shape),
+        up.new_empty(up.shape),
+        bias.new_empty(bias.shape),
+    )
+
+
 library.register_fake(_OP, _fake, {"x": 2, "down": 3, "up": 3, "bias": 2})
+library.register_fake(
+    f"{_OP}_backward",
+    _fake_backward,
+    {"grad": 2, "x": 2, "down": 3, "up": 3, "bias": 2},
+)
 for _device in ("cpu", "cuda"):
     torch.library.register_autocast(_OP, _device, torch.bfloat16)
 
@@ -57,14 +75,20 @@ def _setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _gradients(grad, *ctx.saved_tensors)
+def _backward(ctx: Any, grad: Tensor) -> _Gradients:
+    arguments = ctx.saved_tensors
+    if torch.is_grad_enabled() or grad.device.type != "cpu":
+        return _gradients(grad, *arguments)
+    fused: _Gradients = torch.ops.stepwell.cross_network_backward(
+        grad.contiguous(), *arguments
+    )
+    return fused
 
 
 def _gradients(
     grad: Tensor, x: Tensor, down: Tensor, up: Tensor, bias: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Products in the dtype of x, sums over layers in float32."""
+) -> _Gradients:
+    """The formula: products in the dtype of x, sums over layers in float32."""
     dtype, num_layers = x.dtype, down.shape[0]
     first = x.float()
     inputs, hidden, crossed = [first], [], []

@@ -63,6 +63,39 @@ def test_value_and_gradients_equal_the_formula_in_float64(
         torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("sizes", [(7, 2, 300, 5), (300, 3, 33, 20)])
+def test_gradients_of_more_than_one_task_equal_the_formula(
+    sizes: tuple[int, int, int, int],
+) -> None:
+    leaves = [x.requires_grad_() for x in arguments(*sizes)]
+    wide = [x.detach().double().requires_grad_() for x in leaves]
+    grad = torch.randn(sizes[0], sizes[2])
+    got = torch.autograd.grad(cross_network(*leaves), leaves, grad)
+    expected = torch.autograd.grad(reference(*wide), wide, grad.double())
+    # With gradients of gradients the formula runs in the place of the kernel.
+    formula = torch.autograd.grad(
+        cross_network(*leaves), leaves, grad, create_graph=True
+    )
+    for ours, theirs, alike in zip(got, expected, formula, strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(ours, alike, rtol=1e-3, atol=1e-3)
+
+
+def test_gradients_have_the_same_bits_with_any_number_of_threads() -> None:
+    x, *weights = arguments(700, 3, 600, 40)
+    grad = torch.randn(700, 600)
+    backward = torch.ops.stepwell.cross_network_backward
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = backward(grad, x, *weights)
+        torch.set_num_threads(2)
+        two = backward(grad, x, *weights)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
 def test_second_gradients_equal_the_formula() -> None:
     leaves = [x.requires_grad_() for x in arguments(3, 2, 7, 4)]
     wide = [x.detach().double().requires_grad_() for x in leaves]
@@ -107,6 +140,23 @@ def test_autocast_goes_to_bfloat16() -> None:
 def test_keeps_the_contracts_of_a_torch_operator() -> None:
     leaves = tuple(x.requires_grad_() for x in arguments(3, 2, 9, 4))
     torch.library.opcheck(torch.ops.stepwell.cross_network.default, leaves)
+
+
+def test_backward_operator_keeps_the_contracts_too() -> None:
+    given = arguments(3, 2, 9, 4)
+    operator = torch.ops.stepwell.cross_network_backward.default
+    torch.library.opcheck(operator, (torch.randn(3, 9), *given))
+
+
+def test_backward_names_what_is_wrong_with_the_gradient() -> None:
+    backward = torch.ops.stepwell.cross_network_backward
+    given = arguments(3, 2, 4, 2)
+    with pytest.raises(RuntimeError, match="backward: grad must have size 4 in dim"):
+        backward(torch.zeros(3, 5), *given)
+    with pytest.raises(RuntimeError, match="backward: grad must be float32 as x is"):
+        backward(torch.zeros(3, 4).double(), *given)
+    with pytest.raises(RuntimeError, match="backward: grad must be contiguous"):
+        backward(torch.zeros(4, 3).mT, *given)
 
 
 def test_compiles_without_a_graph_break() -> None:
