@@ -5,7 +5,7 @@
 
 // Cache lines asked for ahead of their use. Measured: with fewer the misses of short
 // rows do not overlap enough, with more they fall out of the first cache again.
-constexpr int64_t kLinesAhead = 144;
+constexpr int64_t kLinesAhead = 216;
 constexpr int64_t kMaxEntriesAhead = 64;
 
 // Entries between the prefetch of a row and its use.
@@ -19,12 +19,21 @@ int64_t EntriesAhead(const EmbeddingBags<Index>& bags) {
   return entries < kMaxEntriesAhead ? entries : kMaxEntriesAhead;
 }
 
-// The rows to prefetch beside the use of others, one for each entry used.
+// Where a run of entries is: their indices and factors, and the rows to prefetch beside
+// their use, one for each. All that a loop needs, so that it stays in registers.
 template <typename Index>
-struct ComingRows {
+struct EntryCursor {
   const Index* index;
-  const uint8_t* rows;
-  uint64_t row_bytes;
+  const Index* const end;
+  const float* weight;
+  const int64_t weight_step;  // 0: all entries share one factor
+  const int64_t lead;         // from an entry to the one whose row is prefetched
+  const uint8_t* const coming_rows;
+  const uint64_t coming_bytes;
+  const uint8_t* const rows;
+  const uint64_t num_rows;
+  const int64_t row_bytes;
+  const bool has_rest;  // whether PrefetchRest has anything to do
 };
 
 // Pools the bags of one table, the first block of columns of each bag here, with the
@@ -82,37 +91,54 @@ struct TablePooler {
     if (straddle != 0) __builtin_prefetch(row + straddle);
   }
 
-  // Returns the rows to prefetch while the entries [begin, end) are used. Near the end
-  // of a table they are in several: they are then prefetched at once, and what comes
-  // back are rows already there.
-  STEPWELL_INLINE ComingRows<Index> TakeComing(int64_t begin, int64_t end) {
+  // Starts at entries [begin, end). Near the end of a table the rows to prefetch are in
+  // several: they are then prefetched at once, and beside the loop rows already there.
+  STEPWELL_INLINE EntryCursor<Index> CursorAt(int64_t begin, int64_t end) {
+    const uint8_t* rows = static_cast<const uint8_t*>(table.rows);
+    int64_t lead = 0;
+    const uint8_t* coming_rows = rows;
+    int64_t coming_bytes = row_bytes;
     if (__builtin_expect(walker.table_end - walker.position < end - begin, 0)) {
       walker = walker.Prefetched(bags, end - begin);
-      return {bags.indices + begin, static_cast<const uint8_t*>(table.rows),
-              static_cast<uint64_t>(row_bytes)};
+    } else {
+      lead = walker.position - begin;
+      coming_rows = walker.rows;
+      coming_bytes = walker.row_bytes;
+      walker.position += end - begin;
     }
-    const Index* index = bags.indices + walker.position;
-    walker.position += end - begin;
-    return {index, walker.rows, static_cast<uint64_t>(walker.row_bytes)};
+    return {bags.indices + begin,
+            bags.indices + end,
+            weights + begin * weights_step,
+            weights_step,
+            lead,
+            coming_rows,
+            static_cast<uint64_t>(coming_bytes),
+            rows,
+            static_cast<uint64_t>(table.num_rows),
+            row_bytes,
+            row_bytes > Sums::kLines * 64 || straddle != 0};
   }
 
-  // Adds the row of entry `begin + entry` to the sums and prefetches the coming one;
-  // returns whether the index is good.
-  STEPWELL_INLINE bool AddEntry(int64_t begin, int64_t entry,
-                                const ComingRows<Index>& coming, Sums& sums) const {
-    const int64_t position = begin + entry;
+  // Adds the row of the entry at the cursor to the sums, prefetches the coming one and
+  // steps on; returns false, and stays, if the index is bad.
+  STEPWELL_INLINE bool AddEntry(EntryCursor<Index>& at, Sums& sums) const {
     const uint8_t* next =
-        coming.rows + static_cast<uint64_t>(coming.index[entry]) * coming.row_bytes;
-    PrefetchRest(next);
-    int64_t index = bags.indices[position];
-    if (__builtin_expect(
-            static_cast<uint64_t>(index) >= static_cast<uint64_t>(table.num_rows), 0)) {
+        at.coming_rows + static_cast<uint64_t>(at.index[at.lead]) * at.coming_bytes;
+    if (__builtin_expect(at.has_rest, 0)) PrefetchRest(next);
+    int64_t index = *at.index;
+    const float weight = *at.weight;
+    if (__builtin_expect(static_cast<uint64_t>(index) >= at.num_rows, 0)) {
       if (index != -1) return false;
       index = table.default_row;
-      if (index < 0) return true;
+      if (index < 0) {
+        ++at.index;
+        at.weight += at.weight_step;
+        return true;
+      }
     }
-    sums.Add(static_cast<const uint8_t*>(table.rows) + index * row_bytes, next, 0,
-             table.dim, weights[position * weights_step]);
+    ++at.index;
+    at.weight += at.weight_step;
+    sums.Add(at.rows + index * at.row_bytes, next, 0, table.dim, weight);
     return true;
   }
 
@@ -126,10 +152,10 @@ struct TablePooler {
   // Pools entries into one row of the output. Returns the position of the first bad
   // index, or `end`.
   __attribute__((noinline)) int64_t PoolBag(int64_t begin, int64_t end, uint8_t* to) {
-    const ComingRows<Index> coming = TakeComing(begin, end);
+    EntryCursor<Index> at = CursorAt(begin, end);
     Sums sums;
-    for (int64_t entry = 0; entry < end - begin; ++entry) {
-      if (!AddEntry(begin, entry, coming, sums)) return begin + entry;
+    while (at.index != at.end) {
+      if (!AddEntry(at, sums)) return at.index - bags.indices;
     }
     Write(sums, begin, end, {to, bags.output_format, ScaleOf(bags, end - begin)});
     return end;
@@ -137,13 +163,13 @@ struct TablePooler {
 
   // Gives each of the entries a row of the output, one after the other.
   __attribute__((noinline)) int64_t Gather(int64_t begin, int64_t end, uint8_t* to) {
-    for (; begin < end; begin += kMaxRun) {
-      const int64_t length = end - begin < kMaxRun ? end - begin : kMaxRun;
-      const ComingRows<Index> coming = TakeComing(begin, begin + length);
-      for (int64_t entry = 0; entry < length; ++entry, to += stride) {
+    for (int64_t run_end = begin; begin < end; begin = run_end) {
+      run_end = end - begin < kMaxRun ? end : begin + kMaxRun;
+      EntryCursor<Index> at = CursorAt(begin, run_end);
+      for (; at.index != at.end; to += stride) {
         Sums sums;
-        const int64_t position = begin + entry;
-        if (!AddEntry(begin, entry, coming, sums)) return position;
+        const int64_t position = at.index - bags.indices;
+        if (!AddEntry(at, sums)) return position;
         Write(sums, position, position + 1, {to, bags.output_format, 1.0f});
       }
     }
