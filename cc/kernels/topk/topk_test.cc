@@ -15,7 +15,7 @@
 namespace stepwell::kernels {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kMax = std::numeric_limits<float>::max();
 
@@ -29,7 +29,7 @@ struct Answer {
 Answer Reference(std::vector<float> scores, const std::vector<int64_t>& ids,
                  int64_t k) {
   for (float& score : scores) {
-    if (!std::isfinite(score)) score = -kInf;
+    if (!std::isfinite(score)) score = -kInfinity;
   }
   std::vector<size_t> order(scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -161,17 +161,18 @@ TEST(TopKTest, AnInputMadeAgainstThePivotsIsSortedToo) {
 }
 
 TEST(TopKTest, NonFiniteScoresSinkByIdAndComeOutAsMinusInfinity) {
-  const std::vector<float> scores = {kNan,  -kMax, kInf, 1.0f,
-                                     -kInf, -kNan, kMax, -2.0f};
+  const std::vector<float> scores = {kNan,       -kMax, kInfinity, 1.0f,
+                                     -kInfinity, -kNan, kMax,      -2.0f};
   const std::vector<int64_t> ids = {90, 10, 80, 20, 70, 60, 30, 40};
-  const Answer expected = {{kMax, 1.0f, -2.0f, -kMax, -kInf, -kInf, -kInf, -kInf},
-                           {30, 20, 40, 10, 60, 70, 80, 90}};
+  const Answer expected = {
+      {kMax, 1.0f, -2.0f, -kMax, -kInfinity, -kInfinity, -kInfinity, -kInfinity},
+      {30, 20, 40, 10, 60, 70, 80, 90}};
   for (Isa isa : UsableIsas()) EXPECT_TRUE(Top(scores, ids, 8, isa) == expected);
 }
 
 TEST(TopKTest, MostlyNonFiniteScoresStillGiveTheFiniteOnes) {
   std::vector<float> scores(9'000, kNan);
-  for (int64_t i = 0; i < 9'000; i += 3) scores[i] = i % 2 ? kInf : -kInf;
+  for (int64_t i = 0; i < 9'000; i += 3) scores[i] = i % 2 ? kInfinity : -kInfinity;
   scores[8'888] = -5.0f;
   scores[11] = -6.0f;
   for (int64_t k : {1, 2, 3, 100, 9'000}) {
