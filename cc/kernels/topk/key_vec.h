@@ -35,7 +35,7 @@ inline int64_t KeyOf(float score, int64_t position) {
   return static_cast<int64_t>(high << 32) | (kLowBits - position);
 }
 
-inline int64_t PositionIn(int64_t key) { return kLowBits - (key & kLowBits); }
+inline int64_t PlaceOf(int64_t key) { return kLowBits - (key & kLowBits); }
 inline int32_t OrderedScoreOf(int64_t key) { return static_cast<int32_t>(key >> 32); }
 
 // The score of a finite key.

@@ -48,7 +48,7 @@ void TopKScores(const float* scores, const int64_t* ids, int64_t num_scores, int
   KeyBuffer buffer(CapacityFor(num_scores, k));
   SelectKeys(scores, ids, num_scores, k, buffer, isa);
   for (int64_t i = 0; i < k; ++i) {
-    const int64_t position = PositionIn(buffer.keys[i]);
+    const int64_t position = PlaceOf(buffer.keys[i]);
     const float score = scores[position];
     best_scores[i] =
         std::isfinite(score) ? score : -std::numeric_limits<float>::infinity();

@@ -43,8 +43,8 @@ inline void SortTopByHeap(int64_t* keys, int64_t num_keys, int64_t k) {
 struct LowerId {
   const int64_t* ids;
   bool operator()(int64_t a, int64_t b) const {
-    const int64_t id_a = ids[PositionIn(a)];
-    const int64_t id_b = ids[PositionIn(b)];
+    const int64_t id_a = ids[PlaceOf(a)];
+    const int64_t id_b = ids[PlaceOf(b)];
     return id_a != id_b ? id_a < id_b : a > b;
   }
 };
