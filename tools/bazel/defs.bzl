@@ -172,6 +172,7 @@ def cuda_shared_library(name, srcs, hdrs = [], torch = True, copts = [], visibil
     flags = ["-std=c++20", "-O3", "--threads=2", "-shared", "-Xcompiler=-fPIC", "-I."] + copts
     flags.append("-gencode=arch=compute_90,code=sm_90")
     tools = []
+    prepare = ""
     if torch:
         flags += [
             "-DUSE_CUDA",
@@ -179,11 +180,18 @@ def cuda_shared_library(name, srcs, hdrs = [], torch = True, copts = [], visibil
             "-Iexternal/stepwell_python/torch_include",
         ]
         tools.append("@stepwell_python//:torch_include_files")
+
+        # torch keeps its symbols to itself: the result must name libtorch.so to see
+        # them. An empty library of that name does, whatever torch is installed here.
+        prepare = "stub=$$(mktemp -d) && echo | g++ -shared -x c - " + \
+                  "-Wl,-soname,libtorch.so -o $$stub/libtorch.so && "
+        flags += ["-L$$stub", "-Xlinker=--no-as-needed", "-ltorch"]
     native.genrule(
         name = name.replace(".so", "").replace("lib", "", 1) + "_nvcc",
         srcs = srcs + hdrs + tools,
         outs = [name],
-        cmd = "{} {} {} -o $@".format(
+        cmd = "{}{} {} {} -o $@".format(
+            prepare,
             NVCC,
             " ".join(flags),
             " ".join(["$(locations {})".format(src) for src in srcs]),
