@@ -171,7 +171,7 @@ void PrefetchNext(const SampleVectors<Element>& sample) {
   for (int64_t at = 0; at < size; at += kPerLine) __builtin_prefetch(next + at);
 }
 
-// `scratch` has ColumnFloats() floats.
+// `scratch` has ColumnStride(sample) * dim floats and starts a cache line.
 template <typename Element>
 void Forward(SampleVectors<Element> sample, int64_t num_samples, Element* output,
              float* scratch) {
