@@ -16,8 +16,9 @@ from stepwell.base.native import native_library
 from stepwell.ops.packed_tables import BYTE_OFFSET, PackedTables
 from stepwell.ops.quantize_rows import row_bytes
 
-# Entries ahead that a gather prefetches; the best of them counts.
-DISTANCES = (8, 16, 32)
+# Entries ahead that a gather prefetches; the best of them counts. Rows of two lines
+# want many more of them under way than rows of eight.
+DISTANCES = (8, 16, 32, 64, 128)
 LINE_BYTES = 64
 _REPEATS = 200_000
 
