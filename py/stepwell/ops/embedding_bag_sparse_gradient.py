@@ -71,7 +71,7 @@ def lookup_with_sparse_gradient(
     default_rows: Tensor | None,
     pooling: str,
 ) -> Tensor:
-    """Returns `embedding_bag_tables` whose tables get sparse COO gradients."""
+    """Returns `embedding_bag_tables` whose tables get gradients in torch.sparse_coo."""
     out: Tensor = _apply(
         indices, offsets, per_sample_weights, default_rows, pooling, *weights
     )
