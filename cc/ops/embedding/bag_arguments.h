@@ -126,6 +126,11 @@ inline void CheckLookups(const char* op, const Tensor& first, const Tensor& indi
   CheckContiguous(op, "offsets", offsets);
   CheckDevice(op, "indices", indices, first);
   CheckDevice(op, "offsets", offsets, first);
+  // Of no bag no entry is written, and without pooling an entry is a row of the output.
+  STEPWELL_OP_CHECK(offsets.size(0) != 1 || indices.size(0) == 0, op,
+                    ": indices must be empty where offsets holds one number, B = 0, "
+                    "got ",
+                    indices.size(0));
   if (!per_sample_weights.has_value()) return;
   CheckFloatTensor(op, "per_sample_weights", *per_sample_weights, 1, first);
   CheckSize(op, "per_sample_weights", *per_sample_weights, 0, indices.size(0));

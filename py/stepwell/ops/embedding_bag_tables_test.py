@@ -262,6 +262,10 @@ BAD_CALLS = {
         changed(offsets=torch.tensor([0, 1, 2, 2, 2])),
         r"offsets\[-1\] is 2, must be the number of indices, 3",
     ),
+    "entries of no bag": (
+        changed(weights=[torch.zeros(3, 4)], offsets=torch.tensor([3]), pooling="none"),
+        "indices must be empty where offsets holds one number, B = 0, got 3",
+    ),
 }
 
 
