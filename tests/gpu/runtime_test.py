@@ -182,6 +182,10 @@ FAULTS = {
         """torch.ops.stepwell.quantize_rows(zeros(2, 3) / 0, "int8")""",
         "rows[0, 0] is",
     ),
+    "a row that spans too far": (
+        """torch.ops.stepwell.quantize_rows(tensor([[-3e38, 0.0, 3e38]]), "int8")""",
+        "rows[0, 2] is 3e+38",
+    ),
     "a row past the table": (
         """torch.ops.stepwell.row_wise_adagrad_(
             zeros(3, 4), zeros(3), tensor([1, 3]), zeros(2, 4), 0.1, 1e-8

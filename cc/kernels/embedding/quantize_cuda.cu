@@ -3,6 +3,7 @@
 
 #include "cc/kernels/cuda/elements.h"
 #include "cc/kernels/cuda/launch.h"
+#include "cc/kernels/embedding/quantize.h"
 #include "cc/kernels/embedding/quantize_cuda.h"
 
 namespace stepwell::kernels::cuda {
@@ -72,6 +73,15 @@ __device__ __forceinline__ Range RangeOfRow(int64_t row, const float* values,
   return range;
 }
 
+// Fails on the largest value of a row that spans more than codes can tell apart.
+__device__ __forceinline__ void CheckSpan(int64_t row, const float* values, int64_t dim,
+                                          const Range& range) {
+  if (static_cast<double>(range.highest) - range.lowest <= kMaxRowSpan) return;
+  for (int64_t d = threadIdx.x % kWarp; d < dim; d += kWarp) {
+    if (values[d] == range.highest) FailOnValue(row, d, values[d]);
+  }
+}
+
 // Of a row's codes; 0 past the row's end, which is the padding.
 struct Coder {
   const float* values;
@@ -96,8 +106,8 @@ __global__ void __launch_bounds__(kThreads)
   constexpr double kLevels = (1 << kBits) - 1;
   const float* values = rows + row * sizes.dim;
   unsigned char* to = packed + row * sizes.row_bytes;
-  const Range range =
-      sizes.dim == 0 ? Range{0.0f, 0.0f} : RangeOfRow(row, values, sizes.dim);
+  const Range range = RangeOfRow(row, values, sizes.dim);
+  CheckSpan(row, values, sizes.dim, range);
   const double lowest = range.lowest;
   const float scale =
       static_cast<float>((static_cast<double>(range.highest) - lowest) / kLevels);
