@@ -88,7 +88,10 @@ class RowFileWriter:
         self._native: Any = None
         tuples = [_to_tuple(spec) for spec in self._specs]
         self._native = native_module("_row_file").RowFileWriter.create(
-            str(path), tuples, _unsigned("block_bytes", block_bytes), alignment
+            str(path),
+            tuples,
+            _unsigned("block_bytes", block_bytes),
+            _unsigned("alignment", alignment),
         )
 
     def __enter__(self) -> Self:

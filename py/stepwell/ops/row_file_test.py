@@ -253,6 +253,20 @@ def test_a_spec_out_of_its_range_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("size", [-64, 0, 32, 96, 1 << 31])
+@pytest.mark.parametrize("option", ["block_bytes", "alignment"])
+def test_a_size_of_the_layout_out_of_its_range_is_refused_and_leaves_nothing(
+    tmp_path: Path, option: str, size: int
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{option} is {size}, must"):
+        RowFileWriter(
+            tmp_path / "rows",
+            [TableSpec("a", 1, 1, "int8")],
+            **{option: size},
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
