@@ -14,7 +14,7 @@
 #include "cc/ops/new_tensor.h"
 
 // CPU side of embedding_bag_tables_entry_backward; its schema is in training_schemas.cc
-// and its meaning in py/stepwell/ops/sparse_embedding_bag_tables.py.
+// and its meaning in py/stepwell/ops/embedding_bag_sparse_gradient.py.
 namespace stepwell::ops {
 namespace {
 
