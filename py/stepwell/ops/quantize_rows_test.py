@@ -149,6 +149,10 @@ BAD_CALLS = {
         quantized(torch.tensor([[1e6]]), "float16"),
         r"quantize_rows: rows\[0, 0\] is 1e\+06, must be finite in float16",
     ),
+    "a row that spans too far": (
+        quantized(torch.tensor([[-3e38, 0.0, 3e38]])),
+        r"quantize_rows: rows\[0, 2\] is 3e\+38, .* at most 2\^127 above",
+    ),
     "float bytes": (
         dequantized(BYTES.float(), 8, "int8"),
         "dequantize_rows: rows must be uint8, got float32",
