@@ -127,8 +127,9 @@ class PackedDlrmForward(nn.Module):
 
     def forward(self, dense: Tensor, indices: Tensor, offsets: Tensor) -> Tensor:
         """Returns float32 scores [B, 1]."""
-        vector = self.bottom(dense)
+        # The tables first: behind them the bottom's result is still cached for the dots.
         bags = self.tables(indices, offsets, output_dtype=self._dtype)
+        vector = self.bottom(dense)
         crossed = dot_interaction(vector, bags.view(self._shape))
         return torch.sigmoid_(self.top(crossed))
 
