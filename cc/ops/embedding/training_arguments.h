@@ -102,8 +102,10 @@ inline void CheckAdagradArguments(const char* op, const Tensor& table,
   constexpr double kMaxFloat = 3.4028234e38;
   STEPWELL_OP_CHECK(lr >= 0.0 && lr <= kMaxFloat, op,
                     ": lr must be finite and >= 0, got ", lr);
-  STEPWELL_OP_CHECK(eps > 0.0 && eps <= kMaxFloat, op,
-                    ": eps must be finite and > 0, got ", eps);
+  // Far below, lr / eps is no float32: a gradient of zero would make a row NaN.
+  constexpr double kMinEps = 1e-30;
+  STEPWELL_OP_CHECK(eps >= kMinEps && eps <= kMaxFloat, op,
+                    ": eps must be finite and >= 1e-30, got ", eps);
 }
 
 }  // namespace stepwell::ops

@@ -32,7 +32,8 @@ def row_wise_adagrad_(
             named often: its gradients are summed first, then it makes one step.
         grads: float32 [L, D], contiguous.
         lr: step size, >= 0.
-        eps: > 0, so that a gradient of zero on a row never trained changes nothing.
+        eps: >= 1e-30, so that a gradient of zero on a row never trained changes
+            nothing.
     Raises:
         RuntimeError: wrong rank, dtype, size, device, layout, row or number; names it.
             Nothing has changed then.

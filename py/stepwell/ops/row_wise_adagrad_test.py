@@ -138,7 +138,11 @@ BAD_CALLS = {
     ),
     "negative rate": (changed(lr=-0.1), "lr must be finite and >= 0, got -0.1"),
     "no rate": (changed(lr=float("nan")), "lr must be finite and >= 0, got nan"),
-    "no eps": (changed(eps=0.0), "eps must be finite and > 0, got 0"),
+    "no eps": (changed(eps=0.0), "eps must be finite and >= 1e-30, got 0"),
+    "an eps that float32 rounds to zero": (
+        changed(eps=1e-46),
+        "eps must be finite and >= 1e-30, got 1e-46",
+    ),
 }
 
 

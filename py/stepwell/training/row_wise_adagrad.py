@@ -11,6 +11,8 @@ from stepwell.base.errors import InvalidArgumentError
 from stepwell.ops.row_wise_adagrad import row_wise_adagrad_
 
 _MOMENTS = "moments"
+# Far below, lr / eps is no float32: a gradient of zero would make a row NaN.
+_MIN_EPS = 1e-30
 
 
 class RowWiseAdagrad(torch.optim.Optimizer):
@@ -30,7 +32,7 @@ class RowWiseAdagrad(torch.optim.Optimizer):
     Args:
         params: float32 parameters of >= 1 dimension, rows first; or groups of them.
         lr: step size, >= 0.
-        eps: > 0; added to the root of the moment.
+        eps: >= 1e-30; added to the root of the moment.
         weight_decay: >= 0, of the L2 penalty.
     Raises:
         InvalidArgumentError: an option or parameter out of range; names it.
@@ -82,12 +84,12 @@ class RowWiseAdagrad(torch.optim.Optimizer):
 
 
 def _check_group(group: dict[str, Any]) -> None:
-    limits = {"lr": "in [0, inf)", "eps": "in (0, inf)", "weight_decay": "in [0, inf)"}
-    for name, allowed in limits.items():
+    for name, least in (("lr", 0.0), ("eps", _MIN_EPS), ("weight_decay", 0.0)):
         value = float(group[name])
-        good = 0.0 <= value < float("inf") and (name != "eps" or value > 0.0)
-        if not good:
-            raise InvalidArgumentError(f"{name} is {value}, must be {allowed}", name)
+        if not least <= value < float("inf"):
+            raise InvalidArgumentError(
+                f"{name} is {value}, must be in [{least:g}, inf)", name
+            )
     for number, parameter in enumerate(group["params"]):
         if parameter.dtype != torch.float32 or parameter.dim() < 1:
             raise InvalidArgumentError(

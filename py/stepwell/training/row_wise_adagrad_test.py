@@ -136,7 +136,8 @@ def test_state_travels_through_safetensors_and_training_goes_on(tmp_path: Path) 
         ({"lr": -1.0}, r"lr is -1\.0, must be in \[0, inf\)"),
         ({"lr": float("nan")}, "lr is nan"),
         ({"lr": float("inf")}, "lr is inf"),
-        ({"eps": 0.0}, r"eps is 0\.0, must be in \(0, inf\)"),
+        ({"eps": 0.0}, r"eps is 0\.0, must be in \[1e-30, inf\)"),
+        ({"eps": 1e-46}, "eps is 1e-46, must be in"),
         ({"weight_decay": -0.1}, r"weight_decay is -0\.1"),
     ],
 )
