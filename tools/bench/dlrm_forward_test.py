@@ -52,6 +52,20 @@ def test_the_row_has_its_peers_and_its_quality(
     assert float(row["work"].rsplit("error ", 1)[1].rstrip(")")) < 0.05
 
 
+def test_the_strictest_form_is_shown_outside_the_bar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dlrm_forward, "SIZE", SMALL)
+    monkeypatch.setattr(dlrm_forward, "AUC_BATCHES", 8)
+    # As the compiler would leave it; compiling takes half a minute.
+    monkeypatch.setattr(dlrm_forward, "compiled", lambda model: model)
+    for row in dlrm_forward.rows(0.01, False, ("torch", "compile")):
+        strictest = "compile + freezing, bf16, rows in place of bags"
+        assert row["also"][strictest] > 0
+        assert strictest not in row["peers"]
+        assert len(row["peers"]) == 3
+
+
 def test_area_under_curve_counts_pairs_and_halves_ties() -> None:
     random = np.random.default_rng(4)
     scores = random.integers(0, 6, 60) / 6
