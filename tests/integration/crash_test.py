@@ -1,7 +1,6 @@
 """SIGKILL of the ranker under load: acknowledged events stay, once, and count."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from stepwell.stores.lmdb_event_log import LmdbEventLog
 from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
 
 NUM_ROUNDS = 3
-SERVING_AGAIN_S = 5.0
+SERVING_AGAIN_CPU_S = 5.0
 BATCH_EVENTS = 4
 ENOUGH_BATCHES = 15
 MAX_BATCHES = 2_000
@@ -133,26 +132,16 @@ class Lane:
         self.in_doubt = []
 
 
-@dataclass(frozen=True)
-class StartCost:
-    """From a process's start until health said SERVING."""
-
-    seconds: float
-    cpu_seconds: float
-
-
 @contextmanager
-def serving(flags: list[str]) -> Iterator[tuple[ServerProcess, StartCost]]:
-    """A ranker, and what its start took."""
-    started = time.monotonic()
+def serving(flags: list[str]) -> Iterator[tuple[ServerProcess, float]]:
+    """A ranker, and the processor seconds from its start until health said SERVING."""
     with server_process("ranker_main", flags) as server:
         with grpc.insecure_channel(server.address) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             status = health.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S)
         assert status.status == health_pb2.HealthCheckResponse.SERVING
-        seconds = time.monotonic() - started
         times = psutil.Process(server.process.pid).cpu_times()
-        yield server, StartCost(seconds, times.user + times.system)
+        yield server, times.user + times.system
 
 
 def kill_under_load(server: ServerProcess, lanes: list[Lane]) -> None:
@@ -192,11 +181,9 @@ def test_acknowledged_events_outlive_kills_once_each_and_are_in_the_users_state(
                 lane.send_again(client)
         assert server.terminate() == 0
 
-    # The first start warms the page cache; the bar is for coming back. Tests that run
-    # beside this one take time from a start and add no work to it: every start's work
-    # has to fit, the best one's time does.
-    assert max(cost.cpu_seconds for cost in costs[1:]) <= SERVING_AGAIN_S
-    assert min(cost.seconds for cost in costs[1:]) <= SERVING_AGAIN_S
+    # Work, which other tests beside this one do not change, and not time: that is what
+    # `bench serving` measures. The first start warms the page cache.
+    assert max(costs[1:]) <= SERVING_AGAIN_CPU_S
     # Already before anything was sent again: it was acknowledged before the kill.
     assert Reason.MISSING_USER not in newcomer.served_by.reasons
 
