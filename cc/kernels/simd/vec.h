@@ -20,9 +20,9 @@
 //
 // A kernel body is a header written once against `Vec` and included once per set, in
 // the namespace of that set and between the `#pragma GCC target` of that set (see
-// embedding_cpu.cc). Such a body includes no header: what is compiled there may use the
-// wide instructions, and a standard function compiled there could be the copy that
-// the linker keeps for everyone.
+// per_isa.h). Such a body includes no header: what is compiled there may use the wide
+// instructions, and a standard function compiled there could be the copy that the
+// linker keeps for everyone.
 
 namespace stepwell::kernels::baseline {
 
