@@ -19,7 +19,7 @@ class DotInteraction(nn.Module):
         self.width = output_dim(len(config.sparse), config.embedding_dim)
 
     def forward(self, dense_vector: Tensor, embedded: Tensor) -> Tensor:
-        """Returns float32 [N, width] of [N, D] and [N, T, D]."""
+        """Returns [N, width] of [N, D] and [N, T, D], in their dtype."""
         return dot_interaction(dense_vector, embedded)
 
 
@@ -41,7 +41,7 @@ class CrossInteraction(nn.Module):
         self.bias = nn.Parameter(torch.zeros(layers, self.width))
 
     def forward(self, dense_vector: Tensor, embedded: Tensor) -> Tensor:
-        """Returns float32 [N, width] of [N, D] and [N, T, D]."""
+        """Returns [N, width] of [N, D] and [N, T, D], in their dtype."""
         x = torch.cat([dense_vector, embedded.flatten(1)], dim=1)
         return cross_network(x, self.down, self.up, self.bias)
 
