@@ -1,116 +1,103 @@
 // The forward kernels, included once per instruction set by interaction_forward_cpu.cc:
 // no include guard and no include on purpose (see simd/vec.h).
 
-// One sample's vectors as columns: element [step * stride + i] holds the components
-// that step `step` of a dot product takes of vector i.
+// One sample's vectors as columns of quads: a quad is the four lanes that one step of a
+// dot product takes of one vector, and quad [step * stride + i] is that of vector i.
 struct Columns {
   float* data;
   int64_t stride;
   int64_t num_steps;
+
+  float* quad(int64_t step, int64_t vector) const {
+    return data + (step * stride + vector) * kQuad;
+  }
 };
 
-inline int64_t NumSteps(int64_t dim) {
-  return (dim + Products::kPerLane - 1) / Products::kPerLane;
+// A register has quads of so many vectors.
+constexpr int64_t kQuads = Vec::kLanes / kQuad;
+
+// Writes the quads of kQuads vectors for the kQuads steps that a register of each has.
+template <typename Element>
+void FillSteps(const Element* const* vectors, int64_t at, int64_t count, float* to,
+               int64_t stride) {
+  Vec rows[kQuads];
+#pragma GCC unroll 4
+  for (int64_t k = 0; k < kQuads; ++k) {
+    rows[k] = Products::Load(vectors[k] + at, count);
+  }
+  Lanes::TransposeQuads(rows);
+#pragma GCC unroll 4
+  for (int64_t k = 0; k < kQuads; ++k) rows[k].Store(to + k * stride * kQuad);
 }
 
-// Writes kLanes columns. `Source` is float or Bfloat16 when a lane takes one component;
-// when it takes two, float stands for a pair of bfloat16.
-template <typename Source>
-void TransposeColumns(const Source* const* vectors, int64_t num_steps, float* columns,
-                      int64_t stride) {
-  int64_t step = 0;
-  for (; step + Lanes::kStep <= num_steps; step += Lanes::kStep) {
-    Vec block[Lanes::kStep];
-    Lanes::LoadColumns(vectors, step, block);
-#pragma GCC unroll 8
-    for (int64_t k = 0; k < Lanes::kStep; ++k) {
-      block[k].Store(columns + (step + k) * stride);
-    }
-  }
-  if (step == num_steps) return;
-  Vec rows[Vec::kLanes];
-  for (int64_t k = 0; k < Vec::kLanes; ++k) {
-    rows[k] = Lanes::Load(vectors[k] + step, num_steps - step);
-  }
-  Lanes::Transpose(rows);
-  for (int64_t k = 0; step + k < num_steps; ++k) {
-    rows[k].Store(columns + (step + k) * stride);
-  }
-}
-
-// The last component of vectors of odd length, beside a zero.
-inline void OddComponents(const Bfloat16* const* vectors, int64_t at, float* columns) {
-  for (int64_t k = 0; k < Vec::kLanes; ++k) {
-    const uint32_t pair = vectors[k][at].bits;
-    __builtin_memcpy(columns + k, &pair, sizeof pair);
-  }
-}
-
-// Writes the columns of the vectors from `first` on, kLanes at a time; the room past
-// the last vector gets copies of it, which no dot that is stored looks at.
+// Writes the columns of the vectors from `first` on, kQuads of them at a time; the room
+// past the last vector gets copies of it, which no dot that is stored looks at.
 template <typename Element>
 void FillColumns(const SampleVectors<Element>& sample, int64_t first,
-                 const Columns& columns) {
+                 const Columns columns) {
+  constexpr int64_t kTaken = Vec::kLanes * Products::kPerLane;
   const int64_t last = sample.num_vectors() - 1;
-  for (int64_t i = first; i <= last; i += Vec::kLanes) {
-    const Element* vectors[Vec::kLanes];
-    for (int64_t k = 0; k < Vec::kLanes; ++k) {
+  const int64_t dim = sample.dim;
+  for (int64_t i = first - first % kQuads; i <= last; i += kQuads) {
+    const Element* vectors[kQuads];
+    for (int64_t k = 0; k < kQuads; ++k) {
       vectors[k] = sample.at(i + k < last ? i + k : last);
     }
-    float* to = columns.data + i;
-    if constexpr (Products::kPerLane == 1) {
-      TransposeColumns(vectors, columns.num_steps, to, columns.stride);
-    } else {
-      const float* pairs[Vec::kLanes];
-      for (int64_t k = 0; k < Vec::kLanes; ++k) {
-        pairs[k] = reinterpret_cast<const float*>(vectors[k]);
-      }
-      const int64_t num_pairs = sample.dim / 2;
-      TransposeColumns(pairs, num_pairs, to, columns.stride);
-      if (num_pairs < columns.num_steps) {
-        OddComponents(vectors, sample.dim - 1, to + num_pairs * columns.stride);
-      }
+    float* to = columns.quad(0, i);
+    int64_t at = 0;
+    for (; at + kTaken <= dim; at += kTaken) {
+      FillSteps(vectors, at, kTaken, to, columns.stride);
+      to += columns.stride * kQuads * kQuad;
     }
+    if (at < dim) FillSteps(vectors, at, dim - at, to, columns.stride);
   }
 }
 
-// Dots of vectors i .. i + kRows with vectors j .. j + kVecs * kLanes, of which those
-// below the diagonal are stored. Lanes run along j, so that no sum crosses lanes and a
-// row of the triangle is stored as it lies. The sums must all fit into registers.
+// Lane k * kQuads + q: the sum of quad q of sums[k]. Lanes past kVecs * kQuads hold
+// sums that nobody stores.
+template <int kVecs>
+Vec SumQuads(const Vec* sums) {
+  const Vec low = Lanes::AddPairs(sums[0], sums[kVecs > 1 ? 1 : 0]);
+  if constexpr (kVecs <= 2) return Lanes::AddHalves(low, low);
+  constexpr int kLast = kVecs > 2 ? kVecs - 1 : 0;
+  return Lanes::AddHalves(low, Lanes::AddPairs(sums[kVecs > 2 ? 2 : 0], sums[kLast]));
+}
+
+// Dots of vectors i .. i + kRows with the vectors of kVecs <= kQuad registers from j
+// on, of which those below the diagonal are stored. A sum gathers in the four lanes of
+// a quad: only at its end do lanes meet, and the columns need no finer transposition.
+// The sums must all fit into registers.
 template <int kRows, int kVecs, typename Element>
 void DotTile(const Columns& columns, int64_t i, int64_t j, Element* pairs) {
   Vec sums[kRows][kVecs];
 #pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int vec = 0; vec < kVecs; ++vec) sums[row][vec] = Vec::Zero();
   }
-  const float* left = columns.data + i;
-  const float* right = columns.data + j;
+  const float* left = columns.quad(0, i);
+  const float* right = columns.quad(0, j);
   for (int64_t step = 0; step < columns.num_steps; ++step) {
     Vec rights[kVecs];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int vec = 0; vec < kVecs; ++vec) {
       rights[vec] = Vec::Load(right + vec * Vec::kLanes);
     }
 #pragma GCC unroll 16
     for (int row = 0; row < kRows; ++row) {
-      const Vec one = Vec::Fill(left[row]);
-#pragma GCC unroll 2
+      const Vec one = Lanes::FillQuads(left + row * kQuad);
+#pragma GCC unroll 4
       for (int vec = 0; vec < kVecs; ++vec) {
         sums[row][vec] = Products::Add(one, rights[vec], sums[row][vec]);
       }
     }
-    left += columns.stride;
-    right += columns.stride;
+    left += columns.stride * kQuad;
+    right += columns.stride * kQuad;
   }
   Element* out = pairs + i * (i - 1) / 2 + j;
 #pragma GCC unroll 16
   for (int row = 0; row < kRows; ++row) {
-    // Only the last register can reach the diagonal.
-    if constexpr (kVecs == 2) Lanes::Store(sums[row][0], out, Vec::kLanes);
-    constexpr int64_t kLast = (kVecs - 1) * Vec::kLanes;
-    Lanes::Store(sums[row][kVecs - 1], out + kLast, i + row - j - kLast);
+    Lanes::Store(SumQuads<kVecs>(sums[row]), out, i + row - j);
     out += i + row;
   }
 }
@@ -127,36 +114,51 @@ void DotTileOf(int64_t num_rows, const Columns& columns, int64_t i, int64_t j,
   DotTile<kRows, kVecs>(columns, i, j, pairs);
 }
 
-// Dots of `num_rows` <= kLanes vectors from i on with the first `num_vecs` registers of
-// columns.
+// Dots of the vectors i .. past with the kLanes vectors from j on, all before i.
 template <typename Element>
-void DotBand(const Columns& columns, int64_t i, int64_t num_rows, int64_t num_vecs,
-             Element* pairs) {
-  // With two registers a row: 24 sums of 32 registers, or 8 of 16.
-  constexpr int kMaxRows = Vec::kLanes == 16 ? 12 : 4;
+void DotBlock(const Columns& columns, int64_t i, int64_t past, int64_t j,
+              Element* pairs) {
+  // 24 sums of 32 registers, or 8 of 16.
+  constexpr int kMaxRows = Vec::kLanes == 16 ? 6 : 2;
+  const int64_t num_rows = past - i;
   const int64_t num_tiles = (num_rows + kMaxRows - 1) / kMaxRows;
-  int64_t vec = 0;
-  for (; vec + 2 <= num_vecs; vec += 2) {
-    for (int64_t tile = 0; tile < num_tiles; ++tile) {
-      const int64_t from = num_rows * tile / num_tiles;
-      const int64_t to = num_rows * (tile + 1) / num_tiles;
-      DotTileOf<kMaxRows, 2>(to - from, columns, i + from, vec * Vec::kLanes, pairs);
-    }
+  for (int64_t tile = 0; tile < num_tiles; ++tile) {
+    const int64_t from = num_rows * tile / num_tiles;
+    const int64_t to = num_rows * (tile + 1) / num_tiles;
+    DotTileOf<kMaxRows, kQuad>(to - from, columns, i + from, j, pairs);
   }
-  if (vec == num_vecs) return;
-  DotTileOf<Vec::kLanes, 1>(num_rows, columns, i, vec * Vec::kLanes, pairs);
 }
 
-// Dots of the vectors from `first` up to `past` with all vectors before them. Rows that
-// need the same registers of columns make a band.
+// The same where the vectors from j on reach the diagonal: i .. past is within
+// j + 1 .. j + kLanes + 1. Rows take no more registers than they have vectors before
+// them, of which kVecs and more are left to look at.
+template <int kVecs = 1, typename Element>
+void DotDiagonal(const Columns& columns, int64_t i, int64_t past, int64_t j,
+                 Element* pairs) {
+  const int64_t reach = j + kVecs * kQuads + 1;
+  const int64_t end = reach < past ? reach : past;
+  if (i < end) {
+    DotTileOf<kQuads, kVecs>(end - i, columns, i, j, pairs);
+    i = end;
+  }
+  if constexpr (kVecs < kQuad) {
+    if (i < past) DotDiagonal<kVecs + 1>(columns, i, past, j, pairs);
+  }
+}
+
+// Dots of the vectors from `first` up to `past` with all vectors before them, a band of
+// rows for each kLanes vectors.
 template <typename Element>
 void DotRows(const Columns& columns, int64_t first, int64_t past, Element* pairs) {
   int64_t i = first > 1 ? first : 1;
   while (i < past) {
-    const int64_t num_vecs = (i + Vec::kLanes - 1) / Vec::kLanes;
-    const int64_t band_end = num_vecs * Vec::kLanes + 1;
+    const int64_t diagonal = (i - 1) / Vec::kLanes * Vec::kLanes;
+    const int64_t band_end = diagonal + Vec::kLanes + 1;
     const int64_t end = band_end < past ? band_end : past;
-    DotBand(columns, i, end - i, num_vecs, pairs);
+    for (int64_t j = 0; j < diagonal; j += Vec::kLanes) {
+      DotBlock(columns, i, end, j, pairs);
+    }
+    DotDiagonal(columns, i, end, diagonal, pairs);
     i = end;
   }
 }
@@ -171,12 +173,13 @@ void PrefetchNext(const SampleVectors<Element>& sample) {
   for (int64_t at = 0; at < size; at += kPerLine) __builtin_prefetch(next + at);
 }
 
-// `scratch` has ColumnStride(sample) * dim floats and starts a cache line.
+// `scratch` has ColumnFloats(sample) floats and starts a cache line.
 template <typename Element>
 void Forward(SampleVectors<Element> sample, int64_t num_samples, Element* output,
              float* scratch) {
-  const int64_t stride = ColumnStride(sample);
-  const Columns columns = {scratch, stride, NumSteps(sample.dim)};
+  constexpr int64_t kPerStep = kQuad * Products::kPerLane;
+  const Columns columns = {scratch, ColumnStride(sample),
+                           (sample.dim + kPerStep - 1) / kPerStep};
   const int64_t num_vectors = sample.num_vectors();
   const int64_t output_dim = sample.dim + num_vectors * (num_vectors - 1) / 2;
   const bool shares_head = sample.head_stride == 0;

@@ -18,7 +18,7 @@ template <typename Element>
 void Forward(const SampleVectors<Element>& sample, int64_t num_samples, Element* output,
              Isa isa, bool bfloat16_dots) {
   if (num_samples <= 0) return;
-  AlignedFloats columns(ColumnStride(sample) * sample.dim);
+  AlignedFloats columns(ColumnFloats(sample));
   if constexpr (std::is_same_v<Element, Bfloat16>) {
     if (isa == Isa::kAvx512 && bfloat16_dots) {
       return avx512_bfloat16::Forward(sample, num_samples, output, columns.data());

@@ -57,11 +57,19 @@ struct SampleVectors {
   }
 };
 
-// Floats from one component's columns to the next, with room for registers that start
-// at any vector up to num_head and end past the last.
+// Lanes of a register that stay with one vector; kMaxLanes is their multiple.
+constexpr int64_t kQuad = 4;
+
+// Vectors in the columns of one step: whole registers.
 template <typename Element>
 int64_t ColumnStride(const SampleVectors<Element>& sample) {
-  return RoundUp(sample.num_head + RoundUp(sample.num_tail, kMaxLanes), kMaxLanes);
+  return RoundUp(sample.num_vectors(), kMaxLanes);
+}
+
+// Floats of the columns when a lane takes one component, the most it can be.
+template <typename Element>
+int64_t ColumnFloats(const SampleVectors<Element>& sample) {
+  return ColumnStride(sample) * RoundUp(sample.dim, kMaxLanes);
 }
 
 template <typename Element>

@@ -12,12 +12,17 @@
 // instruction set:
 //
 //   Lanes::Transpose     kLanes registers as a square matrix
-//   Lanes::LoadColumns   kStep components of kLanes vectors, a register a component
+//   Lanes::FillQuads     the same four floats in every quad, four lanes of a register
+//   Lanes::TransposeQuads  as many registers as one has quads, as a square matrix of
+//                        quads
+//   Lanes::AddPairs, AddHalves   the sums of quads: of AddHalves(AddPairs(a, b),
+//                        AddPairs(c, d)), those of a come first, in order
 //   Lanes::Load / Store  the first `count` elements, or kLanes if that is less; memory
 //                        past them is not touched, lanes past them are zero. bfloat16
 //                        elements are floats while in a register
 //   Products             one step of a dot product in each lane: kPerLane elements of
-//                        each side, packed into the 32 bits of the lane
+//                        each side, packed into the 32 bits of the lane. Load() takes
+//                        the first `count`, or a register of them if that is less
 
 namespace stepwell::kernels::baseline {
 
@@ -54,19 +59,24 @@ struct Lanes {
     for (int64_t lane = 0; lane < count; ++lane) p[lane] = lanes[lane];
   }
 
-  static constexpr int64_t kStep = Vec::kLanes;
-
-  template <typename Element>
-  static void LoadColumns(const Element* const* vectors, int64_t at, Vec* columns) {
-    for (int64_t k = 0; k < Vec::kLanes; ++k) {
-      columns[k] = Load(vectors[k] + at, Vec::kLanes);
-    }
-    Transpose(columns);
+  static Vec FillQuads(const float* p) { return Vec::Load(p); }
+  static void TransposeQuads(Vec*) {}
+  static Vec AddPairs(Vec a, Vec b) {
+    return {_mm_add_ps(_mm_unpacklo_ps(a.value, b.value),
+                       _mm_unpackhi_ps(a.value, b.value))};
+  }
+  static Vec AddHalves(Vec a, Vec b) {
+    return {
+        _mm_add_ps(_mm_movelh_ps(a.value, b.value), _mm_movehl_ps(b.value, a.value))};
   }
 };
 
 struct Products {
   static constexpr int64_t kPerLane = 1;
+  template <typename Element>
+  static Vec Load(const Element* p, int64_t count) {
+    return Lanes::Load(p, count);
+  }
   static Vec Add(Vec left, Vec right, Vec sum) { return Vec::MulAdd(left, right, sum); }
 };
 
@@ -124,19 +134,31 @@ struct Lanes {
     for (int64_t lane = 0; lane < count; ++lane) p[lane] = lanes[lane];
   }
 
-  static constexpr int64_t kStep = Vec::kLanes;
-
-  template <typename Element>
-  static void LoadColumns(const Element* const* vectors, int64_t at, Vec* columns) {
-    for (int64_t k = 0; k < Vec::kLanes; ++k) {
-      columns[k] = Load(vectors[k] + at, Vec::kLanes);
-    }
-    Transpose(columns);
+  static Vec FillQuads(const float* p) {
+    return {_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p))};
+  }
+  static void TransposeQuads(Vec* rows) {
+    const __m256 a = rows[0].value, b = rows[1].value;
+    rows[0] = {_mm256_permute2f128_ps(a, b, 0x20)};
+    rows[1] = {_mm256_permute2f128_ps(a, b, 0x31)};
+  }
+  static Vec AddPairs(Vec a, Vec b) {
+    return {_mm256_add_ps(_mm256_unpacklo_ps(a.value, b.value),
+                          _mm256_unpackhi_ps(a.value, b.value))};
+  }
+  static Vec AddHalves(Vec a, Vec b) {
+    const __m256 sums = _mm256_add_ps(_mm256_shuffle_ps(a.value, b.value, 0x44),
+                                      _mm256_shuffle_ps(a.value, b.value, 0xEE));
+    return {_mm256_permutevar8x32_ps(sums, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))};
   }
 };
 
 struct Products {
   static constexpr int64_t kPerLane = 1;
+  template <typename Element>
+  static Vec Load(const Element* p, int64_t count) {
+    return Lanes::Load(p, count);
+  }
   static Vec Add(Vec left, Vec right, Vec sum) { return Vec::MulAdd(left, right, sum); }
 };
 
@@ -157,15 +179,9 @@ struct Lanes {
                     rows[g + 3].value, fours + g);
     }
     for (int c = 0; c < 4; ++c) {
-      const __m512 a = fours[c], b = fours[4 + c], d = fours[8 + c], e = fours[12 + c];
-      const __m512 even_low = _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, kEven);
-      const __m512 even_high = _mm512_maskz_shuffle_f32x4(0xFFFF, d, e, kEven);
-      const __m512 odd_low = _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, kOdd);
-      const __m512 odd_high = _mm512_maskz_shuffle_f32x4(0xFFFF, d, e, kOdd);
-      rows[c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, even_low, even_high, kEven)};
-      rows[4 + c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, odd_low, odd_high, kEven)};
-      rows[8 + c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, even_low, even_high, kOdd)};
-      rows[12 + c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, odd_low, odd_high, kOdd)};
+      Vec quads[4] = {{fours[c]}, {fours[4 + c]}, {fours[8 + c]}, {fours[12 + c]}};
+      TransposeQuads(quads);
+      for (int q = 0; q < 4; ++q) rows[4 * q + c] = quads[q];
     }
   }
 
@@ -197,44 +213,40 @@ struct Lanes {
     _mm256_mask_storeu_epi16(p, FirstLanes(count), halves);
   }
 
-  // Half the width of a register at a time: what two rows bring together in one load
-  // needs a third of the shuffles less than Transpose().
-  static constexpr int64_t kStep = 8;
+  static Vec FillQuads(const float* p) {
+    return {_mm512_maskz_broadcast_f32x4(0xFFFF, _mm_loadu_ps(p))};
+  }
 
-  template <typename Element>
-  static void LoadColumns(const Element* const* vectors, int64_t at, Vec* columns) {
-    __m512 fours[8];  // [g + c]: components c and 4 + c of rows 2 g ... and 2 g + 4 ...
-#pragma GCC unroll 2
-    for (int g = 0; g < 8; g += 4) {
-      const Element* const* rows = vectors + 2 * g;
-      const __m512 r0 = LoadTwo(rows[0] + at, rows[4] + at);
-      const __m512 r1 = LoadTwo(rows[1] + at, rows[5] + at);
-      const __m512 r2 = LoadTwo(rows[2] + at, rows[6] + at);
-      const __m512 r3 = LoadTwo(rows[3] + at, rows[7] + at);
-      TransposeFour(r0, r1, r2, r3, fours + g);
-    }
-#pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
-      const __m512 low = fours[c], high = fours[4 + c];
-      columns[c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, low, high, kEven)};
-      columns[4 + c] = {_mm512_maskz_shuffle_f32x4(0xFFFF, low, high, kOdd)};
-    }
+  static void TransposeQuads(Vec* rows) {
+    const __m512 a = rows[0].value, b = rows[1].value;
+    const __m512 c = rows[2].value, d = rows[3].value;
+    const __m512 even_low = _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, kEven);
+    const __m512 even_high = _mm512_maskz_shuffle_f32x4(0xFFFF, c, d, kEven);
+    const __m512 odd_low = _mm512_maskz_shuffle_f32x4(0xFFFF, a, b, kOdd);
+    const __m512 odd_high = _mm512_maskz_shuffle_f32x4(0xFFFF, c, d, kOdd);
+    rows[0] = {_mm512_maskz_shuffle_f32x4(0xFFFF, even_low, even_high, kEven)};
+    rows[1] = {_mm512_maskz_shuffle_f32x4(0xFFFF, odd_low, odd_high, kEven)};
+    rows[2] = {_mm512_maskz_shuffle_f32x4(0xFFFF, even_low, even_high, kOdd)};
+    rows[3] = {_mm512_maskz_shuffle_f32x4(0xFFFF, odd_low, odd_high, kOdd)};
+  }
+
+  static Vec AddPairs(Vec a, Vec b) {
+    return {_mm512_add_ps(_mm512_maskz_unpacklo_ps(0xFFFF, a.value, b.value),
+                          _mm512_maskz_unpackhi_ps(0xFFFF, a.value, b.value))};
+  }
+
+  static Vec AddHalves(Vec a, Vec b) {
+    const __m512i low =
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 16, 20, 24, 28, 17, 21, 25, 29);
+    const __m512i high =
+        _mm512_setr_epi32(2, 6, 10, 14, 3, 7, 11, 15, 18, 22, 26, 30, 19, 23, 27, 31);
+    return {_mm512_add_ps(_mm512_permutex2var_ps(a.value, low, b.value),
+                          _mm512_permutex2var_ps(a.value, high, b.value))};
   }
 
  private:
   static constexpr int kEven = 0x88, kOdd = 0xDD;  // quarters 0 2, or 1 3, of each
 
-  static __m512 LoadTwo(const float* low, const float* high) {
-    return _mm512_maskz_insertf32x8(
-        0xFFFF, _mm512_castps256_ps512(_mm256_loadu_ps(low)), _mm256_loadu_ps(high), 1);
-  }
-  static __m512 LoadTwo(const Bfloat16* low, const Bfloat16* high) {
-    const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(low));
-    const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(high));
-    const __m256i halves = _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1);
-    const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, halves);
-    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, wide, 16));
-  }
   // In each quarter of the registers, a matrix of four by four.
   static void TransposeFour(__m512 r0, __m512 r1, __m512 r2, __m512 r3, __m512* out) {
     const __m512d a = _mm512_castps_pd(_mm512_maskz_unpacklo_ps(0xFFFF, r0, r1));
@@ -250,6 +262,10 @@ struct Lanes {
 
 struct Products {
   static constexpr int64_t kPerLane = 1;
+  template <typename Element>
+  static Vec Load(const Element* p, int64_t count) {
+    return Lanes::Load(p, count);
+  }
   static Vec Add(Vec left, Vec right, Vec sum) { return Vec::MulAdd(left, right, sum); }
 };
 
@@ -273,6 +289,10 @@ struct Lanes : avx512::Lanes {
 // Two bfloat16 a lane. The processor takes subnormal numbers for zero here.
 struct Products {
   static constexpr int64_t kPerLane = 2;
+  static Vec Load(const Bfloat16* p, int64_t count) {
+    const uint32_t past = count < 32 ? 32 - static_cast<uint32_t>(count) : 0;
+    return {_mm512_castsi512_ps(_mm512_maskz_loadu_epi16(0xFFFFFFFFu >> past, p))};
+  }
   static Vec Add(Vec left, Vec right, Vec sum) {
     return {_mm512_dpbf16_ps(sum.value, (__m512bh)left.value, (__m512bh)right.value)};
   }
