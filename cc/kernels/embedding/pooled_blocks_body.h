@@ -3,19 +3,18 @@
 // simd/vec.h).
 #include "cc/kernels/embedding/row_readers_body.h"
 
-// Writes `lanes` columns of 16 bits from registers. Out of line, once for all tables.
-__attribute__((noinline)) inline void WriteHalves(RowFormat format, const Vec* values,
+// Writes the first `lanes` columns of a register in 16 bits each. Out of line, for what
+// is seldom asked for; by value, so that sums stay in registers.
+__attribute__((noinline)) inline void WriteHalves(RowFormat format, Vec values,
                                                   int64_t lanes, uint8_t* to) {
-  for (; lanes > 0; lanes -= Vec::kLanes, to += 2 * Vec::kLanes, ++values) {
-    uint8_t part[2 * Vec::kLanes];
-    uint8_t* at = lanes < Vec::kLanes ? part : to;
-    if (format == RowFormat::kFloat16) {
-      values->StoreFloat16(at);
-    } else {
-      values->StoreBfloat16(at);
-    }
-    if (lanes < Vec::kLanes) __builtin_memcpy(to, part, 2 * lanes);
+  uint8_t part[2 * Vec::kLanes];
+  uint8_t* at = lanes < Vec::kLanes ? part : to;
+  if (format == RowFormat::kFloat16) {
+    values.StoreFloat16(at);
+  } else {
+    values.StoreBfloat16(at);
   }
+  if (lanes < Vec::kLanes) __builtin_memcpy(to, part, 2 * lanes);
 }
 
 // The sums of one block of kBlock registers of columns over the entries of a bag. With
@@ -70,10 +69,15 @@ struct BlockSums {
       sums[v] = Vec::Mul(sums[v], scales);
     }
     if (format != RowFormat::kFloat32) {
-      Vec copies[kBlock];  // so that only they need an address
-      for (int v = 0; v < kBlock; ++v) copies[v] = sums[v];
-      WriteHalves(format, copies, kPartial ? lanes : kBlock * Vec::kLanes,
-                  output + 2 * column);
+      STEPWELL_UNROLL
+      for (int v = 0; v < kBlock; ++v) {
+        uint8_t* to = output + 2 * (column + v * Vec::kLanes);
+        if (!kPartial && format == RowFormat::kBfloat16) {
+          sums[v].StoreBfloat16(to);
+        } else {
+          WriteHalves(format, sums[v], kPartial ? lanes : Vec::kLanes, to);
+        }
+      }
       return;
     }
     float* to = reinterpret_cast<float*>(output) + column;
