@@ -5,7 +5,8 @@
 
 One target a file, named after it: `*_test.py` is a test, `*_main.py` a binary, the rest
 are libraries. `deps` come from the imports; every other attribute that a target already
-has (data, size, args, tags ...) is kept, and so are targets of other rules.
+has (data, size, args, tags ...) is kept, and so are constants and targets of other
+rules.
 """
 
 import argparse
@@ -149,6 +150,19 @@ def existing_calls(text: str) -> dict[str, Call]:
     return calls
 
 
+def assignments(text: str) -> list[str]:
+    """Returns the constants of a BUILD file, each with the comment above it."""
+    lines = text.splitlines()
+    found = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign):
+            first = node.lineno - 1
+            while first > 0 and lines[first - 1].startswith("#"):
+                first -= 1
+            found.append("\n".join(lines[first : node.end_lineno]))
+    return found
+
+
 def existing_tests(folder: Path) -> dict[str, Call]:
     """Returns the calls of the room's tests.bzl, none where there is no such file."""
     path = folder / TESTS_FILE
@@ -179,7 +193,7 @@ def rendered_target(source: Path, call: Call | None) -> str:
         deps = in_order({*deps, *dependencies(conftest)} - {f":{source.stem}"})
     if deps:
         attributes["deps"] = rendered_list("deps", deps)
-    first = [key for key in ("size", "srcs") if key in attributes]
+    first = [key for key in ("size", "testonly", "srcs") if key in attributes]
     rest = sorted(set(attributes) - set(first) - {"deps"})
     order = first + rest + (["deps"] if deps else [])
     body = "\n".join(attributes[key] for key in order)
@@ -232,13 +246,14 @@ def _build_text(
     if rules:
         names = ", ".join(f'"{rule}"' for rule in rules)
         loads.append(f'load("//tools/bazel:defs.bzl", {names})')
-    loads = sorted(loads)
+    # As buildifier sorts them: other repositories first.
+    loads = sorted(loads, key=lambda load: ("@" not in load, load))
     if tests_apart:
         loads.append(f'load(":{TESTS_FILE}", "room_tests")')
         kept.append(TESTS_CALL)
     head = [f"{line}\n" for line in lines[:1] if line.startswith('"""')]
     blocks = head + (["\n".join(loads) + "\n"] if loads else [])
-    blocks += [f"{block}\n" for block in kept]
+    blocks += [f"{block}\n" for block in [*assignments(text), *kept]]
     return "\n".join(blocks + [targets[source] for source in sources])
 
 

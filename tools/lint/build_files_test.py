@@ -128,3 +128,18 @@ def test_tests_of_a_room_that_is_too_long_stand_apart(
     monkeypatch.setattr(build_files, "MAX_FILE_LINES", 400)
     assert build_files.rendered_build(base).count(test.name) == 1
     assert "room_tests" not in build_files.rendered_build(base)
+
+
+def test_constants_and_their_comments_are_kept(base: Path) -> None:
+    path = base / "BUILD.bazel"
+    constant = '# Why it is so.\n_DATA = [":x"]\n'
+    load = 'load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")\n'
+    path.write_text(path.read_text().replace(load, f"{load}\n{constant}"))
+    assert build_files.rendered_build(base) == path.read_text()
+
+
+def test_loads_of_other_repositories_come_first(base: Path) -> None:
+    path = base / "BUILD.bazel"
+    foreign = 'load("@rules_cc//cc:defs.bzl", "cc_binary")\n'
+    path.write_text(foreign + path.read_text())
+    assert build_files.rendered_build(base) == path.read_text()
