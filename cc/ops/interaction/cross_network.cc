@@ -8,6 +8,7 @@
 
 #include "cc/ops/checks.h"
 #include "cc/ops/interaction/cross_network_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // CPU side of the cross network; its schema is in schemas.cc beside this file and its
 // meaning is documented in py/stepwell/ops/cross_network.py.
@@ -31,7 +32,7 @@ const float* Floats(const Tensor& tensor) {
 
 Tensor Run(const CrossNetworkShape& shape, const Tensor& x, const Tensor& down,
            const Tensor& up, const Tensor& bias) {
-  Tensor output = torch::stable::empty_like(x);
+  Tensor output = NewEmpty("cross_network", x, {x.size(0), shape.width});
   float* to = static_cast<float*>(output.data_ptr());
   torch::stable::parallel_for(
       0, x.size(0), SamplesPerTask(shape), [&](int64_t first, int64_t last) {

@@ -10,6 +10,7 @@
 
 #include "cc/ops/checks.h"
 #include "cc/ops/interaction/cross_network_arguments.h"
+#include "cc/ops/new_tensor.h"
 
 // The cross network's gradients on the CPU; the schema is in schemas.cc beside this
 // file and the meaning is documented in py/stepwell/ops/cross_network.py.
@@ -56,6 +57,8 @@ void RunWeights(const CrossNetworkBackward& pass) {
       });
 }
 
+constexpr char kOp[] = "cross_network_backward";
+
 // All tensors float32.
 Gradients Run(const CrossNetworkShape& shape, const Tensor& grad, const Tensor& x,
               const Tensor& down, const Tensor& up, const Tensor& bias) {
@@ -63,10 +66,10 @@ Gradients Run(const CrossNetworkShape& shape, const Tensor& grad, const Tensor& 
   const int64_t batch = x.size(0);
   const Tensor down_transposed = Transposed(down);
   const Tensor up_transposed = Transposed(up);
-  const Tensor inputs = torch::stable::new_empty(x, {num_layers, batch, width});
-  const Tensor hidden = torch::stable::new_empty(x, {num_layers, batch, rank});
-  const Tensor crossed_grad = torch::stable::empty_like(inputs);
-  const Tensor hidden_grad = torch::stable::empty_like(hidden);
+  const Tensor inputs = NewEmpty(kOp, x, {num_layers, batch, width});
+  const Tensor hidden = NewEmpty(kOp, x, {num_layers, batch, rank});
+  const Tensor crossed_grad = NewEmpty(kOp, x, {num_layers, batch, width});
+  const Tensor hidden_grad = NewEmpty(kOp, x, {num_layers, batch, rank});
   const Tensor x_grad = torch::stable::empty_like(x);
   const Tensor down_grad_transposed = torch::stable::empty_like(down_transposed);
   const Tensor up_grad = torch::stable::empty_like(up);
@@ -96,7 +99,6 @@ Gradients Run(const CrossNetworkShape& shape, const Tensor& grad, const Tensor& 
 
 Gradients CrossNetworkBackwardOp(const Tensor grad, const Tensor x, const Tensor down,
                                  const Tensor up, const Tensor bias) {
-  constexpr char kOp[] = "cross_network_backward";
   const CrossNetworkShape shape = CrossNetworkShapeOf(x, down, up, bias, kOp);
   CheckCrossNetworkGrad(kOp, grad, x);
   if (x.scalar_type() == ScalarType::Float) return Run(shape, grad, x, down, up, bias);

@@ -36,7 +36,7 @@ def embedding_bag_tables_reference(
                 continue
             divisor = max(len(found), 1) if pooling == "mean" else 1
             bags.append(found.sum(0) / divisor)
-        columns.append(torch.stack(bags) if bags else table.new_zeros(0, len(table.T)))
+        columns.append(torch.stack(bags) if bags else table[:0])
     return torch.cat(columns, 0 if pooling == "none" else 1)
 
 
