@@ -72,7 +72,10 @@ def lookup_with_sparse_gradient(
     pooling: str,
 ) -> Tensor:
     """Returns `embedding_bag_tables` whose tables get gradients in torch.sparse_coo."""
-    out: Tensor = _apply(
+    apply: Callable[..., Tensor] = _SparseLookup.apply
+    if torch.compiler.is_compiling():
+        apply = _outside_graphs()
+    out: Tensor = apply(
         indices, offsets, per_sample_weights, default_rows, pooling, *weights
     )
     return out
@@ -129,10 +132,10 @@ class _SparseLookup(torch.autograd.Function):
         return None, None, entry_grad, None, None, *table_grads
 
 
-# torch.compile has no sparse gradients.
-_apply: Callable[..., Tensor] = torch.compiler.disable(  # type: ignore[no-untyped-call]
-    _SparseLookup.apply, reason="sparse gradients"
-)
+def _outside_graphs() -> Callable[..., Tensor]:
+    """Made where it is wanted: it brings torch's compiler, a second of imports."""
+    leave: Callable[..., Callable[..., Tensor]] = torch.compiler.disable
+    return leave(_SparseLookup.apply, reason="torch.compile has no sparse gradients")
 
 
 def _sparse_rows(

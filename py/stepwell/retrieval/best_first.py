@@ -2,9 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from stepwell.ops.topk_scores import topk_scores
 from stepwell.pipeline.candidate import SourceResult
 
 
@@ -16,10 +14,14 @@ def best_first(scores: npt.NDArray[np.float32], limit: int) -> SourceResult:
         limit: candidates at most, >= 1.
     Returns:
         SourceResult: descending scores, ties by lower row, also at the edge of the cut.
-    Cost: O(N + limit log limit), about 0.05 ms at N = 26,673.
+    Cost: O(N + limit log limit), about 0.2 ms at N = 26,673.
     """
-    rows = torch.arange(len(scores))
-    best, best_rows = topk_scores(torch.from_numpy(scores), rows, limit)
-    # Broken scores have sunk to -inf, so the positive ones come first.
-    num_found = int((best > 0).sum())
-    return SourceResult(best_rows[:num_found].numpy(), best[:num_found].numpy())
+    rows = np.flatnonzero((scores > 0) & np.isfinite(scores))
+    if len(rows) > limit:
+        values = scores[rows]
+        edge = np.partition(values, len(values) - limit)[len(values) - limit]
+        above, level = rows[values > edge], rows[values == edge]
+        rows = np.append(above, level[: limit - len(above)])
+    order = np.lexsort((rows, -scores[rows]))
+    rows = rows[order]
+    return SourceResult(rows.astype(np.int64), scores[rows].astype(np.float32))
