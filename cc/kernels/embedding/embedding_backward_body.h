@@ -1,22 +1,8 @@
 // The gradients of the embedding kernels against `Vec`, included once per instruction
 // set by embedding_backward_cpu.cc: no include guard and no include but of other bodies
 // (see simd/vec.h).
+#include "cc/kernels/embedding/add_scaled_body.h"
 #include "cc/kernels/embedding/row_readers_body.h"
-
-// target[0 .. dim) += scale * source[0 .. dim)
-inline void AddScaled(const float* source, float scale, int64_t dim, float* target) {
-  const Vec scales = Vec::Fill(scale);
-  int64_t column = 0;
-  for (; column + Vec::kLanes <= dim; column += Vec::kLanes) {
-    Vec::MulAdd(Vec::Load(source + column), scales, Vec::Load(target + column))
-        .Store(target + column);
-  }
-  if (column == dim) return;
-  const int64_t left = dim - column;
-  Vec::MulAdd(Vec::LoadFirst(source + column, left), scales,
-              Vec::LoadFirst(target + column, left))
-      .StoreFirst(target + column, left);
-}
 
 // The dot of `dim` floats with a row of a table that is not quantised.
 template <typename Rows>

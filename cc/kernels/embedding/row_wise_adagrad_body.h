@@ -1,20 +1,7 @@
 // The kernel of row_wise_adagrad.h against `Vec`, included once per instruction set by
-// row_wise_adagrad_cpu.cc: no include guard and no include on purpose (see simd/vec.h).
-
-// target[0 .. dim) += scale * source[0 .. dim)
-inline void AddScaledRow(const float* source, float scale, int64_t dim, float* target) {
-  const Vec scales = Vec::Fill(scale);
-  int64_t column = 0;
-  for (; column + Vec::kLanes <= dim; column += Vec::kLanes) {
-    Vec::MulAdd(Vec::Load(source + column), scales, Vec::Load(target + column))
-        .Store(target + column);
-  }
-  if (column == dim) return;
-  const int64_t left = dim - column;
-  Vec::MulAdd(Vec::LoadFirst(source + column, left), scales,
-              Vec::LoadFirst(target + column, left))
-      .StoreFirst(target + column, left);
-}
+// row_wise_adagrad_cpu.cc: no include guard and no include but of
+// another body (see simd/vec.h).
+#include "cc/kernels/embedding/add_scaled_body.h"
 
 inline float SquareSum(const float* values, int64_t dim) {
   Vec sums = Vec::Zero();
@@ -39,7 +26,7 @@ inline const float* RowGrad(const AdagradTable& table, const RowEntry* begin,
   for (int64_t column = 0; column < table.dim; ++column)
     scratch[column] = first[column];
   for (const RowEntry* entry = begin + 1; entry != end; ++entry) {
-    AddScaledRow(table.grads + entry->position * table.dim, 1.0f, table.dim, scratch);
+    AddScaled(table.grads + entry->position * table.dim, 1.0f, table.dim, scratch);
   }
   return scratch;
 }
@@ -50,7 +37,7 @@ inline void UpdateRow(const AdagradTable& table, const RowEntry* begin,
   float& moment = table.moments[begin->row];
   moment += SquareSum(grad, table.dim) / static_cast<float>(table.dim);
   const float step = table.lr / (__builtin_sqrtf(moment) + table.eps);
-  AddScaledRow(grad, -step, table.dim, table.rows + begin->row * table.dim);
+  AddScaled(grad, -step, table.dim, table.rows + begin->row * table.dim);
 }
 
 // `first` is the first entry of a row; entries end at `end`, rows begin before `last`.

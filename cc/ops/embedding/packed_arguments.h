@@ -43,6 +43,11 @@ inline ScalarType OutputDtypeByName(const char* op, const std::string& name) {
   return ScalarType::BFloat16;
 }
 
+inline void CheckRowDim(const char* op, const char* name, int64_t dim) {
+  STEPWELL_OP_CHECK(dim >= 1 && dim <= kernels::kMaxRowDim, op, ": ", name,
+                    " must be in [1, 2^32], got ", dim);
+}
+
 // Checks one row of a layout against the storage that it describes. Any five numbers
 // are safe to give; after it, every row of the table lies inside of the storage.
 inline EmbeddingTable PackedTable(const char* op, int64_t table, const int64_t* entry,

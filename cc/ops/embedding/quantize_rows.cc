@@ -24,18 +24,13 @@ int64_t RowsPerTask(int64_t dim) {
   return dim < kColumnsPerTask ? kColumnsPerTask / dim : 1;
 }
 
-void CheckDim(const char* op, const char* name, int64_t dim) {
-  STEPWELL_OP_CHECK(dim >= 1 && dim <= kernels::kMaxRowDim, op, ": ", name,
-                    " must be in [1, 2^32], got ", dim);
-}
-
 Tensor QuantizeRows(const Tensor rows, const std::string row_format) {
   constexpr char kOp[] = "quantize_rows";
   const RowFormat format = RowFormatByName(kOp, row_format);
   CheckFloatTensor(kOp, "rows", rows, 2, rows);
   const int64_t num_rows = rows.size(0);
   const int64_t dim = rows.size(1);
-  CheckDim(kOp, "the number of columns", dim);
+  CheckRowDim(kOp, "the number of columns", dim);
   const int64_t row_bytes = kernels::RowBytes(format, dim);
   Tensor quantised = NewEmpty(kOp, rows, {num_rows, row_bytes}, ScalarType::Byte);
   const float* from = static_cast<const float*>(rows.data_ptr());
@@ -66,7 +61,7 @@ Tensor DequantizeRows(const Tensor rows, int64_t dim, const std::string row_form
   STEPWELL_OP_CHECK(rows.scalar_type() == ScalarType::Byte, kOp,
                     ": rows must be uint8, got ", DtypeName(rows.scalar_type()));
   CheckContiguous(kOp, "rows", rows);
-  CheckDim(kOp, "dim", dim);
+  CheckRowDim(kOp, "dim", dim);
   const int64_t row_bytes = kernels::RowBytes(format, dim);
   CheckSize(kOp, "rows", rows, 1, row_bytes);
   const int64_t num_rows = rows.size(0);

@@ -16,18 +16,13 @@
 namespace stepwell::ops {
 namespace {
 
-void CheckDim(const char* op, const char* name, int64_t dim) {
-  STEPWELL_OP_CHECK(dim >= 1 && dim <= kernels::kMaxRowDim, op, ": ", name,
-                    " must be in [1, 2^32], got ", dim);
-}
-
 Tensor QuantizeRows(const Tensor rows, const std::string row_format) {
   constexpr char kOp[] = "quantize_rows";
   const RowFormat format = RowFormatByName(kOp, row_format);
   CheckFloatTensor(kOp, "rows", rows, 2, rows);
   const int64_t num_rows = rows.size(0);
   const int64_t dim = rows.size(1);
-  CheckDim(kOp, "the number of columns", dim);
+  CheckRowDim(kOp, "the number of columns", dim);
   const CudaScope scope(rows);
   Tensor packed =
       NewEmpty(kOp, rows, {num_rows, kernels::RowBytes(format, dim)}, ScalarType::Byte);
@@ -45,7 +40,7 @@ Tensor DequantizeRows(const Tensor rows, int64_t dim, const std::string row_form
   STEPWELL_OP_CHECK(rows.scalar_type() == ScalarType::Byte, kOp,
                     ": rows must be uint8, got ", DtypeName(rows.scalar_type()));
   CheckContiguous(kOp, "rows", rows);
-  CheckDim(kOp, "dim", dim);
+  CheckRowDim(kOp, "dim", dim);
   CheckSize(kOp, "rows", rows, 1, kernels::RowBytes(format, dim));
   const uint8_t* from = static_cast<const uint8_t*>(rows.data_ptr());
   const auto alignment = static_cast<uintptr_t>(kernels::RowAlignment(format));
