@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,7 +20,7 @@ namespace stepwell::index {
 inline constexpr int64_t kMaxDim = 4096;
 inline constexpr int64_t kMaxK = 10'000;
 inline constexpr int64_t kMaxEf = 10'000;
-// hnswlib keeps positions in an int.
+// A walk keeps a mark in the highest bit of a node's number.
 inline constexpr int64_t kMaxItems = (int64_t{1} << 31) - 2;
 
 // SHA-256 of the embedding space: an index answers only towers of its own
@@ -38,7 +39,25 @@ struct SearchOptions {
   // queries give the best found so far and are marked as truncated.
   int64_t budget_nanos = 0;
   const Clock* clock = &Clock::Steady();
+  // Compares every item that may be returned: the answer is exact as far as the index
+  // keeps vectors. Always so in the exact index.
+  bool exact = false;
 };
+
+// How a search was planned.
+enum class SearchStrategy : uint8_t {
+  kGraph = 0,          // a walk of width ef_search
+  kWiderGraph = 1,     // a wider walk whose answer is filtered
+  kFilteredGraph = 2,  // a walk that goes on until enough nodes pass the filter
+  kExact = 3,          // every item that passes the filter is compared
+};
+
+// "graph", "wider_graph", "filtered_graph" or "exact".
+inline std::string_view SearchStrategyName(SearchStrategy strategy) {
+  constexpr std::array<std::string_view, 4> kNames = {"graph", "wider_graph",
+                                                      "filtered_graph", "exact"};
+  return kNames[static_cast<size_t>(strategy)];
+}
 
 // Row-major [num_queries, k]; memory is owned by the result.
 struct SearchResult {
@@ -48,8 +67,10 @@ struct SearchResult {
   std::vector<float> scores;       // descending, ties by lower id; 0 in the padding
   std::vector<int32_t> counts;     // [num_queries], how many of the k are real
   std::vector<uint8_t> truncated;  // [num_queries], 1 when the budget ended the search
-  int64_t num_hops = 0;            // nodes whose neighbours were read, all queries
+  int64_t num_visited = 0;         // nodes whose neighbours were read, all queries
   int64_t num_distances = 0;       // distances computed, all queries
+  SearchStrategy strategy = SearchStrategy::kExact;  // what was planned for the call
+  int64_t num_exact = 0;  // queries whose answer came from a scan, planned or not
 };
 
 struct DeleteResult {
@@ -60,21 +81,26 @@ struct DeleteResult {
 struct IndexStats {
   int64_t num_items = 0;    // what a search can return
   int64_t num_deleted = 0;  // marked, still in memory
+  int64_t num_nodes = 0;    // places for items in use: live, marked and free
+  int64_t num_free = 0;     // of them, places that the next items take
   int64_t dim = 0;
   Metric metric = Metric::kInnerProduct;
-  int64_t m = 0;                // 0 for the exact index
-  int64_t ef_construction = 0;  // 0 for the exact index
-  int64_t memory_bytes = 0;     // vectors, graph and labels
+  int64_t m = 0;                       // 0 for the exact index
+  int64_t ef_construction = 0;         // 0 for the exact index
+  int64_t memory_bytes = 0;            // vectors, graph and labels
+  std::string_view codes = "float32";  // what the first pass compares
+  bool keep_vectors = true;            // whether scores are exact
+  bool mapped = false;                 // still the pages of a file
   SpaceHash space_hash{};
 };
 
 // Vectors under int64 ids, searched by score. Each class also has
 // `Build(vectors, ids, options)` and `Open(path, expected_space_hash)`.
 //
-// Concurrency: every method may be called from any thread. Searches, Save and
-// Stats run side by side; Upsert and Delete wait for them and run alone (one
-// reader-writer lock, where a waiting writer goes before later searches). A write
-// is seen whole by every search that starts after it.
+// Concurrency: every method may be called from any thread. Each search that starts
+// after a write has returned sees the whole of it; one that runs beside a write sees
+// each of its items as before or as after it, never both, and no id twice. How much
+// runs side by side is said by each class.
 //
 // Memory: inputs are borrowed for the call, row-major float32 [N, dim]; results
 // own theirs. Ids are >= 0. Cosine keeps a copy of unit norm.

@@ -136,6 +136,7 @@ absl::StatusOr<SearchResult> FlatIndex::Search(absl::Span<const float> queries,
     result.truncated[query] = scanner.Scan(&stored[query * dim], filter, budget, best);
     WriteAnswer(best.Sort(), query, result);
     result.num_distances += labels_.size();
+    ++result.num_exact;
   }
   return result;
 }
@@ -144,6 +145,7 @@ IndexStats FlatIndex::Stats() const {
   absl::ReaderMutexLock lock(&mutex_);
   IndexStats stats;
   stats.num_items = labels_.size();
+  stats.num_nodes = labels_.size();
   stats.dim = options_.dim;
   stats.metric = options_.metric;
   stats.memory_bytes =

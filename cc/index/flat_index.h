@@ -20,9 +20,11 @@ struct FlatOptions {
 };
 
 // Every answer is exact, by the distance functions that HnswIndex uses: the
-// scores of both are equal bit for bit. Concurrency as AnnIndex says. Cost of a
-// search: N distances a query, in the order of memory. A deleted row's place is
-// reused at once.
+// scores of both are equal bit for bit. Cost of a search: N distances a query, in the
+// order of memory. A deleted row's place is reused at once.
+//
+// Concurrency: searches, Save and Stats run side by side; Upsert and Delete wait for
+// them and run alone (one reader-writer lock).
 class FlatIndex : public AnnIndex {
  public:
   static absl::StatusOr<std::unique_ptr<FlatIndex>> Build(

@@ -163,7 +163,9 @@ absl::StatusOr<SearchResult> HnswIndex::Search(absl::Span<const float> queries,
   const int64_t ef = std::max(options.ef_search, k);
   if (ScanIsCheaper(ef, options.allowed)) {
     SearchExactly(stored, options, filter, result);
+    result.num_exact = result.num_queries;
   } else {
+    result.strategy = SearchStrategy::kGraph;
     SearchGraph(stored, options, filter, result);
   }
   return result;
@@ -193,7 +195,7 @@ void HnswIndex::SearchGraph(absl::Span<const float> queries,
     }
     std::sort(found.begin(), found.end());
     WriteAnswer(found, query, result);
-    result.num_hops += scratch->num_hops();
+    result.num_visited += scratch->num_hops();
     result.num_distances += scratch->num_distances();
   }
   scratch_.Return(std::move(scratch));
@@ -235,6 +237,7 @@ IndexStats HnswIndex::Stats() const {
   IndexStats stats;
   stats.num_items = labels_.size() - num_deleted_;
   stats.num_deleted = num_deleted_;
+  stats.num_nodes = labels_.size();
   stats.dim = options_.dim;
   stats.metric = options_.metric;
   stats.m = options_.m;

@@ -30,7 +30,8 @@ struct HnswOptions {
   SpaceHash space_hash{};
 };
 
-// Concurrency and errors as AnnIndex says. A deleted item stays in the graph,
+// Concurrency: searches, Save and Stats run side by side; Upsert and Delete wait for
+// them and run alone. Errors as AnnIndex says. A deleted item stays in the graph,
 // where it leads the way, until the index is built again; it is never returned.
 //
 // An exact scan answers in place of the graph where few ids are allowed: see

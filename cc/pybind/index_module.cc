@@ -77,11 +77,12 @@ py::array_t<T> ToArray(std::vector<T> values, std::vector<py::ssize_t> shape) {
 
 py::tuple ToTuple(SearchResult result) {
   const py::ssize_t b = result.num_queries, k = result.k;
-  return py::make_tuple(ToArray(std::move(result.ids), {b, k}),
-                        ToArray(std::move(result.scores), {b, k}),
-                        ToArray(std::move(result.counts), {b}),
-                        ToArray(std::move(result.truncated), {b}).view("?"),
-                        result.num_hops, result.num_distances);
+  return py::make_tuple(
+      ToArray(std::move(result.ids), {b, k}), ToArray(std::move(result.scores), {b, k}),
+      ToArray(std::move(result.counts), {b}),
+      ToArray(std::move(result.truncated), {b}).view("?"), result.num_visited,
+      result.num_distances, std::string(index::SearchStrategyName(result.strategy)),
+      result.num_exact);
 }
 
 py::tuple SearchIndex(const AnnIndex& ann_index, const Floats& queries, int64_t k,

@@ -69,16 +69,21 @@ class SearchResult:
         counts: int32 [B], how many of the K are real: fewer than K items may be alive
             and allowed.
         truncated: bool [B], the time was over before the search was.
-        num_hops: nodes expanded, all queries together.
+        num_visited: nodes whose neighbours were read, all queries together.
         num_distances: distances computed, all queries together.
+        strategy: what was planned: "graph", "wider_graph" (a wider walk, filtered at
+            its end), "filtered_graph" (a walk until enough items pass) or "exact".
+        num_exact: queries whose answer came from a scan, planned or not.
     """
 
     ids: Ids
     scores: npt.NDArray[np.float32]
     counts: npt.NDArray[np.int32]
     truncated: npt.NDArray[np.bool_]
-    num_hops: int
+    num_visited: int
     num_distances: int
+    strategy: str
+    num_exact: int
 
 
 @dataclass(frozen=True, slots=True)

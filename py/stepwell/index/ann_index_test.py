@@ -95,7 +95,7 @@ def test_wider_search_measures_more_distances(
     index = HnswIndex.build(vectors[:N], np.arange(N), HnswOptions(ef_construction=50))
     narrow, wide = (index.search(vectors[N:], K, ef_search=ef) for ef in (10, 200))
     assert narrow.num_distances < wide.num_distances
-    assert narrow.num_hops < wide.num_hops
+    assert narrow.num_visited < wide.num_visited
 
 
 def test_other_threads_run_while_a_search_does(
