@@ -25,7 +25,7 @@ constexpr size_t kMaxFreeScratches = 64;
 
 constexpr int64_t kScanChunkRows = 256;
 
-GraphOptions ToGraphOptions(const HnswOptions& options) {
+OldGraphOptions ToGraphOptions(const HnswOptions& options) {
   return {options.dim, options.m, options.ef_construction, options.seed};
 }
 
@@ -39,15 +39,15 @@ absl::Status CheckHnswOptions(const HnswOptions& options) {
   return CheckRange("num_threads", options.num_threads, 1, 64);
 }
 
-std::unique_ptr<WalkScratch> HnswIndex::ScratchPool::Take() {
+std::unique_ptr<OldScratch> HnswIndex::ScratchPool::Take() {
   std::lock_guard lock(mutex_);
-  if (free_.empty()) return std::make_unique<WalkScratch>();
-  std::unique_ptr<WalkScratch> scratch = std::move(free_.back());
+  if (free_.empty()) return std::make_unique<OldScratch>();
+  std::unique_ptr<OldScratch> scratch = std::move(free_.back());
   free_.pop_back();
   return scratch;
 }
 
-void HnswIndex::ScratchPool::Return(std::unique_ptr<WalkScratch> scratch) {
+void HnswIndex::ScratchPool::Return(std::unique_ptr<OldScratch> scratch) {
   std::lock_guard lock(mutex_);
   if (free_.size() < kMaxFreeScratches) free_.push_back(std::move(scratch));
 }
@@ -184,7 +184,7 @@ void HnswIndex::SearchGraph(absl::Span<const float> queries,
   const int64_t ef = std::max(options.ef_search, result.k);
   const RowFilter* needed_filter = filter.passes_all() ? nullptr : &filter;
   SearchBudget budget(options);
-  std::unique_ptr<WalkScratch> scratch = scratch_.Take();
+  std::unique_ptr<OldScratch> scratch = scratch_.Take();
   std::vector<Neighbour> found;
   for (int64_t query = 0; query < result.num_queries; ++query) {
     result.truncated[query] = graph_.Walk(&queries[query * options_.dim], ef,

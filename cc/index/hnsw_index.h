@@ -9,7 +9,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "cc/index/ann_index.h"
-#include "cc/index/hnsw_graph.h"
+#include "cc/index/old_graph.h"
 #include "cc/index/id_bitmap.h"
 #include "cc/index/index_file.h"
 #include "cc/index/label_map.h"
@@ -37,7 +37,7 @@ struct HnswOptions {
 // An exact scan answers in place of the graph where few ids are allowed: see
 // kExactScanFactor. Inner product is no metric: on vectors of very different
 // norms the graph reaches less recall at the same ef_search than cosine or L2
-// do. Source: Malkov & Yashunin, arXiv:1603.09320; see HnswGraph.
+// do. Source: Malkov & Yashunin, arXiv:1603.09320; see OldGraph.
 class HnswIndex : public AnnIndex {
  public:
   static absl::StatusOr<std::unique_ptr<HnswIndex>> Build(
@@ -63,12 +63,12 @@ class HnswIndex : public AnnIndex {
   // One query's worth of work memory, lent to one call at a time.
   class ScratchPool {
    public:
-    std::unique_ptr<WalkScratch> Take();
-    void Return(std::unique_ptr<WalkScratch> scratch);
+    std::unique_ptr<OldScratch> Take();
+    void Return(std::unique_ptr<OldScratch> scratch);
 
    private:
     std::mutex mutex_;
-    std::vector<std::unique_ptr<WalkScratch>> free_;
+    std::vector<std::unique_ptr<OldScratch>> free_;
   };
 
   HnswIndex(const HnswOptions& options, int64_t capacity);
@@ -95,7 +95,7 @@ class HnswIndex : public AnnIndex {
   mutable ScratchPool scratch_;
   mutable absl::Mutex mutex_;
   // Guarded by mutex_. Row i of labels_ is node i of graph_.
-  HnswGraph graph_;
+  OldGraph graph_;
   LabelMap labels_;
   IdBitmap deleted_rows_;
   int64_t num_deleted_ = 0;

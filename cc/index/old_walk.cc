@@ -1,9 +1,9 @@
-// The search half of HnswGraph.
+// The search half of OldGraph.
 #include <algorithm>
 #include <functional>
 
-#include "cc/index/hnsw_engine.h"
-#include "cc/index/hnsw_graph.h"
+#include "cc/index/old_engine.h"
+#include "cc/index/old_graph.h"
 
 namespace stepwell::index {
 namespace {
@@ -37,7 +37,7 @@ void PushBounded(std::vector<NodeDistance>& heap, NodeDistance node, size_t limi
 
 }  // namespace
 
-void WalkScratch::Start(int64_t num_nodes) {
+void OldScratch::Start(int64_t num_nodes) {
   const auto size = static_cast<size_t>(num_nodes);
   if (visited_.size() < size) {
     visited_.assign(size, 0);
@@ -53,8 +53,8 @@ void WalkScratch::Start(int64_t num_nodes) {
   num_distances_ = 0;
 }
 
-bool HnswGraph::Walk(const float* query, int64_t ef, const RowFilter* filter,
-                     SearchBudget& budget, WalkScratch& scratch) const {
+bool OldGraph::Walk(const float* query, int64_t ef, const RowFilter* filter,
+                     SearchBudget& budget, OldScratch& scratch) const {
   scratch.Start(size());
   if (max_level() < 0) return false;
   if (budget.Spent()) return true;
@@ -64,7 +64,7 @@ bool HnswGraph::Walk(const float* query, int64_t ef, const RowFilter* filter,
 }
 
 // Greedy search of the upper levels, one nearest node each (Alg. 5, lines 3-5).
-NodeDistance HnswGraph::DescendToBase(const float* query, WalkScratch& scratch) const {
+NodeDistance OldGraph::DescendToBase(const float* query, OldScratch& scratch) const {
   NodeDistance nearest{0, entry_node()};
   nearest.distance = kernel_.pair(query, vector(nearest.node), &dim_);
   scratch.distances_.resize(std::max<size_t>(2 * options_.m, 1));
@@ -88,8 +88,8 @@ NodeDistance HnswGraph::DescendToBase(const float* query, WalkScratch& scratch) 
 }
 
 // Leaves the unseen neighbours of a node and their distances in the scratch.
-void HnswGraph::MeasureLinks(const float* query, uint32_t node,
-                             WalkScratch& scratch) const {
+void OldGraph::MeasureLinks(const float* query, uint32_t node,
+                             OldScratch& scratch) const {
   const uint32_t* links = Links(node, 0);
   const uint32_t num_links = links[0];
   scratch.batch_.clear();
@@ -102,8 +102,8 @@ void HnswGraph::MeasureLinks(const float* query, uint32_t node,
   scratch.num_distances_ += static_cast<int64_t>(scratch.batch_.size());
 }
 
-bool HnswGraph::WalkAll(const float* query, size_t ef, SearchBudget& budget,
-                        WalkScratch& scratch) const {
+bool OldGraph::WalkAll(const float* query, size_t ef, SearchBudget& budget,
+                        OldScratch& scratch) const {
   SearchPool& pool = scratch.pool_;
   const NodeDistance entry = DescendToBase(query, scratch);
   scratch.Visit(entry.node);
@@ -121,8 +121,8 @@ bool HnswGraph::WalkAll(const float* query, size_t ef, SearchBudget& budget,
   return truncated;
 }
 
-bool HnswGraph::WalkFiltered(const float* query, size_t ef, const RowFilter& filter,
-                             SearchBudget& budget, WalkScratch& scratch) const {
+bool OldGraph::WalkFiltered(const float* query, size_t ef, const RowFilter& filter,
+                             SearchBudget& budget, OldScratch& scratch) const {
   std::vector<NodeDistance>& candidates = scratch.candidates_;
   std::vector<NodeDistance>& found = scratch.found_;
   const NodeDistance entry = DescendToBase(query, scratch);

@@ -1,6 +1,6 @@
 // The graph of HNSW over numbered nodes: building and walking it.
-#ifndef STEPWELL_CC_INDEX_HNSW_GRAPH_H_
-#define STEPWELL_CC_INDEX_HNSW_GRAPH_H_
+#ifndef STEPWELL_CC_INDEX_OLD_GRAPH_H_
+#define STEPWELL_CC_INDEX_OLD_GRAPH_H_
 
 #include <cstdint>
 #include <memory>
@@ -14,7 +14,7 @@
 
 namespace stepwell::index {
 
-struct GraphOptions {
+struct OldGraphOptions {
   int64_t dim = 0;
   int64_t m = 16;                 // links of a node above level 0; twice that on it
   int64_t ef_construction = 200;  // width of the search for a new node's neighbours
@@ -22,9 +22,9 @@ struct GraphOptions {
 };
 
 // What one search works on; reused to save allocations. One thread at a time.
-class WalkScratch {
+class OldScratch {
  public:
-  // Nodes that may be returned, not sorted: the answer of HnswGraph::Walk.
+  // Nodes that may be returned, not sorted: the answer of OldGraph::Walk.
   const std::vector<NodeDistance>& found() const { return found_; }
   // Nodes whose links were read and distances computed since the last Walk
   // began.
@@ -32,7 +32,7 @@ class WalkScratch {
   int64_t num_distances() const { return num_distances_; }
 
  private:
-  friend class HnswGraph;
+  friend class OldGraph;
 
   void Start(int64_t num_nodes);
   // True for a node seen for the first time since Start.
@@ -63,13 +63,13 @@ class WalkScratch {
 // the raw parts need exclusion. Append may use threads of its own. Source:
 // Malkov & Yashunin, arXiv:1603.09320: Append is Alg. 1 with the neighbours of
 // Alg. 4, Walk is Alg. 5 with Alg. 2; see Walk for the differences.
-class HnswGraph {
+class OldGraph {
  public:
   // `kernel` lives for ever. Throws std::bad_alloc or std::runtime_error
   // (memory).
-  HnswGraph(const GraphOptions& options, const DistanceKernel& kernel,
+  OldGraph(const OldGraphOptions& options, const DistanceKernel& kernel,
             int64_t capacity);
-  ~HnswGraph();
+  ~OldGraph();
 
   int64_t size() const;
   int64_t MemoryBytes() const;
@@ -95,7 +95,7 @@ class HnswGraph {
   // walk goes on until ef kept ones are found or the graph is exhausted. Cost:
   // about ef * M distances divided by the share of nodes kept.
   bool Walk(const float* query, int64_t ef, const RowFilter* filter,
-            SearchBudget& budget, WalkScratch& scratch) const;
+            SearchBudget& budget, OldScratch& scratch) const;
 
   // Links of a node on a level: a count, then that many nodes.
   const uint32_t* Links(uint32_t node, int level) const;
@@ -122,14 +122,14 @@ class HnswGraph {
   int LevelOf(uint32_t node) const;
   uint32_t DescendWithLocks(const float* query, uint32_t nearest, int from,
                             int to) const;
-  NodeDistance DescendToBase(const float* query, WalkScratch& scratch) const;
-  void MeasureLinks(const float* query, uint32_t node, WalkScratch& scratch) const;
+  NodeDistance DescendToBase(const float* query, OldScratch& scratch) const;
+  void MeasureLinks(const float* query, uint32_t node, OldScratch& scratch) const;
   bool WalkAll(const float* query, size_t ef, SearchBudget& budget,
-               WalkScratch& scratch) const;
+               OldScratch& scratch) const;
   bool WalkFiltered(const float* query, size_t ef, const RowFilter& filter,
-                    SearchBudget& budget, WalkScratch& scratch) const;
+                    SearchBudget& budget, OldScratch& scratch) const;
 
-  const GraphOptions options_;
+  const OldGraphOptions options_;
   const DistanceKernel& kernel_;
   const size_t dim_;
   std::unique_ptr<Engine> engine_;
@@ -137,4 +137,4 @@ class HnswGraph {
 
 }  // namespace stepwell::index
 
-#endif  // STEPWELL_CC_INDEX_HNSW_GRAPH_H_
+#endif  // STEPWELL_CC_INDEX_OLD_GRAPH_H_

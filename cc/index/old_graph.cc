@@ -1,4 +1,4 @@
-#include "cc/index/hnsw_graph.h"
+#include "cc/index/old_graph.h"
 
 #include <algorithm>
 #include <atomic>
@@ -11,7 +11,7 @@
 #include <new>
 #include <thread>
 
-#include "cc/index/hnsw_engine.h"
+#include "cc/index/old_engine.h"
 
 namespace stepwell::index {
 namespace {
@@ -54,7 +54,7 @@ void RunInOrder(size_t n, int num_threads, const std::function<void(size_t)>& wo
 
 }  // namespace
 
-HnswGraph::HnswGraph(const GraphOptions& options, const DistanceKernel& kernel,
+OldGraph::OldGraph(const OldGraphOptions& options, const DistanceKernel& kernel,
                      int64_t capacity)
     : options_(options),
       kernel_(kernel),
@@ -62,38 +62,38 @@ HnswGraph::HnswGraph(const GraphOptions& options, const DistanceKernel& kernel,
       engine_(
           std::make_unique<Engine>(options, kernel, std::max<int64_t>(capacity, 1))) {}
 
-HnswGraph::~HnswGraph() = default;
+OldGraph::~OldGraph() = default;
 
-int64_t HnswGraph::size() const {
+int64_t OldGraph::size() const {
   return static_cast<int64_t>(engine_->cur_element_count.load());
 }
 
-int32_t HnswGraph::max_level() const { return engine_->maxlevel_; }
-uint32_t HnswGraph::entry_node() const { return engine_->enterpoint_node_; }
-int HnswGraph::level(uint32_t node) const { return engine_->element_levels_[node]; }
+int32_t OldGraph::max_level() const { return engine_->maxlevel_; }
+uint32_t OldGraph::entry_node() const { return engine_->enterpoint_node_; }
+int OldGraph::level(uint32_t node) const { return engine_->element_levels_[node]; }
 
-const float* HnswGraph::vector(uint32_t node) const {
+const float* OldGraph::vector(uint32_t node) const {
   return reinterpret_cast<const float*>(engine_->getDataByInternalId(node));
 }
 
-float* HnswGraph::mutable_vector(uint32_t node) {
+float* OldGraph::mutable_vector(uint32_t node) {
   return reinterpret_cast<float*>(engine_->getDataByInternalId(node));
 }
 
-RowBlock HnswGraph::vectors() const {
+RowBlock OldGraph::vectors() const {
   return {engine_->data_level0_memory_ + engine_->offsetData_,
           engine_->size_data_per_element_};
 }
 
-const uint32_t* HnswGraph::Links(uint32_t node, int level) const {
+const uint32_t* OldGraph::Links(uint32_t node, int level) const {
   return engine_->get_linklist_at_level(node, level);
 }
 
-uint32_t* HnswGraph::mutable_links(uint32_t node, int level) {
+uint32_t* OldGraph::mutable_links(uint32_t node, int level) {
   return engine_->get_linklist_at_level(node, level);
 }
 
-int64_t HnswGraph::MemoryBytes() const {
+int64_t OldGraph::MemoryBytes() const {
   size_t upper_levels = 0;
   for (int64_t node = 0; node < size(); ++node) {
     upper_levels += engine_->element_levels_[node];
@@ -105,20 +105,20 @@ int64_t HnswGraph::MemoryBytes() const {
 }
 
 // Exponential with scale 1 / ln M, as in section 4.1 of the paper.
-int HnswGraph::LevelOf(uint32_t node) const {
+int OldGraph::LevelOf(uint32_t node) const {
   const uint64_t random = Mixed(Mixed(options_.seed) ^ node);
   const double uniform = (static_cast<double>(random >> 11) + 1.0) * 0x1.0p-53;
   const double level = -std::log(uniform) / std::log(static_cast<double>(options_.m));
   return std::min(static_cast<int>(level), kMaxLevel);
 }
 
-void HnswGraph::Reserve(int64_t capacity) {
+void OldGraph::Reserve(int64_t capacity) {
   const auto current = static_cast<int64_t>(engine_->max_elements_);
   if (capacity <= current) return;
   engine_->resizeIndex(std::max(capacity, current + current / 2));
 }
 
-void HnswGraph::SetLevel(uint32_t node, int level) {
+void OldGraph::SetLevel(uint32_t node, int level) {
   if (level == 0) return;
   // hnswlib reads, and does not use, one place past the last list.
   const size_t bytes = level * engine_->size_links_per_element_ + sizeof(uint32_t);
@@ -127,7 +127,7 @@ void HnswGraph::SetLevel(uint32_t node, int level) {
   engine_->element_levels_[node] = level;
 }
 
-void HnswGraph::Append(absl::Span<const float> vectors, int num_threads) {
+void OldGraph::Append(absl::Span<const float> vectors, int num_threads) {
   const auto num_new = vectors.size() / dim_;
   if (num_new == 0) return;
   const auto first = static_cast<size_t>(size());
@@ -151,7 +151,7 @@ void HnswGraph::Append(absl::Span<const float> vectors, int num_threads) {
 // Holds the node's own lock throughout: a thread that comes here over an upper
 // level waits until the lower ones are linked. Such waits cannot form a circle:
 // a node is found on a level only after it has left that level.
-void HnswGraph::Insert(uint32_t node, const float* vector, int level) {
+void OldGraph::Insert(uint32_t node, const float* vector, int level) {
   Engine& engine = *engine_;
   // Before the node's lock, here and everywhere: one order of locks.
   std::unique_lock entry_lock(engine.global);
@@ -175,7 +175,7 @@ void HnswGraph::Insert(uint32_t node, const float* vector, int level) {
   }
 }
 
-uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest, int from,
+uint32_t OldGraph::DescendWithLocks(const float* query, uint32_t nearest, int from,
                                      int to) const {
   float distance = kernel_.pair(query, vector(nearest), &dim_);
   std::vector<float> distances(options_.m);
@@ -197,11 +197,11 @@ uint32_t HnswGraph::DescendWithLocks(const float* query, uint32_t nearest, int f
   return nearest;
 }
 
-void HnswGraph::Replace(uint32_t node, const float* vector) {
+void OldGraph::Replace(uint32_t node, const float* vector) {
   engine_->updatePoint(vector, node, 1.0f);
 }
 
-void HnswGraph::Adopt(const Parts& parts) {
+void OldGraph::Adopt(const Parts& parts) {
   Engine& engine = *engine_;
   const size_t num_nodes = parts.levels.size();
   Reserve(static_cast<int64_t>(num_nodes));

@@ -1,11 +1,11 @@
-// hnswlib's class as HnswGraph uses it. Only hnsw_*.cc include this.
-#ifndef STEPWELL_CC_INDEX_HNSW_ENGINE_H_
-#define STEPWELL_CC_INDEX_HNSW_ENGINE_H_
+// hnswlib's class as OldGraph uses it. Only hnsw_*.cc include this.
+#ifndef STEPWELL_CC_INDEX_OLD_ENGINE_H_
+#define STEPWELL_CC_INDEX_OLD_ENGINE_H_
 
 #include <cstddef>
 
 #include "cc/index/distance.h"
-#include "cc/index/hnsw_graph.h"
+#include "cc/index/old_graph.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -31,9 +31,9 @@ class KernelSpace : public hnswlib::SpaceInterface<float> {
 };
 
 // Base first: hnswlib keeps a pointer into the space.
-class HnswGraph::Engine : private KernelSpace, public hnswlib::HierarchicalNSW<float> {
+class OldGraph::Engine : private KernelSpace, public hnswlib::HierarchicalNSW<float> {
  public:
-  Engine(const GraphOptions& options, const DistanceKernel& kernel, size_t capacity)
+  Engine(const OldGraphOptions& options, const DistanceKernel& kernel, size_t capacity)
       : KernelSpace(kernel, options.dim),
         hnswlib::HierarchicalNSW<float>(static_cast<KernelSpace*>(this), capacity,
                                         options.m, options.ef_construction) {}
@@ -41,4 +41,4 @@ class HnswGraph::Engine : private KernelSpace, public hnswlib::HierarchicalNSW<f
 
 }  // namespace stepwell::index
 
-#endif  // STEPWELL_CC_INDEX_HNSW_ENGINE_H_
+#endif  // STEPWELL_CC_INDEX_OLD_ENGINE_H_
