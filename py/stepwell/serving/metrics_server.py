@@ -3,11 +3,48 @@
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from stepwell.base.metrics import Metrics
 
 _CLOSE_POLL_SECONDS = 0.05
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+MAX_READERS = 8
+"""Pages made at once. A scraper needs one."""
+
+_BUSY = (
+    b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n"
+    b"Content-Type: text/plain\r\n\r\ntoo many readers\n"
+)
+
+
+class _BoundedServer(ThreadingHTTPServer):
+    """A thread for each reader, up to MAX_READERS; the next one is told to come back."""
+
+    daemon_threads = True
+
+    def __init__(self, *args: Any) -> None:
+        self._places = threading.BoundedSemaphore(MAX_READERS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            # Fits into the socket's buffer: the accepting thread does not wait.
+            request.sendall(_BUSY)
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
 
 
 class MetricsServer:
@@ -18,7 +55,7 @@ class MetricsServer:
         refresh: called before every answer, to set gauges that nobody else sets.
         host, port: where to listen; port 0 takes a free one.
 
-    Concurrency: its own daemon threads.
+    Concurrency: its own daemon threads, at most MAX_READERS beside the accepting one.
     """
 
     def __init__(
@@ -42,8 +79,7 @@ class MetricsServer:
             def log_message(self, *args: object) -> None:
                 """Scrapes are not worth a log line."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _BoundedServer((host, port), Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             args=(_CLOSE_POLL_SECONDS,),

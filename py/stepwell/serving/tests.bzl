@@ -5,6 +5,14 @@ load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
 def room_tests():
     """One target for each test file, and for what only tests use."""
     stepwell_py_test(
+        name = "bounded_executor_test",
+        srcs = ["bounded_executor_test.py"],
+        deps = [
+            ":bounded_executor",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
         name = "call_test",
         srcs = ["call_test.py"],
         deps = [
