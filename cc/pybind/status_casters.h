@@ -15,6 +15,17 @@ namespace stepwell::python {
 // is StepwellError.
 [[noreturn]] void ThrowStatus(const absl::Status& status);
 
+// Does nothing with a status that is OK.
+inline void ThrowUnlessOk(const absl::Status& status) {
+  if (!status.ok()) ThrowStatus(status);
+}
+
+template <typename T>
+T ValueOrThrow(absl::StatusOr<T> value) {
+  ThrowUnlessOk(value.status());
+  return *std::move(value);
+}
+
 // Runs `work` without the GIL and gives back its value, or raises its error.
 template <typename Work>
 auto WithoutGil(Work work) {
@@ -23,10 +34,9 @@ auto WithoutGil(Work work) {
     return work();
   }();
   if constexpr (std::is_same_v<decltype(result), absl::Status>) {
-    if (!result.ok()) ThrowStatus(result);
+    ThrowUnlessOk(result);
   } else {
-    if (!result.ok()) ThrowStatus(result.status());
-    return *std::move(result);
+    return ValueOrThrow(std::move(result));
   }
 }
 
