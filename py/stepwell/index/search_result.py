@@ -26,6 +26,8 @@ class SearchResult:
         strategy: what was planned: "graph", "wider_graph" (a wider walk, filtered at
             its end), "filtered_graph" (a walk until enough items pass) or "exact".
         num_exact: queries whose answer came from a scan, planned or not.
+        coverage: share of the items that were searched, below 1 only where an index of
+            several parts is missing some.
     """
 
     ids: npt.NDArray[np.int64]
@@ -36,6 +38,7 @@ class SearchResult:
     num_distances: int
     strategy: Strategy
     num_exact: int
+    coverage: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
