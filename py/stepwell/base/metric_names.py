@@ -114,6 +114,51 @@ SOURCE_FAILURES = _counter(
     "source",
     "error",
 )
+INDEX_SEARCH_SECONDS = _histogram(
+    "stepwell_retrieval_index_search_seconds",
+    "Time of one search of an index, all its queries; waiting is not in it.",
+)
+INDEX_SEARCHES_TRUNCATED = _counter(
+    "stepwell_retrieval_index_searches_truncated_total",
+    "Queries answered with what was found when their time was over.",
+)
+INDEX_ITEMS = _gauge(
+    "stepwell_retrieval_index_items", "Items that a search of the index can return."
+)
+INDEX_TOMBSTONES = _gauge(
+    "stepwell_retrieval_index_tombstones",
+    "Deleted or replaced items that are still in the graph.",
+)
+INDEX_MEMORY = _gauge(
+    "stepwell_retrieval_index_memory_bytes",
+    "Memory of the index: vectors, codes, graph and labels.",
+)
+SHARD_COVERAGE = _gauge(
+    "stepwell_retrieval_shard_coverage_ratio",
+    "Share of the items whose shard answered, in the latest search.",
+)
+SHARD_FAILURES = _counter(
+    "stepwell_retrieval_shard_failures_total",
+    "Calls to a shard of the index that gave no answer, by cause.",
+    "cause",
+)
+SHARD_RETRIES = _counter(
+    "stepwell_retrieval_shard_retries_total",
+    "Second attempts at a shard of the index after a failure.",
+)
+SHARD_HEDGES = _counter(
+    "stepwell_retrieval_shard_hedges_total",
+    "Second attempts at a shard of the index because the first was slow.",
+)
+RECALL_AT_K = _gauge(
+    "stepwell_retrieval_recall_at_k",
+    "Share of the truly nearest items that live searches find, mean of the latest.",
+)
+RECALL_PROBES = _counter(
+    "stepwell_retrieval_recall_probes_total",
+    "Live searches drawn to be answered again exactly, by what came of it.",
+    "outcome",
+)
 
 # features
 DEFAULTED_VIEWS = _counter(

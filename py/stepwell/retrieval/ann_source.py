@@ -7,6 +7,7 @@ from stepwell.models.two_tower_user import UserTower
 from stepwell.pipeline.candidate import SourceResult
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.pipeline.stages import SourceRequest
+from stepwell.retrieval.recall_probe import RecallProbe
 
 MAX_BUDGET_US = 60_000_000
 """Longest search asked for, whatever the deadline: a minute."""
@@ -15,6 +16,11 @@ MAX_BUDGET_US = 60_000_000
 class AnnSource:
     """The two-tower source: the user's tower here, the items' in an index.
 
+    Args:
+        user_tower: makes the query's vector.
+        index: searched for the items'.
+        probe: measures the recall of a share of the searches; None measures none.
+
     Concurrency: as safe as the index, whose searches may run side by side.
     Cost: UserTower.user_vector and one search, which stops at the deadline with what it
     has.
@@ -22,9 +28,15 @@ class AnnSource:
 
     name = "ann"
 
-    def __init__(self, user_tower: UserTower, index: AnnIndex) -> None:
+    def __init__(
+        self,
+        user_tower: UserTower,
+        index: AnnIndex,
+        probe: RecallProbe | None = None,
+    ) -> None:
         self._user_tower = user_tower
         self._index = index
+        self._probe = probe
 
     def retrieve(
         self, query: Query, user: UserContext, request: SourceRequest
@@ -44,5 +56,9 @@ class AnnSource:
             budget_us=min(max(request.deadline.remaining_us(), 1), MAX_BUDGET_US),
         )
         rows, scores = found.ids[0], found.scores[0]
+        if self._probe is not None:
+            self._probe.observe(
+                vector, request.limit, rows, exclude_ids=query.excluded_rows
+            )
         held = rows >= 0
         return SourceResult(rows[held].astype(np.int64), scores[held])

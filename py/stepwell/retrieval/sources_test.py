@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from stepwell.base.metric_names import RECALL_AT_K, RECALL_PROBES
+from stepwell.base.metrics import Metrics
 from stepwell.retrieval.ann_source import AnnSource
 from stepwell.retrieval.co_occurrence_source import CoOccurrenceSource
 from stepwell.retrieval.conftest import DAY, NOW, World
 from stepwell.retrieval.history_source import HistorySource, repeat_scores
 from stepwell.retrieval.popular_source import PopularSource
+from stepwell.retrieval.recall_probe import RecallProbe, RecallProbeOptions
 from stepwell.schema.user_history import UserHistory
 
 
@@ -74,6 +77,17 @@ def test_ann_returns_the_nearest_of_the_exact_scores(world: World) -> None:
     items = np.arange(world.artifacts.co_occurrence.num_items)
     exact = world.artifacts.index.search(vector[None], len(items), ef_search=500)
     assert found.rows.tolist() == exact.ids[0, :5].tolist()
+
+
+def test_ann_shows_its_searches_to_the_probe(world: World) -> None:
+    metrics, index = Metrics(), world.artifacts.index
+    probe = RecallProbe(index, metrics, RecallProbeOptions(share=1.0))
+    source = AnnSource(world.artifacts.user_tower, index, probe)
+    source.retrieve(world.query((4,)), world.user((3, 8)), world.request(5))
+    source.retrieve(world.query(), world.user(()), world.request(5))
+    probe.wait()
+    assert metrics.value(RECALL_PROBES, "answered") == 1
+    assert metrics.value(RECALL_AT_K) == 1.0
 
 
 def test_ann_does_not_return_excluded_items(world: World) -> None:
