@@ -11,6 +11,10 @@ from types import MappingProxyType
 MAX_MESSAGE_BYTES = 256 * 1024
 """Largest request that is read from the wire."""
 
+MAX_INNER_MESSAGE_BYTES = 4 * 1024 * 1024
+"""The same between servers of one system: an upsert of 1,000 wide vectors, a bitmap of
+16M labels."""
+
 MAX_METADATA_BYTES = 8 * 1024
 """Largest header block of a call."""
 
@@ -70,9 +74,10 @@ _EVENT = {
 }
 _SEARCH = {
     "queries": Limit(1, 64, "queries"),
-    "k": Limit(1, 500),
+    "k": Limit(1, 2000),
     "ef_search": Limit(0, 10_000),
     "exclude_labels": Limit(0, 1000, "labels"),
+    "allowed_labels": Limit(0, 2_097_152, "bytes"),
 }
 
 LIMITS: Mapping[str, Mapping[str, Limit]] = MappingProxyType(

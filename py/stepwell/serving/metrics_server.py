@@ -20,7 +20,7 @@ _BUSY = (
 
 
 class _BoundedServer(ThreadingHTTPServer):
-    """A thread for each reader, up to MAX_READERS; the next one is told to come back."""
+    """A thread for each reader, up to MAX_READERS; the next is told to come back."""
 
     daemon_threads = True
 

@@ -5,24 +5,46 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
 from stepwell.base.metrics import Metrics
 from stepwell.serving.metrics_server import MetricsServer
-from stepwell.serving.single_service_server import SingleServiceServer
 
 GRACE_SECONDS = 5.0
 
 
+class DrainingServer(Protocol):
+    """What a process serves. Concurrency: one event loop."""
+
+    port: int
+
+    async def start(self) -> None:
+        """Serves from here on."""
+        ...
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Stops taking calls in and lets those in flight finish."""
+        ...
+
+
 async def serve_until_signal(
-    server: SingleServiceServer, metrics: Metrics, metrics_host: str, metrics_port: int
+    server: DrainingServer,
+    metrics: Metrics,
+    metrics_host: str,
+    metrics_port: int,
+    refresh: Callable[[], None] = lambda: None,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains.
 
     Prints one JSON line {"port": ..., "metrics_port": ...} when health says SERVING.
+
+    Args:
+        refresh: called before the metrics are read, to set gauges.
     """
-    metrics_server = MetricsServer(metrics, lambda: None, metrics_host, metrics_port)
+    metrics_server = MetricsServer(metrics, refresh, metrics_host, metrics_port)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,28 +1,58 @@
-"""RetrievalService over one index of this process."""
+"""RetrievalService over one index of this process, or over one shard of it."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import numpy as np
 import numpy.typing as npt
 
+from stepwell.base.clock import Clock, SystemClock
+from stepwell.base.deadline import Deadline
 from stepwell.base.errors import DeadlineExceededError, InvalidArgumentError
+from stepwell.base.metric_names import INDEX_SEARCH_SECONDS, INDEX_SEARCHES_TRUNCATED
+from stepwell.base.metrics import Metrics
+from stepwell.embeddings.label_shards import LabelShards
 from stepwell.index.ann_index import AnnIndex, SearchResult
+from stepwell.serving.bounded_executor import BoundedExecutor
 from stepwell.serving.validation import check_message
 from stepwell_pb.v1 import retrieval_pb2, retrieval_pb2_grpc
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_Value = TypeVar("_Value")
 
 DEFAULT_EF_SEARCH = 128
 """Width of a search that asks for 0."""
 
-_SEARCH_THREADS = 2
 _SENDING_SHARE = 0.1
 """Part of the caller's time kept back for the way home."""
+
+_LONGEST_SEARCH_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class OwnShard:
+    """Which part of an index a process serves: `number` of the cut `shards`."""
+
+    number: int
+    shards: LabelShards
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalOptions:
+    """Settings of the service.
+
+    Attributes:
+        default_ef_search: width for requests that leave it 0.
+        num_searchers: threads that search; one a core is enough.
+        max_waiting: searches, and writes, that may wait for a thread.
+        shard: labels of other shards are refused; None serves all labels.
+    """
+
+    default_ef_search: int = DEFAULT_EF_SEARCH
+    num_searchers: int = 2
+    max_waiting: int = 256
+    shard: OwnShard | None = None
 
 
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
@@ -30,55 +60,58 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
 
     Args:
         index: searched and changed in place; nothing is written to disk.
-        default_ef_search: width for requests that leave it 0.
+        metrics: time of searches.
+        options: threads and limits.
+        clock: monotonic time.
 
-    Concurrency: one event loop. Searches and writes have threads of their own, so
-    that a queue of writes holds up a search no longer than the write that is running.
+    Concurrency: one event loop. Searches and writes have threads and queues of their
+    own, so that a queue of writes holds up no search.
     """
 
     def __init__(
-        self, index: AnnIndex, default_ef_search: int = DEFAULT_EF_SEARCH
+        self,
+        index: AnnIndex,
+        metrics: Metrics | None = None,
+        options: RetrievalOptions | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._index = index
-        self._default_ef_search = default_ef_search
-        self._dim = index.stats().dim
-        self._space_hash = index.stats().space_hash
-        self._searchers = ThreadPoolExecutor(_SEARCH_THREADS, "retrieval-search")
-        self._writer = ThreadPoolExecutor(1, "retrieval-write")
+        self._metrics = metrics or Metrics()
+        self._options = options or RetrievalOptions()
+        self._clock = clock or SystemClock()
+        stats = index.stats()
+        self._dim, self._space_hash = stats.dim, stats.space_hash
+        waiting = self._options.max_waiting
+        self._searchers = BoundedExecutor(
+            "retrieval-search", self._options.num_searchers, waiting
+        )
+        self._writer = BoundedExecutor("retrieval-write", 1, waiting)
+        self._num_writes = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether a write has changed the index since it was given."""
+        return self._num_writes > 0
 
     def close(self) -> None:
-        """Waits for the running calls and ends the threads."""
-        self._searchers.shutdown()
-        self._writer.shutdown()
+        """Finishes what was taken in and ends the threads."""
+        self._searchers.close()
+        self._writer.close()
 
     async def Search(
         self, request: retrieval_pb2.SearchRequest, context: _Context
     ) -> retrieval_pb2.SearchResponse:
-        """Returns the nearest items to each query.
+        """Returns the nearest items to each query, as far as the time allows.
 
         Raises:
-            DeadlineExceededError: the time was over before the search was: half an
-                answer would not say that it is one.
+            DeadlineExceededError: the time was over before the search began.
+            ResourceExhaustedError: too many searches wait.
         """
         check_message(request)
         queries = self._matrix(request.queries, "queries")
-        budget_us = _budget_us(context.time_remaining())
-
-        def search() -> SearchResult:
-            return self._index.search(
-                queries,
-                request.k,
-                ef_search=request.ef_search or self._default_ef_search,
-                exclude_ids=np.array(request.exclude_labels, np.int64),
-                budget_us=budget_us,
-            )
-
-        result = await _run(self._searchers, search)
-        if result.truncated.any():
-            raise DeadlineExceededError(f"search not done within {budget_us} us")
-        return retrieval_pb2.SearchResponse(
-            results=[_neighbours(result, row) for row in range(len(queries))],
-            embedding_space_hash=self._space_hash,
+        deadline = self._search_deadline(context.time_remaining())
+        return await self._searchers.run(
+            lambda: self._answer(self._search(request, queries, deadline))
         )
 
     async def Upsert(
@@ -88,13 +121,15 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         check_message(request)
         labels = np.array(request.labels, np.int64)
         _check_labels(labels)
+        self._check_owned(labels)
         if len(request.vectors) != len(labels):
             text = (
                 f"vectors has {len(request.vectors)} entries, must have {len(labels)}"
             )
             raise InvalidArgumentError(f"{text}, one per label", "vectors")
         vectors = self._matrix(request.vectors, "vectors")
-        await _run(self._writer, lambda: self._index.upsert(vectors, labels))
+        await self._writer.run(lambda: self._index.upsert(vectors, labels))
+        self._num_writes += 1
         return retrieval_pb2.UpsertResponse(num_upserted=len(labels))
 
     async def Delete(
@@ -103,15 +138,17 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         """Removes items from all later answers."""
         check_message(request)
         labels = np.array(request.labels, np.int64)
-        deleted, unknown = await _run(self._writer, lambda: self._index.delete(labels))
+        self._check_owned(labels[labels >= 0])
+        deleted, unknown = await self._writer.run(lambda: self._index.delete(labels))
+        self._num_writes += deleted > 0
         return retrieval_pb2.DeleteResponse(num_deleted=deleted, num_unknown=unknown)
 
     async def Stats(
         self, request: retrieval_pb2.StatsRequest, context: _Context
     ) -> retrieval_pb2.StatsResponse:
         """Returns what the index holds now."""
-        stats = await _run(self._searchers, self._index.stats)
-        return retrieval_pb2.StatsResponse(
+        stats = await self._searchers.run(self._index.stats)
+        response = retrieval_pb2.StatsResponse(
             num_items=stats.num_items,
             num_deleted=stats.num_deleted,
             dim=stats.dim,
@@ -119,7 +156,77 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             m=stats.m,
             ef_construction=stats.ef_construction,
             embedding_space_hash=stats.space_hash,
+            memory_bytes=stats.memory_bytes,
+            num_nodes=stats.num_nodes,
+            num_free=stats.num_free,
+            codes=stats.codes,
+            keep_vectors=stats.keep_vectors,
+            mapped=stats.mapped,
         )
+        if self._options.shard is not None:
+            shards = self._options.shard.shards
+            response.shard = self._options.shard.number
+            response.num_shards = shards.num_shards
+            response.partition = shards.partition.value
+            response.num_labels = shards.num_labels
+        return response
+
+    def _search_deadline(self, remaining: float | None) -> Deadline:
+        """When a search that comes now has to end; a minute without a deadline."""
+        budget_us = _LONGEST_SEARCH_US
+        if remaining is not None:
+            seconds = min(remaining * (1.0 - _SENDING_SHARE), _LONGEST_SEARCH_US / 1e6)
+            budget_us = int(seconds * 1e6)
+        return Deadline.after_us(self._clock, budget_us)
+
+    def _search(
+        self,
+        request: retrieval_pb2.SearchRequest,
+        queries: npt.NDArray[np.float32],
+        deadline: Deadline,
+    ) -> SearchResult:
+        allowed = None
+        if request.HasField("allowed_labels"):
+            bitmap = np.frombuffer(request.allowed_labels, np.uint8)
+            allowed = np.unpackbits(bitmap, bitorder="little").view(np.bool_)
+        budget_us = deadline.remaining_us()
+        if budget_us <= 0:
+            raise DeadlineExceededError("the deadline passed before the search began")
+        started_us = self._clock.monotonic_us()
+        result = self._index.search(
+            queries,
+            request.k,
+            ef_search=request.ef_search or self._options.default_ef_search,
+            exclude_ids=np.array(request.exclude_labels, np.int64),
+            allowed=allowed,
+            budget_us=budget_us,
+            exact=request.exact,
+        )
+        took_us = self._clock.monotonic_us() - started_us
+        self._metrics.observe(INDEX_SEARCH_SECONDS, took_us / 1e6)
+        if result.truncated.any():
+            amount = int(result.truncated.sum())
+            self._metrics.add(INDEX_SEARCHES_TRUNCATED, amount=amount)
+        return result
+
+    def _answer(self, result: SearchResult) -> retrieval_pb2.SearchResponse:
+        shard = self._options.shard
+        return retrieval_pb2.SearchResponse(
+            results=[_neighbours(result, row) for row in range(len(result.counts))],
+            embedding_space_hash=self._space_hash,
+            num_visited=result.num_visited,
+            num_distances=result.num_distances,
+            strategy=result.strategy,
+            num_exact=result.num_exact,
+            num_items=self._index.stats().num_items,
+            shard=shard.number if shard else 0,
+            num_shards=shard.shards.num_shards if shard else 0,
+        )
+
+    def _check_owned(self, labels: npt.NDArray[np.int64]) -> None:
+        shard = self._options.shard
+        if shard is not None:
+            shard.shards.check_owned(labels, shard.number)
 
     def _matrix(
         self, vectors: Sequence[retrieval_pb2.Vector], field: str
@@ -130,21 +237,6 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
                 text = f"{path} has {len(vector.values)} entries, must be in"
                 raise InvalidArgumentError(f"{text} [{self._dim}, {self._dim}]", path)
         return np.array([vector.values for vector in vectors], np.float32)
-
-
-async def _run(executor: ThreadPoolExecutor, work: Callable[[], _Value]) -> _Value:
-    return await asyncio.get_running_loop().run_in_executor(executor, work)
-
-
-def _budget_us(remaining: float | None) -> int:
-    """Microseconds for a search; 0, no limit, for a call without a deadline."""
-    if remaining is None:
-        return 0
-    if remaining <= 0:
-        raise DeadlineExceededError("deadline passed before the search")
-    longest_seconds = 60.0
-    seconds = min(remaining, longest_seconds) * (1.0 - _SENDING_SHARE)
-    return max(1, int(seconds * 1e6))
 
 
 def _check_labels(labels: npt.NDArray[np.int64]) -> None:
@@ -166,4 +258,5 @@ def _neighbours(result: SearchResult, row: int) -> retrieval_pb2.Neighbours:
     return retrieval_pb2.Neighbours(
         labels=result.ids[row, :count].tolist(),
         scores=result.scores[row, :count].tolist(),
+        truncated=bool(result.truncated[row]),
     )

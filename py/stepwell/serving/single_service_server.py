@@ -14,6 +14,7 @@ from stepwell.base.errors import UnavailableError
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
 from stepwell.serving.interceptors import BorderInterceptor
+from stepwell.serving.limits import MAX_MESSAGE_BYTES
 from stepwell.serving.server import CHANNEL_OPTIONS
 
 
@@ -25,6 +26,7 @@ class SingleServiceServer:
         add_servicer: registers the servicer with the server.
         metrics: calls by method and code.
         address: host:port to listen on; port 0 takes a free one, see `port`.
+        max_message_bytes: largest request that is read from the wire.
 
     Health says NOT_SERVING until `start` returns, and again once `drain` begins.
 
@@ -37,13 +39,18 @@ class SingleServiceServer:
         add_servicer: "Callable[[grpc.aio.Server], None]",
         metrics: Metrics,
         address: str = "127.0.0.1:0",
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
         self._service = service
         self._metrics = metrics
         self._health = HealthServicer()
         interceptor = BorderInterceptor(metrics, _request_classes(service))
+        options = {
+            **dict(CHANNEL_OPTIONS),
+            "grpc.max_receive_message_length": max_message_bytes,
+        }
         self._server = grpc.aio.server(
-            interceptors=[interceptor], options=CHANNEL_OPTIONS
+            interceptors=[interceptor], options=tuple(options.items())
         )
         add_servicer(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -182,8 +182,12 @@ def room_tests():
             ":retrieval_servicer",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
             "//py/stepwell/base:metrics",
+            "//py/stepwell/embeddings:label_shards",
+            "//py/stepwell/embeddings:shard_map",
             "//py/stepwell/index:ann_index",
+            "//py/stepwell/index:search_result",
         ],
     )
     stepwell_py_test(

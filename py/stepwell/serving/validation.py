@@ -42,6 +42,9 @@ def _check_field(message: Message, name: str, limit: Limit, prefix: str) -> None
         _check_entries(value, path, limit)
     elif isinstance(value, str):
         _check_text(value, path, limit)
+    elif isinstance(value, bytes):
+        if not limit.low <= len(value) <= limit.high:
+            raise _breach(path, f"has {len(value)} bytes", limit)
     elif not (math.isfinite(value) and limit.low <= value <= limit.high):
         raise _breach(path, f"is {value}", limit)
 
