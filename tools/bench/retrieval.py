@@ -1,171 +1,160 @@
-"""Benchmark `retrieval`: speed at equal recall, beside hnswlib, faiss and usearch.
+"""Benchmark `retrieval`: the index beside hnswlib, faiss and usearch, and under load.
 
-Vectors are generated, at the size of the demo's catalogue: points near a plane of 16
-dimensions with noise, cosine, one thread. All engines are measured in the same run with
-the same M and ef_construction, in turns, and the best of the turns counts: the others
-were disturbed. Recall is against the exact index and stands beside every speed.
+The parts, each a module `retrieval_<part>`: curves of recall against queries a second;
+one query a call; build time and memory; time budgets; filters; opening a file; churn;
+and, when asked for, ten million items. All engines search the same vectors with the
+same M and ef_construction in the same run, on one thread.
+
+M 32 and ef_construction 200 are what is best for the peers on GloVe: with M 16 hnswlib
+is slower at either recall, for it needs a wider search.
 """
 
-import time
-from collections.abc import Callable
+import os
+import tempfile
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+from bench.retrieval_budget import budget_rows
+from bench.retrieval_build import Built, build_all, build_rows
+from bench.retrieval_churn import churn_rows
+from bench.retrieval_curves import Curves, curve_rows, draw_curves, measure_curves
+from bench.retrieval_data import Workload, generated, workload_of
+from bench.retrieval_engines import (
+    CONTENDERS,
+    INFORMING,
+    BuildOptions,
+    Hnswlib,
+    build_stepwell,
+    stepwell_of,
+)
+from bench.retrieval_figures import Row, say, without_bars
+from bench.retrieval_filters import filter_rows
+from bench.retrieval_large import large_rows
+from bench.retrieval_open import open_rows
+from bench.retrieval_options import RetrievalOptions
+from bench.retrieval_single import single_rows
+from project_state import ProjectState
 
-from bench.report import ratio_to_best
-from bench.retrieval_engines import ENGINES, OURS, Floats, Labels, Search
-from stepwell.index.ann_index import FlatIndex
-
-SEED = 20_171_126
-M, EF_CONSTRUCTION = 16, 200
-RECALLS = (0.95, 0.99)
-CURVE_K = 10
-CURVE_WIDTHS = (10, 14, 20, 28, 40, 56, 80, 112, 160, 240)
-SERVING_K, SERVING_EF = 200, 200
-
-Row = dict[str, Any]
+M, EF_CONSTRUCTION = 32, 200
+WIDE_M, WIDE_EF_CONSTRUCTION = 16, 100
+"""Of a million items: a build of both engines in minutes."""
+COMPARED_EF = 400
+DATA_NAME = "glove"
 
 
 @dataclass(frozen=True, slots=True)
-class _Workload:
-    vectors: Floats
-    queries: Floats
-    truth: Labels  # [B, SERVING_K]
-    num_turns: int
-
-    @property
-    def sizes(self) -> str:
-        items, dim = self.vectors.shape
-        return f"{items:,} x {dim} cosine, M {M}, ef_construction {EF_CONSTRUCTION}"
+class _Sizes:
+    num_rounds: int
+    num_items: int  # of the filters and the file
+    num_queries: int
+    num_churned: int
+    num_large: int
 
 
-def measure(quick: bool = False) -> list[Row]:
-    """Returns the rows of the benchmark; about 40 s, quick about 10 s."""
-    work = _generate(num_items=5_000 if quick else 26_673, num_turns=2 if quick else 5)
-    searches: dict[str, Search] = {}
-    build_seconds: dict[str, float] = {}
-    for name, build in ENGINES.items():
-        started = time.perf_counter()
-        searches[name] = build(work.vectors, M, EF_CONSTRUCTION)
-        build_seconds[name] = time.perf_counter() - started
-    return [
-        *_curve_rows(work, searches),
-        *_serving_rows(work, searches),
-        _row(f"build, {work.sizes}", "s", build_seconds, lower_is_better=True),
-    ]
+_FULL = _Sizes(3, 1_000_000, 500, 100_000, 10_000_000)
+_QUICK = _Sizes(1, 10_000, 100, 2_000, 100_000)
 
 
-def _generate(num_items: int, num_turns: int, dim: int = 64) -> _Workload:
-    random = np.random.default_rng(SEED)
-    num_queries = 1_000
-    plane = random.normal(size=(num_items + num_queries, 16))
-    points = plane @ random.normal(size=(16, dim))
-    points += 0.5 * random.normal(size=points.shape)
-    points /= np.linalg.norm(points, axis=1, keepdims=True)
-    vectors = points[:num_items].astype(np.float32)
-    queries = points[num_items:].astype(np.float32)
-    exact = FlatIndex.build(vectors, np.arange(num_items))
-    return _Workload(vectors, queries, exact.search(queries, SERVING_K).ids, num_turns)
+def measure(quick: bool = False, options: RetrievalOptions | None = None) -> list[Row]:
+    """Returns the rows of the benchmark, as dicts of BenchRow's fields.
+
+    Args:
+        quick: small sizes; what `options` say about it counts where they are given.
+        options: the request; all parts but "large" on GloVe when None.
+    Raises: as `workload_of`.
+    Cost: about 15 minutes and 5 GiB; quick under a minute.
+    """
+    options = options or RetrievalOptions(quick=quick)
+    sizes = _QUICK if options.quick else _FULL
+    rows: list[Row] = []
+    if {"curves", "single", "build", "budget", "churn"} & set(options.parts):
+        rows += _compared_rows(_workload(options), options, sizes)
+    if {"filters", "open"} & set(options.parts):
+        rows += _wide_rows(options, sizes)
+    if "large" in options.parts:
+        rows += large_rows(sizes.num_large)
+    return without_bars(rows) if options.quick else rows
 
 
-def _curve_rows(work: _Workload, searches: dict[str, Search]) -> list[Row]:
-    """Queries a second at fixed recalls, interpolated on each engine's curve."""
-    rates: dict[str, list[float]] = {name: [] for name in searches}
-    recalls: dict[str, list[float]] = {name: [] for name in searches}
-    for width in CURVE_WIDTHS:
-        seconds = dict.fromkeys(searches, np.inf)
-        for _ in range(work.num_turns):
-            for name, search in searches.items():
-                took, _ = _timed(search, work.queries, CURVE_K, width)
-                seconds[name] = min(seconds[name], took)
-        for name, search in searches.items():
-            rates[name].append(len(work.queries) / seconds[name])
-            found = search(work.queries, CURVE_K, width)
-            recalls[name].append(_recall(found, work.truth[:, :CURVE_K]))
-    rows = []
-    for recall in RECALLS:
-        at = {n: _rate_at(recall, recalls[n], rates[n]) for n in searches}
-        text = f"batch of 1,000, recall@{CURVE_K} = {recall}, {work.sizes}"
-        rows.append(_row(text, "QPS", at, lower_is_better=False, bar=1.0))
+def notes(options: RetrievalOptions | None = None) -> list[str]:
+    """Returns a line on vectors that stand in for GloVe, and on a busy machine.
+
+    To be asked before `measure`, which is a load of its own.
+    """
+    options = options or RetrievalOptions()
+    load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    lines = []
+    if set(options.parts) != {"large"} and (note := _workload(options).note):
+        lines.append(note)
+    if options.quick:
+        lines.append("quick: small sizes, the figures say nothing about speed")
+    if load > cores / 2:
+        lines.append(f"measured on a busy machine: load {load:.1f} on {cores} cores")
+    return lines
+
+
+def _workload(options: RetrievalOptions) -> Workload:
+    root = Path(os.environ.get("STEPWELL_ROOT", Path.cwd()))
+    return workload_of(options, ProjectState(root, DATA_NAME).folder)
+
+
+def _compared_rows(
+    work: Workload, options: RetrievalOptions, sizes: _Sizes
+) -> list[Row]:
+    """The parts over the user's vectors or GloVe."""
+    built_as = BuildOptions(work.metric, M, EF_CONSTRUCTION)
+    rows: list[Row] = []
+    parts = set(options.parts)
+    if parts & {"curves", "single", "build", "budget"}:
+        built = build_all(work.vectors, CONTENDERS, built_as)
+        rows += _speed_rows(work, built, built_as, options, sizes)
+        if "build" in parts:
+            rows += build_rows(work, built, built_as, COMPARED_EF)
+        if "budget" in parts:
+            rows += budget_rows(work, stepwell_of(built.engines), options.plots)
+    if "churn" in parts:
+        rows += churn_rows(work, min(sizes.num_churned, len(work.vectors) // 2))
     return rows
 
 
-def _serving_rows(work: _Workload, searches: dict[str, Search]) -> list[Row]:
-    """One query a call, as a ranker asks: what a caller in Python waits."""
-    spans: dict[str, list[float]] = {name: [] for name in searches}
-    for _ in range(work.num_turns):
-        for name, search in searches.items():
-            for place in range(len(work.queries)):
-                query = work.queries[place : place + 1]
-                took, _ = _timed(search, query, SERVING_K, SERVING_EF)
-                spans[name].append(took * 1e6)
-    recalls = ", ".join(
-        f"{name} {_recall(search(work.queries, SERVING_K, SERVING_EF), work.truth):.3f}"
-        for name, search in searches.items()
-    )
-    text = (
-        f"one query, k {SERVING_K}, ef_search {SERVING_EF}, {work.sizes}"
-        f" (recall@{SERVING_K}: {recalls})"
-    )
-    medians = {name: float(np.median(s)) for name, s in spans.items()}
-    tails = {name: float(np.percentile(s, 99)) for name, s in spans.items()}
-    return [
-        _row(text, "us p50", medians, lower_is_better=True, bar=1.0),
-        _row("the same", "us p99", tails, lower_is_better=True, limit=1_000.0),
-    ]
+def _speed_rows(
+    work: Workload,
+    built: Built,
+    built_as: BuildOptions,
+    options: RetrievalOptions,
+    sizes: _Sizes,
+) -> list[Row]:
+    """Curves, and single calls at widths that are read off them."""
+    if not {"curves", "single"} & set(options.parts):
+        return []
+    curves = measure_curves(work, built.engines, sizes.num_rounds)
+    rows: list[Row] = []
+    if "curves" in options.parts:
+        informing: Curves = {}
+        if options.more:
+            for name, build in INFORMING.items():
+                others = build_all(work.vectors, {name: build}, built_as).engines
+                informing |= measure_curves(work, others, sizes.num_rounds)
+        rows += curve_rows(work, curves, informing, built_as.text)
+        if options.plots is not None:
+            draw_curves(work, curves | informing, options.plots)
+    if "single" in options.parts:
+        rows += single_rows(work, built.engines, curves, sizes.num_rounds)
+    return rows
 
 
-def _timed(
-    search: Callable[..., Labels], queries: Floats, k: int, width: int
-) -> tuple[float, Labels]:
-    started = time.perf_counter()
-    found = search(queries, k, width)
-    return time.perf_counter() - started, found
-
-
-def _recall(found: Labels, truth: npt.NDArray[np.int64]) -> float:
-    hits = [np.isin(f, t).sum() for f, t in zip(found, truth, strict=True)]
-    return float(np.sum(hits) / truth.size)
-
-
-def _rate_at(recall: float, recalls: list[float], rates: list[float]) -> float:
-    """The fastest point that reaches the recall, between two widths; 0 if none does."""
-    best = 0.0
-    for i, reached in enumerate(recalls):
-        if reached < recall:
-            continue
-        best = max(best, rates[i])
-        if i > 0 and recalls[i - 1] < recall:
-            share = (recall - recalls[i - 1]) / (reached - recalls[i - 1])
-            logs = np.log([rates[i - 1], rates[i]])
-            best = max(best, float(np.exp(logs[0] + share * (logs[1] - logs[0]))))
-    return best
-
-
-def _row(
-    work: str,
-    unit: str,
-    figures: dict[str, float],
-    *,
-    lower_is_better: bool,
-    bar: float | None = None,
-    limit: float | None = None,
-) -> Row:
-    peers = {name: value for name, value in figures.items() if name != OURS}
-    ratio = ratio_to_best(figures[OURS], peers, lower_is_better)
-    text, holds = "", True
-    if bar is not None:
-        text, holds = f">= {bar:g}x the best peer", ratio is not None and ratio >= bar
-    if limit is not None:
-        text, holds = f"<= {limit:,.0f} {unit}", figures[OURS] <= limit
-    return {
-        "work": work,
-        "ours": figures[OURS],
-        "unit": unit,
-        "peers": peers,
-        "ratio": ratio,
-        "bar": text,
-        "holds": holds,
-    }
+def _wide_rows(options: RetrievalOptions, sizes: _Sizes) -> list[Row]:
+    """Filters and the file, over a million generated vectors."""
+    say(f"generating {sizes.num_items:,} vectors")
+    work = generated(sizes.num_items, sizes.num_queries, dim=64)
+    built_as = BuildOptions("cosine", WIDE_M, WIDE_EF_CONSTRUCTION)
+    say(f"building over {work.sizes}")
+    ours = build_stepwell(work.vectors, built_as)
+    rows: list[Row] = []
+    if "filters" in options.parts:
+        say(f"building hnswlib over {work.sizes}")
+        rows += filter_rows(work, ours, Hnswlib(work.vectors, built_as))
+    if "open" in options.parts:
+        with tempfile.TemporaryDirectory() as folder:
+            rows += open_rows(work, ours, Path(folder))
+    return rows

@@ -1,94 +1,213 @@
-"""Four graph indexes behind one face, so that a benchmark treats them alike.
+"""Graph indexes behind one face, so that the benchmark treats them alike.
 
-All compare unit vectors by inner product in float32, with the same M and
-ef_construction.
+Each is used as its own documents say it is fastest: rows added in one call, batches
+searched in one call, threads set by the engine's own means. Unit vectors are compared
+by inner product, which costs no peer a norm. All have the same M (on level 0 twice
+that) and ef_construction.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from stepwell.index.ann_index import HnswIndex, HnswOptions
-
-Floats = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-Search = Callable[[Floats, int, int], Labels]
-"""(queries [B, D], k, ef_search) -> ids [B, k]."""
-Build = Callable[[Floats, int, int], Search]
-"""(vectors [N, D], M, ef_construction) -> Search. One thread."""
+from bench.retrieval_figures import OURS, Floats, Labels
+from stepwell.index.ann_index import HnswIndex
+from stepwell.index.options import HnswOptions, Metric
 
 
-def build_stepwell(vectors: Floats, m: int, ef_construction: int) -> Search:
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How an engine is built.
+
+    Attributes:
+        metric: under "cosine" the vectors have unit norm already.
+        m: M of the paper; usearch's connectivity.
+        ef_construction: usearch's expansion_add.
+        num_threads: of the build; searches always have one.
+    """
+
+    metric: Metric = "cosine"
+    m: int = 32
+    ef_construction: int = 200
+    num_threads: int = 2
+
+    @property
+    def text(self) -> str:
+        """M and ef_construction for a row."""
+        return f"M {self.m}, ef_construction {self.ef_construction}"
+
+
+class Engine(Protocol):
+    """A built index, searched by one thread."""
+
+    def set_width(self, ef: int) -> None:
+        """Sets ef_search of the searches that follow."""
+        ...
+
+    def search(self, queries: Floats, k: int) -> Labels:
+        """Returns ids [B, k], -1 where there is none."""
+        ...
+
+
+Build = Callable[[Floats, BuildOptions], Engine]
+
+
+class Stepwell:
     """Our HnswIndex through its Python face."""
-    options = HnswOptions("cosine", m, ef_construction)
-    index = HnswIndex.build(vectors, np.arange(len(vectors)), options)
 
-    def search(queries: Floats, k: int, ef_search: int) -> Labels:
-        return index.search(queries, k, ef_search=ef_search).ids
+    def __init__(self, index: HnswIndex) -> None:
+        self.index = index
+        self._ef = 64
 
-    return search
+    def set_width(self, ef: int) -> None:
+        """See Engine."""
+        self._ef = ef
 
-
-def build_hnswlib(vectors: Floats, m: int, ef_construction: int) -> Search:
-    """hnswlib's own binding, compiled for this machine by pip."""
-    import hnswlib
-
-    index = hnswlib.Index("cosine", vectors.shape[1])
-    index.init_index(len(vectors), M=m, ef_construction=ef_construction)
-    index.set_num_threads(1)
-    index.add_items(vectors, np.arange(len(vectors)), num_threads=1)
-
-    def search(queries: Floats, k: int, ef_search: int) -> Labels:
-        index.set_ef(ef_search)
-        labels, _ = index.knn_query(queries, k, num_threads=1)
-        return np.asarray(labels, np.int64)
-
-    return search
+    def search(self, queries: Floats, k: int) -> Labels:
+        """See Engine."""
+        return self.index.search(queries, k, ef_search=self._ef).ids
 
 
-def build_faiss(vectors: Floats, m: int, ef_construction: int) -> Search:
-    """faiss IndexHNSWFlat with its run-time choice of instructions."""
-    import faiss
+class Hnswlib:
+    """hnswlib's own binding, which pip compiles for this very machine."""
 
-    faiss.omp_set_num_threads(1)
-    index = faiss.IndexHNSWFlat(vectors.shape[1], m, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = ef_construction
-    index.add(vectors)
+    def __init__(self, vectors: Floats, options: BuildOptions) -> None:
+        import hnswlib
 
-    def search(queries: Floats, k: int, ef_search: int) -> Labels:
-        index.hnsw.efSearch = ef_search
-        return np.asarray(index.search(queries, k)[1])
+        space = "l2" if options.metric == "l2" else "ip"
+        self.index = hnswlib.Index(space, vectors.shape[1])
+        self.index.init_index(
+            len(vectors), M=options.m, ef_construction=options.ef_construction
+        )
+        ids = np.arange(len(vectors))
+        self.index.add_items(vectors, ids, num_threads=options.num_threads)
+        self.index.set_num_threads(1)
 
-    return search
+    def set_width(self, ef: int) -> None:
+        """See Engine."""
+        self.index.set_ef(ef)
+
+    def search(self, queries: Floats, k: int) -> Labels:
+        """See Engine."""
+        labels: Labels = self.index.knn_query(queries, k, num_threads=1)[0]
+        return labels.view(np.int64)
 
 
-def build_usearch(vectors: Floats, m: int, ef_construction: int) -> Search:
-    """usearch in float32."""
-    from usearch.index import Index
+class Faiss:
+    """faiss's IndexHNSWFlat, or with `scalar_bits` = 8 its IndexHNSWSQ.
 
-    index: Any = Index(
-        ndim=vectors.shape[1],
-        metric="ip",
-        dtype="f32",
-        connectivity=m,
-        expansion_add=ef_construction,
-    )
-    index.add(np.arange(len(vectors)), vectors, threads=1)
+    faiss chooses its instructions when it is loaded.
+    """
 
-    def search(queries: Floats, k: int, ef_search: int) -> Labels:
-        index.expansion_search = ef_search
-        keys = index.search(queries, k, threads=1).keys
+    def __init__(
+        self, vectors: Floats, options: BuildOptions, scalar_bits: int = 32
+    ) -> None:
+        import faiss
+
+        by = faiss.METRIC_L2 if options.metric == "l2" else faiss.METRIC_INNER_PRODUCT
+        dim = vectors.shape[1]
+        faiss.omp_set_num_threads(options.num_threads)
+        if scalar_bits == 8:
+            kind = faiss.ScalarQuantizer.QT_8bit
+            self.index: Any = faiss.IndexHNSWSQ(dim, kind, options.m, by)  # type: ignore[arg-type]
+        else:
+            self.index = faiss.IndexHNSWFlat(dim, options.m, by)
+        self.index.hnsw.efConstruction = options.ef_construction
+        if scalar_bits == 8:
+            self.index.train(vectors)
+        self.index.add(vectors)
+        faiss.omp_set_num_threads(1)
+
+    def set_width(self, ef: int) -> None:
+        """See Engine."""
+        self.index.hnsw.efSearch = ef
+
+    def search(self, queries: Floats, k: int) -> Labels:
+        """See Engine."""
+        return np.asarray(self.index.search(queries, k)[1])
+
+
+class Usearch:
+    """usearch, vectors kept as `dtype`: "f32", or "i8" for its quantised form."""
+
+    def __init__(
+        self, vectors: Floats, options: BuildOptions, dtype: str = "f32"
+    ) -> None:
+        from usearch.index import Index
+
+        metric = "l2sq" if options.metric == "l2" else "ip"
+        if dtype == "i8" and options.metric == "cosine":
+            metric = "cos"  # its int8 has no scale; an inner product would lose it
+        self.index: Any = Index(
+            ndim=vectors.shape[1],
+            metric=metric,
+            dtype=dtype,
+            connectivity=options.m,
+            expansion_add=options.ef_construction,
+        )
+        ids = np.arange(len(vectors))
+        self.index.add(ids, vectors, threads=options.num_threads)
+
+    def set_width(self, ef: int) -> None:
+        """See Engine."""
+        self.index.expansion_search = ef
+
+    def search(self, queries: Floats, k: int) -> Labels:
+        """See Engine."""
+        keys = self.index.search(queries, k, threads=1).keys
         return np.asarray(keys, np.int64).reshape(len(queries), k)
 
-    return search
+
+def stepwell_of(engines: Mapping[str, Engine]) -> Stepwell:
+    """Returns ours among the engines."""
+    ours = engines[OURS]
+    if not isinstance(ours, Stepwell):
+        raise TypeError(f"{OURS} is a {type(ours).__name__}")
+    return ours
 
 
-OURS = "stepwell"
-ENGINES: dict[str, Build] = {
+def build_stepwell(
+    vectors: Floats,
+    options: BuildOptions,
+    codes: str = "int8",
+    keep_vectors: bool = True,
+) -> Stepwell:
+    """Builds ours; int8 codes with exact re-scoring unless said otherwise."""
+    own = hnsw_options(options, codes, keep_vectors)
+    return Stepwell(HnswIndex.build(vectors, np.arange(len(vectors)), own))
+
+
+def hnsw_options(
+    options: BuildOptions, codes: str = "int8", keep_vectors: bool = True
+) -> HnswOptions:
+    """Returns the options of our index that mean the same."""
+    chosen: Any = {
+        "metric": options.metric,
+        "m": options.m,
+        "ef_construction": options.ef_construction,
+        "num_threads": options.num_threads,
+        "codes": codes,
+        "keep_vectors": keep_vectors,
+    }
+    known = {field.name for field in fields(HnswOptions)}
+    return HnswOptions(**{k: v for k, v in chosen.items() if k in known})
+
+
+CONTENDERS: dict[str, Build] = {
     OURS: build_stepwell,
-    "hnswlib": build_hnswlib,
-    "faiss": build_faiss,
-    "usearch": build_usearch,
+    "hnswlib": Hnswlib,
+    "faiss": Faiss,
+    "usearch": Usearch,
 }
+"""Those that a bar compares: ours, and each peer in float32."""
+
+INFORMING: dict[str, Build] = {
+    "stepwell float32": lambda v, o: build_stepwell(v, o, "float32"),
+    "stepwell bfloat16": lambda v, o: build_stepwell(v, o, "bfloat16"),
+    "stepwell int8 only": lambda v, o: build_stepwell(v, o, keep_vectors=False),
+    "faiss SQ8": lambda v, o: Faiss(v, o, scalar_bits=8),
+    "usearch i8": lambda v, o: Usearch(v, o, dtype="i8"),
+}
+"""Those that only inform: our other codes, the peers' quantised forms."""

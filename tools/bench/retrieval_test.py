@@ -1,41 +1,61 @@
-"""The arithmetic of the retrieval benchmark, and one quick run of the engines."""
+"""The retrieval benchmark, whole, on small sizes."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.retrieval import _rate_at, _recall, _row
-from bench.retrieval_engines import ENGINES
+from bench import retrieval
+from bench.report import BenchRow
+from bench.retrieval_budget import BUDGETS_MS
+from bench.retrieval_engines import CONTENDERS, BuildOptions
+from bench.retrieval_filters import SHARES
+from bench.retrieval_options import PARTS, RetrievalOptions
 
 
-def test_rate_is_interpolated_between_the_widths_around_a_recall() -> None:
-    rate = _rate_at(0.95, [0.90, 1.00], [400.0, 100.0])
-    assert rate == pytest.approx(200.0)
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = retrieval._Sizes(1, 2_000, 20, 500, 3_000)
+    monkeypatch.setattr(retrieval, "_QUICK", sizes)
 
 
-def test_a_recall_that_is_never_reached_has_no_rate() -> None:
-    assert _rate_at(0.99, [0.5, 0.9], [400.0, 100.0]) == 0.0
+@pytest.mark.usefixtures("small")
+def test_every_part_gives_its_rows_beside_its_peers(tmp_path: Path) -> None:
+    options = RetrievalOptions(quick=True, parts=PARTS, plots=tmp_path)
+    rows = [BenchRow(**row) for row in retrieval.measure(options=options)]
+    kinds = [row.work.split()[0].rstrip(":,") for row in rows]
+    assert kinds == (
+        ["batch"] * 2
+        + ["one", "the"] * 2
+        + ["build", "memory"]
+        + ["budget"] * len(BUDGETS_MS)
+        + ["3", "the", "the", "the"]
+        + ["filter"] * (len(SHARES) + 1)
+        + ["open", "memory", "save"]
+        + ["large"] * 6
+    )
+    assert set(rows[0].peers) == {"hnswlib", "faiss", "usearch"}
+    errors = next(row for row in rows if "errors in" in row.work)
+    assert errors.ours == 0, errors.work
+    plots = sorted(path.name for path in tmp_path.iterdir())
+    assert plots == ["retrieval_budget.svg", "retrieval_curves.svg"]
 
 
-def test_a_narrower_width_that_reaches_it_counts_whole() -> None:
-    assert _rate_at(0.95, [0.97, 0.99], [400.0, 100.0]) == 400.0
+@pytest.mark.usefixtures("small")
+def test_only_the_parts_asked_for_are_measured() -> None:
+    options = RetrievalOptions(quick=True, parts=("open",))
+    rows = retrieval.measure(options=options)
+    assert [row["work"].split()[0] for row in rows] == ["open", "memory", "save"]
+    assert not any(row["bar"] for row in rows)  # small sizes judge nothing
 
 
-def test_recall_counts_hits_in_any_order() -> None:
-    found = np.array([[3, 1, 9], [4, 5, 6]])
-    truth = np.array([[1, 2, 3], [6, 5, 4]])
-    assert _recall(found, truth) == pytest.approx(5 / 6)
-
-
-def test_a_row_that_is_slower_than_a_peer_does_not_hold() -> None:
-    figures = {"stepwell": 2.0, "hnswlib": 1.0, "faiss": 3.0}
-    row = _row("work", "us", figures, lower_is_better=True, bar=1.0)
-    assert (row["ratio"], row["holds"]) == (0.5, False)
-    assert row["peers"] == {"hnswlib": 1.0, "faiss": 3.0}
-
-
-@pytest.mark.parametrize("name", ENGINES)
-def test_every_engine_finds_the_items_themselves(name: str) -> None:
+@pytest.mark.parametrize("metric", ["cosine", "inner_product", "l2"])
+@pytest.mark.parametrize("name", CONTENDERS)
+def test_every_engine_finds_the_items_themselves(name: str, metric: str) -> None:
     vectors = np.random.default_rng(1).normal(size=(400, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    found = ENGINES[name](vectors, 16, 100)(vectors, 1, 64)
+    options = BuildOptions(metric, m=16, ef_construction=100)  # type: ignore[arg-type]
+    engine = CONTENDERS[name](vectors, options)
+    engine.set_width(64)
+    found = engine.search(vectors, 1)
     assert np.mean(found[:, 0] == np.arange(400)) > 0.99

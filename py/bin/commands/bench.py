@@ -3,11 +3,13 @@
 import argparse
 import importlib
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from bench import report
 from bench.ops_peers import PEERS, parsed_peers
+from bench.retrieval_options import PARTS, RetrievalOptions, parsed_parts
 from stepwell.base.errors import InvalidArgumentError
 
 BENCHMARKS = {
@@ -16,6 +18,15 @@ BENCHMARKS = {
     "retrieval": "recall and speed of the index against hnswlib, faiss and usearch",
     "serving": "latency of every tier over gRPC on the demo's release, one core",
 }
+RETRIEVAL_ARGUMENTS = (
+    "vectors",
+    "queries",
+    "truth",
+    "metric",
+    "parts",
+    "more",
+    "large",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,14 +45,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAMES",
         help=f"of ops: some of {','.join(PEERS)}; all that are installed if not given",
     )
+    _add_retrieval_arguments(parser)
+
+
+def _add_retrieval_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "of retrieval",
+        "Measures on GloVe, fetched once by npm, or on your own vectors. With --json "
+        "the curves are drawn as SVG beside the report.",
+    )
+    group.add_argument(
+        "--vectors", type=Path, metavar="FILE", help=".npy or .fvecs, float32 [N, D]"
+    )
+    group.add_argument(
+        "--queries",
+        type=Path,
+        metavar="FILE",
+        help=".npy or .fvecs; 1,000 of the vectors are held out if not given",
+    )
+    group.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="exact neighbours of the queries, .npy or .ivecs; computed if not given",
+    )
+    group.add_argument(
+        "--metric",
+        choices=("cosine", "inner_product", "l2"),
+        help="of --vectors (cosine)",
+    )
+    group.add_argument(
+        "--parts",
+        type=parsed_parts,
+        metavar="NAMES",
+        help=f"some of {','.join(PARTS)}; all but large if not given",
+    )
+    group.add_argument(
+        "--more",
+        action="store_true",
+        help="also our other codes and the peers' quantised forms, which only inform",
+    )
+    group.add_argument(
+        "--large",
+        action="store_true",
+        help="only ten million items: some 25 minutes and 5 GiB",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures, prints, writes; returns 1 when `--check` finds a row short."""
-    if args.peer is not None and args.name != "ops":
-        raise InvalidArgumentError(f"--peer is for ops, not for {args.name}")
+    _check_owners(args)
     benchmark = importlib.import_module(f"bench.{args.name}")
-    chosen = {"peers": args.peer} if args.name == "ops" else {}
+    chosen = _chosen(args)
     notes = benchmark.notes(**chosen) if chosen else []
     found = benchmark.measure(quick=args.quick, **chosen)
     rows = [report.BenchRow(**row) for row in found]
@@ -53,6 +108,37 @@ def run(args: argparse.Namespace) -> int:
         report.write_json(args.json, args.name, rows, notes)
     short = [row.work for row in rows if not row.holds]
     return int(bool(short) and args.check)
+
+
+def _check_owners(args: argparse.Namespace) -> None:
+    """An argument of one benchmark means nothing to another."""
+    if args.peer is not None and args.name != "ops":
+        raise InvalidArgumentError(f"--peer is for ops, not for {args.name}")
+    for name in RETRIEVAL_ARGUMENTS:
+        if getattr(args, name) and args.name != "retrieval":
+            raise InvalidArgumentError(
+                f"--{name} is for retrieval, not for {args.name}"
+            )
+
+
+def _chosen(args: argparse.Namespace) -> dict[str, Any]:
+    """What the benchmark takes beside `quick`; it then has notes to give as well."""
+    if args.name == "ops":
+        return {"peers": args.peer}
+    if args.name != "retrieval":
+        return {}
+    parts = ("large",) if args.large else args.parts or PARTS[:-1]
+    options = RetrievalOptions(
+        quick=args.quick,
+        parts=parts,
+        more=args.more,
+        vectors=args.vectors,
+        queries=args.queries,
+        truth=args.truth,
+        metric=args.metric or "cosine",
+        plots=args.json.resolve().parent if args.json else None,
+    )
+    return {"options": options}
 
 
 def _console() -> Console:

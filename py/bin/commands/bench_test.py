@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from bench.retrieval_options import RetrievalOptions
 from commands import bench
 from stepwell.base.errors import InvalidArgumentError
 
@@ -70,3 +71,43 @@ def test_an_unknown_peer_ends_with_a_usage_error(
 def test_peers_of_another_benchmark_are_an_error() -> None:
     with pytest.raises(InvalidArgumentError, match="--peer is for ops"):
         bench.run(parsed("retrieval", "--peer", "torch"))
+
+
+def test_arguments_of_retrieval_are_an_error_elsewhere() -> None:
+    with pytest.raises(InvalidArgumentError, match="--more is for retrieval"):
+        bench.run(parsed("ops", "--more"))
+
+
+def test_a_request_for_retrieval_reaches_it_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    requests: list[RetrievalOptions] = []
+
+    def measure(quick: bool, options: RetrievalOptions) -> list[dict[str, object]]:
+        requests.append(options)
+        return [ROW]
+
+    module = ModuleType("bench.retrieval")
+    module.__dict__.update(measure=measure, notes=lambda options: [])
+    monkeypatch.setitem(sys.modules, "bench.retrieval", module)
+    path = tmp_path / "found.json"
+    words = ("--vectors", "v.npy", "--metric", "l2", "--parts", "open,churn")
+    bench.run(parsed("retrieval", *words, "--json", str(path)))
+    bench.run(parsed("retrieval", "--large"))
+    assert requests == [
+        RetrievalOptions(
+            parts=("open", "churn"),
+            vectors=Path("v.npy"),
+            metric="l2",
+            plots=tmp_path,
+        ),
+        RetrievalOptions(parts=("large",)),
+    ]
+
+
+def test_a_part_that_is_none_ends_with_a_usage_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        parsed("retrieval", "--parts", "curve")
+    assert "'curve' is none of curves" in capsys.readouterr().err
