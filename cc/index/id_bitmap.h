@@ -18,19 +18,39 @@ class IdBitmap {
   // Bit i is set when flags[i] != 0.
   static IdBitmap FromFlags(absl::Span<const uint8_t> flags);
 
-  // New bits are clear.
+  // New bits are clear; bits from num_bits on are gone.
   void Resize(int64_t num_bits);
 
   int64_t num_bits() const { return num_bits_; }
+  // O(1) after KeepCount until the next change, else a step a word.
   int64_t CountSet() const;
+  // Counts now, for callers that ask often.
+  void KeepCount() { count_ = CountSet(); }
+
+  // 64 ids a word, the lowest id in the lowest bit; bits past num_bits() are clear.
+  absl::Span<const uint64_t> words() const { return words_; }
 
   // False outside of [0, num_bits).
   bool Test(int64_t id) const {
     return id >= 0 && id < num_bits_ && ((words_[id >> 6] >> (id & 63)) & 1);
   }
   // id in [0, num_bits).
-  void Set(int64_t id) { words_[id >> 6] |= uint64_t{1} << (id & 63); }
-  void Clear(int64_t id) { words_[id >> 6] &= ~(uint64_t{1} << (id & 63)); }
+  void Set(int64_t id) {
+    words_[id >> 6] |= uint64_t{1} << (id & 63);
+    count_ = kNotCounted;
+  }
+  void Clear(int64_t id) {
+    words_[id >> 6] &= ~(uint64_t{1} << (id & 63));
+    count_ = kNotCounted;
+  }
+
+  // Set algebra with another set, whose missing bits count as clear and whose bits
+  // past num_bits() are ignored. Cost: a step a word.
+  void And(const IdBitmap& other);
+  void Or(const IdBitmap& other);
+  void AndNot(const IdBitmap& other);
+  // The ids of [0, num_bits) that are not in the set.
+  void Invert();
 
   // Calls `visit(id)` for each set bit, ascending. Cost: one step a word or set
   // bit.
@@ -44,7 +64,12 @@ class IdBitmap {
   }
 
  private:
+  static constexpr int64_t kNotCounted = -1;
+
+  void ClearPastEnd();
+
   int64_t num_bits_ = 0;
+  int64_t count_ = kNotCounted;
   std::vector<uint64_t> words_;
 };
 
