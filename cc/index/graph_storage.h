@@ -135,6 +135,13 @@ class GraphStorage {
   void set_hidden(uint32_t node, bool hidden);
   const uint64_t* hidden_words() const { return hidden_.data(); }
 
+  // The labels of the nodes in use, for who keeps writers away.
+  absl::Span<const int64_t> labels() const {
+    return {labels_, static_cast<size_t>(num_nodes())};
+  }
+  // What keeps a file's arrays there; null over own memory.
+  const std::shared_ptr<const void>& mapping() const { return mapping_; }
+
   // Of the nodes in use; pages of the spare capacity are not there yet.
   int64_t MemoryBytes() const;
 

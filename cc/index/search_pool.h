@@ -61,6 +61,15 @@ class SearchPool {
     return true;
   }
 
+  // The node that Next would take if no nearer one were offered before; false when
+  // there is none.
+  bool Peek(uint32_t& node) const {
+    size_t at = next_;
+    while (at < size_ && (entries_[at].node & kTaken)) ++at;
+    if (at < size_) node = entries_[at].node;
+    return at < size_;
+  }
+
   // Appends the nodes, nearest first.
   void CopyTo(std::vector<NodeDistance>& out) const {
     for (size_t i = 0; i < size_; ++i) {
