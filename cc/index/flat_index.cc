@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/field_error.h"
 #include "cc/base/status_macros.h"
-#include "cc/index/index_file.h"
 #include "cc/index/input_checks.h"
+#include "cc/index/new_index_file.h"
+#include "cc/index/open_index_file.h"
 #include "cc/index/row_filter.h"
 #include "cc/index/search_budget.h"
 #include "cc/index/top_k.h"
@@ -156,38 +158,42 @@ IndexStats FlatIndex::Stats() const {
 
 absl::Status FlatIndex::Save(const std::string& path) const {
   absl::ReaderMutexLock lock(&mutex_);
-  FileHeader header;
-  header.kind = IndexKind::kFlat;
+  IndexFileHeader header;
+  header.kind = IndexFileKind::kFlat;
   header.metric = options_.metric;
-  header.dim = static_cast<uint32_t>(options_.dim);
-  header.count = static_cast<uint64_t>(labels_.size());
+  header.dim = options_.dim;
+  header.num_nodes = labels_.size();
+  header.num_items = labels_.size();
   header.space_hash = options_.space_hash;
-  STEPWELL_ASSIGN_OR_RETURN(auto writer, IndexFileWriter::Create(path));
-  STEPWELL_RETURN_IF_ERROR(writer->AddSection(
-      Section::kLabels, AsBytes(absl::MakeConstSpan(labels_.labels()))));
+  std::vector<uint32_t> rows(labels_.size());
+  std::iota(rows.begin(), rows.end(), 0);
+  std::sort(rows.begin(), rows.end(), [this](uint32_t a, uint32_t b) {
+    return labels_.label(a) < labels_.label(b);
+  });
+  STEPWELL_ASSIGN_OR_RETURN(auto file, NewIndexFile::Create(path, header));
   STEPWELL_RETURN_IF_ERROR(
-      writer->AddSection(Section::kVectors, AsBytes(absl::MakeConstSpan(vectors_))));
-  return writer->Commit(header);
+      file->AppendValues(IndexSection::kLabels, absl::MakeConstSpan(labels_.labels())));
+  STEPWELL_RETURN_IF_ERROR(
+      file->AppendValues(IndexSection::kNodesByLabel, absl::MakeConstSpan(rows)));
+  STEPWELL_RETURN_IF_ERROR(
+      file->AppendValues(IndexSection::kVectors, absl::MakeConstSpan(vectors_)));
+  return file->Commit();
 }
 
 absl::StatusOr<std::unique_ptr<FlatIndex>> FlatIndex::Open(
     const std::string& path, const SpaceHash* expected_space_hash) {
-  STEPWELL_ASSIGN_OR_RETURN(auto reader, IndexFileReader::Open(path));
-  const FileHeader& header = reader->header();
-  STEPWELL_RETURN_IF_ERROR(reader->CheckIs(IndexKind::kFlat, expected_space_hash));
-  const auto num_rows = static_cast<int64_t>(header.count);
-  const auto dim = static_cast<int64_t>(header.dim);
-  STEPWELL_ASSIGN_OR_RETURN(const std::vector<int64_t> labels,
-                            reader->ReadArray<int64_t>(Section::kLabels, num_rows));
-  std::unique_ptr<FlatIndex> index(
-      new FlatIndex({dim, header.metric, header.space_hash}));
   STEPWELL_ASSIGN_OR_RETURN(
-      index->vectors_, reader->ReadArray<float>(Section::kVectors, num_rows * dim));
-  STEPWELL_RETURN_IF_ERROR(reader->CheckContent(CheckIds(labels)));
-  STEPWELL_RETURN_IF_ERROR(reader->CheckContent(
-      CheckVectors(index->vectors_, dim, num_rows, header.metric, "vectors")));
-  index->labels_.Reserve(num_rows);
-  for (int64_t label : labels) index->labels_.Append(label);
+      const OpenedIndexFile file,
+      OpenIndexFile(path, IndexFileKind::kFlat, expected_space_hash));
+  const IndexFileHeader& header = file.view.header();
+  std::unique_ptr<FlatIndex> index(
+      new FlatIndex({header.dim, header.metric, header.space_hash}));
+  const auto vectors = file.view.values<float>(IndexSection::kVectors);
+  index->vectors_.assign(vectors.begin(), vectors.end());
+  index->labels_.Reserve(header.num_items);
+  for (int64_t label : file.view.values<int64_t>(IndexSection::kLabels)) {
+    index->labels_.Append(label);
+  }
   return index;
 }
 

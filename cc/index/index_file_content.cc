@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -41,10 +42,15 @@ class ContentCheck {
   explicit ContentCheck(const IndexFileView& view) : view_(view), rows_(view) {}
 
   absl::Status Run(int num_threads) {
-    std::vector<std::jthread> threads;
-    for (int i = 1; i < num_threads; ++i) threads.emplace_back([this] { Work(); });
-    Work();
-    threads.clear();  // joins
+    {
+      std::vector<std::jthread> threads;
+      try {
+        for (int i = 1; i < num_threads; ++i) threads.emplace_back([this] { Work(); });
+      } catch (const std::system_error&) {
+        // No thread to be had: those there are do it all.
+      }
+      Work();
+    }
     if (!problem_.found()) {
       // After the levels, which say whose the lists are.
       STEPWELL_RETURN_IF_ERROR(upper_links_);
