@@ -9,6 +9,7 @@
 #include "cc/index/flat_index.h"
 #include "cc/index/hnsw_index.h"
 #include "cc/pybind/index_arrays.h"
+#include "cc/pybind/item_filter_bindings.h"
 #include "cc/pybind/status_casters.h"
 #include "pybind11/pybind11.h"
 
@@ -147,6 +148,7 @@ std::unique_ptr<FlatIndex> BuildFlat(const py::object& vectors, const py::object
 
 PYBIND11_MODULE(_index, module) {
   module.doc() = "Nearest-neighbour indexes; see stepwell.index for the typed face.";
+  BindItemFilter(module);
   py::class_<HnswIndex> hnsw(module, "HnswIndex");
   hnsw.def_static("build", &BuildHnsw, py::arg("vectors"), py::arg("ids"),
                   py::kw_only(), py::arg("metric"), py::arg("m"),
