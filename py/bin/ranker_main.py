@@ -35,10 +35,12 @@ from stepwell.releases.loader import Loader, trusted_key
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
 from stepwell.reranking.policy_filter import PolicyRules
 from stepwell.reranking.stage import RerankingOptions
+from stepwell.retrieval.shard_pool import PoolOptions, parse_shards
 from stepwell.serving.engine_builder import EngineBuilder, EngineOptions
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
 from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts, Ready
+from stepwell.serving.remote_index import RemoteIndex
 from stepwell.serving.server import Listen
 from stepwell.stores.locations import (
     DEFAULT_HOP_MS,
@@ -124,6 +126,16 @@ _SCORER_PRECISION = flags.DEFINE_enum(
     "Of the full ranker's products; bfloat16 is faster and shifts scores by some 0.01. "
     "Where the processor lacks the instructions it is float32, and the log says so.",
 )
+_RETRIEVAL_SHARDS = flags.DEFINE_string(
+    "retrieval_shards",
+    None,
+    "Search these retrieval_main processes in place of the release's index, whose file "
+    "is not opened then: host:port of each shard in its order, by comma; replicas of a "
+    "shard by bar, as in a:1|b:1,a:2|b:2.",
+)
+_RETRIEVAL_HOP_MS = flags.DEFINE_integer(
+    "retrieval_hop_ms", 50, "Longest that a search of the shards may take.", 1, 60_000
+)
 _READY_FILE = flags.DEFINE_string(
     "ready_file", None, "Also write the JSON line here, in one rename."
 )
@@ -138,6 +150,14 @@ def _source() -> tuple[Source, Path]:
     return DirectorySource(registry), registry
 
 
+def _remote_index(clock: EventClock, metrics: Metrics) -> RemoteIndex | None:
+    """The shards that the flags name; None searches in this process."""
+    if not _RETRIEVAL_SHARDS.value:
+        return None
+    options = PoolOptions(hop_us=_RETRIEVAL_HOP_MS.value * 1_000)
+    return RemoteIndex(parse_shards(_RETRIEVAL_SHARDS.value), clock, metrics, options)
+
+
 def _parts() -> RankerParts:
     clock = EventClock(follows_releases=_EVENT_CLOCK.value == "release")
     metrics = Metrics()
@@ -147,6 +167,10 @@ def _parts() -> RankerParts:
     store = open_key_value_store(_STORE.value)
     breaker = CircuitBreaker(BreakerOptions(slow_call_us=DEFAULT_HOP_MS * 1_000))
     guarded = GuardedStore(store, breaker, clock)
+    breakers = {"store": breaker}
+    remote = _remote_index(clock, metrics)
+    if remote is not None:
+        breakers["index"] = remote.breaker
     rules = PolicyRules.read(Path(_POLICY.value)) if _POLICY.value else PolicyRules()
     window = RerankingOptions(
         purchase_window_seconds=_HIDE_PURCHASED_DAYS.value * 86_400
@@ -155,6 +179,7 @@ def _parts() -> RankerParts:
         policy=rules,
         reranking=window,
         scorer_precision=cast(Precision, _SCORER_PRECISION.value),
+        open_index=remote.open if remote is not None else None,
     )
     builder = EngineBuilder(guarded, clock, metrics, options)
     return RankerParts(
@@ -162,7 +187,7 @@ def _parts() -> RankerParts:
         loader=Loader(key, builder.build),
         store=store,
         event_log=open_event_log(_EVENT_LOG.value),
-        breakers={"store": breaker},
+        breakers=breakers,
         clock=clock,
         metrics=metrics,
     )

@@ -46,6 +46,14 @@ _SEARCHERS = flags.DEFINE_integer("searchers", 2, "Threads that search.", 1, 256
 _MAX_WAITING = flags.DEFINE_integer(
     "max_waiting", 256, "Searches, and writes, that may wait for a thread.", 0, 65_536
 )
+_PROBE_SHARE = flags.DEFINE_float(
+    "recall_probe_share",
+    0.001,
+    "Part of the queries that are answered again exactly, off the request path: the "
+    "gauge stepwell_retrieval_recall_at_k.",
+    0.0,
+    1.0,
+)
 _SHARD = flags.DEFINE_integer(
     "shard", None, "This process's part of the index, from 0; without it, all of it."
 )
@@ -86,6 +94,7 @@ async def _serve() -> None:
         num_searchers=_SEARCHERS.value,
         max_waiting=_MAX_WAITING.value,
         shard=shard,
+        recall_probe_share=_PROBE_SHARE.value,
     )
     server = RetrievalServer(index, metrics, f"{_HOST.value}:{_PORT.value}", options)
     await serve_until_signal(

@@ -41,6 +41,11 @@ def _down(stage: str) -> Strike:
     return strike
 
 
+def _in_part(ranker: RunningRanker) -> None:
+    """One shard of a source does not answer."""
+    ranker.faults.shares["trending"] = 0.75
+
+
 def _nothing(ranker: RunningRanker) -> None:
     """No fault: the request or the settings are the cause."""
 
@@ -82,6 +87,7 @@ CASES = [
     _Case(Reason.STALE_FEATURES, Tier.FULL, user=STALE_USER),
     _Case(Reason.MISSING_USER, Tier.FULL, user="stranger", logged=False),
     _Case(Reason.SHARD_COVERAGE, Tier.FULL, _down("trending")),
+    _Case(Reason.SHARD_COVERAGE, Tier.FULL, _in_part),
     _Case(Reason.EXERCISE, Tier.REDUCED, policy=EXERCISE_ALL, logged=False),
     _Case(Reason.FORCED, Tier.REDUCED, forced=Tier.REDUCED, logged=False),
 ]

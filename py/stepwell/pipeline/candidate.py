@@ -21,10 +21,12 @@ class SourceResult:
     """What one source emits: item rows int64 [n], unique, and scores float32 [n].
 
     Best first, ties by lower row. Scores of different sources are not comparable.
+    `coverage` is below 1 where a part of what the source searches did not answer.
     """
 
     rows: RowArray
     scores: ScoreArray
+    coverage: float = 1.0
 
     @classmethod
     def empty(cls) -> "SourceResult":

@@ -202,9 +202,12 @@ class _Run:
         retrieves = self.query.given_rows is None
         answered = asked.source_limits.keys() - retrieved.failures.keys()
         self.searched_index = retrieves and INDEX_SOURCE in answered
-        if retrieved.failures:
+        missing = len(retrieved.failures) + sum(
+            1.0 - share for share in retrieved.partial.values()
+        )
+        if missing:
             num_asked = max(len(asked.source_limits), len(retrieved.failures))
-            self.coverage = 1.0 - len(retrieved.failures) / num_asked
+            self.coverage = 1.0 - missing / num_asked
             self._note(Reason.SHARD_COVERAGE)
 
     def slate(self, ranked: RankedSet, objective_names: tuple[str, ...]) -> Slate:

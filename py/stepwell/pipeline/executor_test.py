@@ -37,6 +37,7 @@ class TimedStages:
         default_factory=lambda: replace(UserContext.unknown("u"), is_cold=False)
     )
     failures: dict[str, str] = field(default_factory=dict)
+    partial: dict[str, float] = field(default_factory=dict)
     num_found: int = NUM_FOUND
     num_scored: dict[str, int] = field(default_factory=dict)
     rerank_plan: ExecutionPlan | None = None
@@ -78,7 +79,8 @@ class _Retrieve:
         wanted = min(self.timed.num_found, plan.num_candidates)
         found = CandidateSet.of_rows(np.arange(wanted))
         ranks = np.zeros_like(found.source_ranks)
-        return Retrieved(replace(found, source_ranks=ranks), self.timed.failures)
+        found = replace(found, source_ranks=ranks)
+        return Retrieved(found, self.timed.failures, self.timed.partial)
 
 
 @dataclass
@@ -245,6 +247,13 @@ def test_failed_sources_lower_the_coverage_and_are_named() -> None:
     assert slate.reasons == (Reason.SHARD_COVERAGE,)
     assert slate.coverage == pytest.approx(0.8)
     assert slate.source_failures == {"ann": "timeout"}
+
+
+def test_a_source_that_answered_in_part_counts_in_part() -> None:
+    slate = _run(TimedStages(FakeClock(), partial={"ann": 0.75}))
+    assert (slate.tier, slate.reasons) == (Tier.FULL, (Reason.SHARD_COVERAGE,))
+    assert slate.coverage == pytest.approx(0.95)
+    assert slate.searched_index
 
 
 def test_without_candidates_from_any_source_it_is_the_popular_list_and_says_so() -> (

@@ -18,7 +18,8 @@ class Slate:
         tier: the tier that made it; lower than asked for when a stage was late.
         reasons: why it is not a plain FULL answer, each once, in order of occurrence.
         objective_names: names of the columns of `ranked.objectives`.
-        coverage: share of the asked sources that answered, 0..1.
+        coverage: share of the asked sources that answered, 0..1; a source in shards
+            counts with the share of its items whose shard did.
         stage_us: microseconds spent in each stage that ran, by name.
         user: what was known of the user; None when no store was asked.
         source_failures: sources that failed open, name -> error.

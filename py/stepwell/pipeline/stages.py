@@ -4,7 +4,7 @@ Concurrency: every stage is called from one worker thread at a time per request 
 be called by several workers at once; implementations hold no per-request state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stepwell.base.deadline import Deadline
@@ -54,10 +54,16 @@ class CandidateSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """The merged candidates, and the sources that failed open, name -> error."""
+    """The merged candidates, and what they lack.
+
+    Attributes:
+        failures: sources that failed open, name -> error.
+        partial: sources of which only a part answered, name -> the share that did.
+    """
 
     candidates: CandidateSet
     failures: dict[str, str]
+    partial: dict[str, float] = field(default_factory=dict)
 
 
 class Retriever(Protocol):

@@ -61,4 +61,4 @@ class AnnSource:
                 vector, request.limit, rows, exclude_ids=query.excluded_rows
             )
         held = rows >= 0
-        return SourceResult(rows[held].astype(np.int64), scores[held])
+        return SourceResult(rows[held].astype(np.int64), scores[held], found.coverage)

@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from stepwell.base.errors import DataLossError, FailedPreconditionError
+from stepwell.index.ann_index import AnnIndex
 from stepwell.retrieval.artifacts import (
     CO_OCCURRENCE_FILE,
     INDEX_FILE,
@@ -42,6 +43,21 @@ def test_a_tower_and_an_index_of_different_spaces_refuse(tmp_path: Path) -> None
     make_artifacts(seed=4).index.save(tmp_path / INDEX_FILE)
     with pytest.raises(FailedPreconditionError):
         RetrievalArtifacts.load(tmp_path)
+
+
+def test_an_index_of_elsewhere_takes_the_place_of_the_file(tmp_path: Path) -> None:
+    artifacts = make_artifacts()
+    artifacts.save(tmp_path)
+    (tmp_path / INDEX_FILE).unlink()
+    asked: list[bytes] = []
+
+    def open_index(space_hash: bytes) -> AnnIndex:
+        asked.append(space_hash)
+        return artifacts.index
+
+    loaded = RetrievalArtifacts.load(tmp_path, open_index)
+    assert loaded.index is artifacts.index
+    assert asked == [artifacts.space_hash]
 
 
 @pytest.mark.parametrize("file", [USER_TOWER_FILE, CO_OCCURRENCE_FILE, POPULAR_FILE])

@@ -80,7 +80,12 @@ class RetrievalStage:
                 failures[source.name] = f"{_code(error)}: {error}"
                 self._count(source.name, _code(error))
         candidates = self._merged(results, query, plan)
-        return Retrieved(candidates, failures)
+        partial = {
+            name: result.coverage
+            for name, result in results.items()
+            if result.coverage < 1
+        }
+        return Retrieved(candidates, failures, partial)
 
     def _count(self, name: str, code: str) -> None:
         self._metrics.add(SOURCE_FAILURES, name, code)

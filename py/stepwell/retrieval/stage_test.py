@@ -26,6 +26,7 @@ class _Source:
         self.name = name
         self._world, self._takes_us, self._error = world, takes_us, error
         self.asked: list[SourceRequest] = []
+        self.coverage = 1.0
 
     def retrieve(
         self, query: Query, user: UserContext, request: SourceRequest
@@ -35,7 +36,8 @@ class _Source:
         self._world.clock.advance_us(self._takes_us)
         if self._error:
             raise self._error
-        return SourceResult(np.arange(5), np.linspace(1, 0.5, 5, dtype=np.float32))
+        scores = np.linspace(1, 0.5, 5, dtype=np.float32)
+        return SourceResult(np.arange(5), scores, self.coverage)
 
 
 def _plan(
@@ -69,6 +71,15 @@ def test_a_failing_source_is_empty_counted_and_named(world: World) -> None:
     assert retrieved.failures == {"ann": "UNAVAILABLE: shard 3 is gone"}
     assert len(retrieved.candidates) == 5
     assert metrics.value(SOURCE_FAILURES, "ann", "UNAVAILABLE") == 1
+
+
+def test_a_source_that_answered_in_part_is_named_with_its_share(world: World) -> None:
+    whole, part = _Source("history", world), _Source("ann", world)
+    part.coverage = 0.75
+    retrieved = _run(world, RetrievalStage([whole, part]), _plan())
+    assert retrieved.partial == {"ann": 0.75}
+    assert retrieved.failures == {}
+    assert len(retrieved.candidates) == 5
 
 
 def test_a_bug_in_a_source_does_not_take_the_request_with_it(world: World) -> None:

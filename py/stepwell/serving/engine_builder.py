@@ -1,5 +1,6 @@
 """From the files of a release to an engine that answers at full speed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stepwell.features.candidate_features import CandidateFeatures
 from stepwell.features.catalogue import catalogue_for
 from stepwell.features.item_columns import ITEM_COLUMNS_NAME, ItemColumns
 from stepwell.features.user_hydrator import UserHydrator
+from stepwell.index.ann_index import AnnIndex
 from stepwell.models.packed_mlp import Precision
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.executor import Executor, Stages
@@ -54,6 +56,8 @@ class EngineOptions:
         max_cached_users: users whose last slate is kept.
         slate_freshness_us: a slate older than this is not served again.
         scorer_precision: of the full ranker's products.
+        open_index: embedding-space hash -> the index to search in place of the
+            release's own; None searches that one.
     """
 
     planner: PlannerOptions = field(default_factory=PlannerOptions)
@@ -62,6 +66,7 @@ class EngineOptions:
     max_cached_users: int = 50_000
     slate_freshness_us: int = 3_600_000_000
     scorer_precision: Precision = "float32"
+    open_index: Callable[[bytes], AnnIndex] | None = None
 
 
 class EngineBuilder:
@@ -94,7 +99,8 @@ class EngineBuilder:
         Raises:
             DataLossError: a file is damaged or does not fit the others, or the metadata
                 names no event types that are history.
-            FailedPreconditionError: models and features are of different catalogues.
+            FailedPreconditionError: models and features are of different catalogues,
+                or towers and index of different embedding spaces.
         """
         # Read again when the release goes live; what is wrong keeps it from that.
         history_types_of(manifest.metadata.models)
@@ -114,7 +120,7 @@ class EngineBuilder:
             embedding_space_hash: hex digits.
         """
         vocabulary = Vocabulary.load(directory / VOCABULARY_FILE)
-        retrieval = RetrievalArtifacts.load(directory)
+        retrieval = RetrievalArtifacts.load(directory, self._options.open_index)
         config = RankerConfig.load(directory)
         catalogue = catalogue_for(config)
         tensors = _item_tensors(directory)

@@ -15,6 +15,7 @@ from stepwell.base.metric_names import INDEX_SEARCH_SECONDS, INDEX_SEARCHES_TRUN
 from stepwell.base.metrics import Metrics
 from stepwell.embeddings.label_shards import LabelShards
 from stepwell.index.ann_index import AnnIndex, SearchResult
+from stepwell.retrieval.recall_probe import RecallProbe, RecallProbeOptions
 from stepwell.serving.bounded_executor import BoundedExecutor
 from stepwell.serving.validation import check_message
 from stepwell_pb.v1 import retrieval_pb2, retrieval_pb2_grpc
@@ -47,12 +48,14 @@ class RetrievalOptions:
         num_searchers: threads that search; one a core is enough.
         max_waiting: searches, and writes, that may wait for a thread.
         shard: labels of other shards are refused; None serves all labels.
+        recall_probe_share: part of the queries whose recall is measured.
     """
 
     default_ef_search: int = DEFAULT_EF_SEARCH
     num_searchers: int = 2
     max_waiting: int = 256
     shard: OwnShard | None = None
+    recall_probe_share: float = 0.001
 
 
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
@@ -86,6 +89,9 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             "retrieval-search", self._options.num_searchers, waiting
         )
         self._writer = BoundedExecutor("retrieval-write", 1, waiting)
+        self._probe = RecallProbe(
+            index, self._metrics, RecallProbeOptions(self._options.recall_probe_share)
+        )
         self._num_writes = 0
 
     @property
@@ -193,11 +199,12 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         if budget_us <= 0:
             raise DeadlineExceededError("the deadline passed before the search began")
         started_us = self._clock.monotonic_us()
+        excluded = np.array(request.exclude_labels, np.int64)
         result = self._index.search(
             queries,
             request.k,
             ef_search=request.ef_search or self._options.default_ef_search,
-            exclude_ids=np.array(request.exclude_labels, np.int64),
+            exclude_ids=excluded,
             allowed=allowed,
             budget_us=budget_us,
             exact=request.exact,
@@ -207,6 +214,11 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         if result.truncated.any():
             amount = int(result.truncated.sum())
             self._metrics.add(INDEX_SEARCHES_TRUNCATED, amount=amount)
+        if not request.exact:
+            for query, ids in zip(queries, result.ids, strict=True):
+                self._probe.observe(
+                    query, request.k, ids, exclude_ids=excluded, allowed=allowed
+                )
         return result
 
     def _answer(self, result: SearchResult) -> retrieval_pb2.SearchResponse:

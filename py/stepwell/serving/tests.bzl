@@ -175,6 +175,19 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "remote_index_test",
+        srcs = ["remote_index_test.py"],
+        deps = [
+            ":remote_index",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:circuit_breaker",
+            "//py/stepwell/embeddings:shard_map",
+            "//py/stepwell/index:ann_index",
+        ],
+    )
+    stepwell_py_test(
         name = "retrieval_servicer_test",
         srcs = ["retrieval_servicer_test.py"],
         deps = [

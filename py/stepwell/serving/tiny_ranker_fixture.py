@@ -81,6 +81,7 @@ class Faults:
     clock: SkippingClock
     delays_us: dict[str, int] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
 
@@ -132,7 +133,7 @@ class _StoredUsers:
 
 
 class _FaultySource:
-    """The trending source: emits nothing, and fails when it is told to."""
+    """The trending source: emits nothing, and fails, all or in part, when told to."""
 
     name = "trending"
 
@@ -143,7 +144,8 @@ class _FaultySource:
         self, query: Query, user: UserContext, request: SourceRequest
     ) -> SourceResult:
         self._faults.strike("trending")
-        return SourceResult.empty()
+        share = self._faults.shares.get("trending", 1.0)
+        return replace(SourceResult.empty(), coverage=share)
 
 
 class _FaultyRetrieval:
