@@ -85,7 +85,7 @@ GraphStorage::GraphStorage(const GraphShape& shape, int64_t num_nodes,
   for (int64_t node = 0; node < num_nodes; ++node) {
     upper_starts_[node] = static_cast<uint32_t>(num_upper_lists_);
     num_upper_lists_ += levels_[node];
-    if (labels_[node] == kNoLabel) hidden_[node / 64] |= uint64_t{1} << (node % 64);
+    if (labels_[node] < 0) hidden_[node / 64] |= uint64_t{1} << (node % 64);
   }
 }
 

@@ -19,6 +19,8 @@ namespace stepwell::index {
 inline constexpr uint32_t kNoNode = 0xFFFFFFFF;
 // The label of a node that holds no item: free, or taken and not yet written.
 inline constexpr int64_t kNoLabel = -1;
+// In a file: the label of a node that is deleted and still leads the way.
+inline constexpr int64_t kDeadLabel = -2;
 // A level above this needs more nodes than an index can hold, for every M >= 2.
 inline constexpr int kMaxLevel = 31;
 

@@ -46,14 +46,17 @@ absl::Status CheckGraphFields(const IndexFileHeader& header) {
   }
   STEPWELL_RETURN_IF_ERROR(CheckField("upper lists", header.num_upper_lists, 0,
                                       kMaxLevel * header.num_nodes));
-  if (!(header.code_limit > 0 && header.code_limit <= kLargestLimit)) {
+  if (header.codes == CodeKind::kInt8 &&
+      !(header.code_limit > 0 && header.code_limit <= kLargestLimit)) {
     return absl::DataLossError(
         absl::StrCat("int8 limit ", header.code_limit, " is out of range"));
   }
-  if (header.num_items == 0) {
-    if (header.entry_node == kNoNode && header.max_level == -1) return absl::OkStatus();
-    return absl::DataLossError("an entry node, but no item");
+  if (header.codes != CodeKind::kInt8 &&
+      (header.code_limit != 1 || header.keep_limit)) {
+    return absl::DataLossError("an int8 limit, but other codes");
   }
+  const bool is_empty = header.entry_node == kNoNode && header.max_level == -1;
+  if (header.num_items == 0 && is_empty) return absl::OkStatus();
   STEPWELL_RETURN_IF_ERROR(CheckField("max_level", header.max_level, 0, kMaxLevel));
   return CheckField("entry node", header.entry_node, 0, header.num_nodes - 1);
 }

@@ -33,7 +33,7 @@ enum class IndexFileKind : uint32_t { kFlat = 1, kHnsw = 2 };
 
 // In the order of the file. N nodes, of which `num_items` hold an item, D = dim.
 enum class IndexSection {
-  kLabels,        // int64 [N], kNoLabel where a node holds no item
+  kLabels,        // int64 [N]; kNoLabel: a free place; kDeadLabel: leads the way
   kLevels,        // uint8 [N], none in a flat index
   kNodesByLabel,  // uint32 [num_items], labels ascending
   kBaseLinks,     // uint32 [N, 2 M], kNoNode behind the last link
@@ -60,7 +60,7 @@ struct IndexFileHeader {
   bool keep_limit = false;
   int64_t code_stride = 0;
   int64_t num_upper_lists = 0;
-  uint32_t entry_node = kNoNode;  // kNoNode and -1 where there is no item
+  uint32_t entry_node = kNoNode;  // kNoNode and -1: an empty graph
   int32_t max_level = -1;
 
   int64_t num_nodes = 0;

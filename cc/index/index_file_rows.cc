@@ -87,7 +87,7 @@ IndexFileRows::IndexFileRows(const IndexFileView& view)
   if (header_.num_items == header_.num_nodes) return;
   free_nodes_.resize((header_.num_nodes + 63) / 64);
   for (int64_t node = 0; node < header_.num_nodes; ++node) {
-    if (labels_[node] < 0) free_nodes_[node / 64] |= uint64_t{1} << (node % 64);
+    if (labels_[node] == kNoLabel) free_nodes_[node / 64] |= uint64_t{1} << (node % 64);
   }
 }
 
@@ -115,11 +115,11 @@ absl::Status IndexFileRows::CheckRows(IndexSection section, int64_t first,
 absl::Status IndexFileRows::CheckLabels(int64_t first, int64_t end) {
   int64_t num_labels = 0;
   for (int64_t node = first; node < end; ++node) {
-    if (labels_[node] < kNoLabel) {
+    if (labels_[node] < kDeadLabel) {
       return absl::DataLossError(
           absl::StrCat("the label of node ", node, " is ", labels_[node]));
     }
-    num_labels += labels_[node] != kNoLabel;
+    num_labels += labels_[node] >= 0;
   }
   num_labels_.fetch_add(num_labels);
   return absl::OkStatus();
@@ -210,12 +210,11 @@ absl::Status IndexFileRows::CheckUpperLinks() const {
 }
 
 absl::Status IndexFileRows::CheckVectors(int64_t first, int64_t end) const {
-  const bool zero_is_usable = header_.metric != Metric::kCosine;
   const float* row =
       view_.values<float>(IndexSection::kVectors).data() + first * header_.dim;
   for (int64_t node = first; node < end; ++node, row += header_.dim) {
-    if (IsUsable(row, header_.dim, zero_is_usable, FromFloat32)) continue;
-    if (labels_[node] >= 0) return NotUsable("the vector", node);
+    if (IsUsable(row, header_.dim, MayBeZero(node), FromFloat32)) continue;
+    if (labels_[node] != kNoLabel) return NotUsable("the vector", node);
   }
   return absl::OkStatus();
 }
@@ -227,14 +226,13 @@ absl::Status IndexFileRows::CheckCodes(int64_t first, int64_t end) const {
   const size_t int8_bytes = (dim + 15) / 16 * 16;
   const bool has_norm =
       header_.codes == CodeKind::kInt8 && header_.metric == Metric::kL2;
-  const bool zero_is_usable = header_.metric != Metric::kCosine;
   for (int64_t node = first; node < end; ++node, code += stride) {
     bool usable = true;
     size_t used = 0;
     if (header_.codes == CodeKind::kFloat32) {
       used = dim * sizeof(float);
       usable = IsUsable(reinterpret_cast<const float*>(code), header_.dim,
-                        zero_is_usable, FromFloat32);
+                        MayBeZero(node), FromFloat32);
     } else if (header_.codes == CodeKind::kBfloat16) {
       used = dim * sizeof(uint16_t);
       // Zero too: what is no zero as float32 may be one in eight bits.
@@ -249,7 +247,7 @@ absl::Status IndexFileRows::CheckCodes(int64_t first, int64_t end) const {
         usable = norm >= 0 && norm <= FLT_MAX;
       }
     }
-    if (labels_[node] < 0) continue;
+    if (labels_[node] == kNoLabel) continue;
     if (!usable) return NotUsable("the code", node);
     if (!AllZero(code + used, code + stride)) {
       return absl::DataLossError(
@@ -271,12 +269,12 @@ absl::Status IndexFileRows::CheckTotals() const {
                                             " upper lists, the header says ",
                                             header_.num_upper_lists));
   }
-  if (header_.num_items == 0) return absl::OkStatus();
-  if (labels_[header_.entry_node] < 0 ||
+  if (header_.entry_node == kNoNode) return absl::OkStatus();
+  if (labels_[header_.entry_node] == kNoLabel ||
       levels_[header_.entry_node] < header_.max_level) {
-    return absl::DataLossError(absl::StrCat("the entry node ", header_.entry_node,
-                                            " has no item, or does not reach level ",
-                                            header_.max_level));
+    return absl::DataLossError(
+        absl::StrCat("the entry node ", header_.entry_node,
+                     " is a free place, or does not reach level ", header_.max_level));
   }
   return absl::OkStatus();
 }

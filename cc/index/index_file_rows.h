@@ -16,7 +16,7 @@ namespace stepwell::index {
 // CheckTotals once all rows were checked.
 class IndexFileRows {
  public:
-  // Finds the nodes without an item. Throws std::bad_alloc.
+  // Finds the free places. Throws std::bad_alloc.
   explicit IndexFileRows(const IndexFileView& view);
 
   // Rows [first, end) of one section.
@@ -36,6 +36,10 @@ class IndexFileRows {
   absl::Status CheckCodes(int64_t first, int64_t end) const;
   absl::Status CheckLinks(const uint32_t* links, int64_t size, int64_t node,
                           int level) const;
+  // A node that was taken and never written is dead, and of zeros.
+  bool MayBeZero(int64_t node) const {
+    return header_.metric != Metric::kCosine || labels_[node] < 0;
+  }
   bool IsFree(uint32_t node) const {
     return !free_nodes_.empty() && (free_nodes_[node / 64] >> (node % 64) & 1) != 0;
   }
@@ -45,7 +49,7 @@ class IndexFileRows {
   const int64_t* const labels_;
   const uint8_t* const levels_;
   const uint32_t* const nodes_by_label_;
-  std::vector<uint64_t> free_nodes_;  // a bit each; empty where every node has an item
+  std::vector<uint64_t> free_nodes_;  // a bit each; empty where there are none
   std::atomic<int64_t> num_labels_ = 0;
   std::atomic<int64_t> num_levels_ = 0;
 };

@@ -12,6 +12,15 @@ bool IsFree(const SampleOptions& options, int64_t node) {
   return options.has_free_nodes && node % 7 == 6;
 }
 
+bool IsDead(const SampleOptions& options, int64_t node) {
+  return options.has_free_nodes && node % 7 == 5;
+}
+
+int64_t LabelOf(const SampleOptions& options, int64_t node) {
+  if (IsFree(options, node)) return kNoLabel;
+  return IsDead(options, node) ? kDeadLabel : 10 * (options.num_nodes - node);
+}
+
 int LevelOf(int64_t node) { return static_cast<int>(node % 3); }
 
 class Sample {
@@ -45,10 +54,9 @@ class Sample {
   void PutLabels() {
     int64_t place = header_.num_items;
     for (int64_t node = 0; node < header_.num_nodes; ++node) {
-      const bool is_free = IsFree(options_, node);
-      Put<int64_t>(IndexSection::kLabels, node,
-                   is_free ? kNoLabel : 10 * (header_.num_nodes - node));
-      if (!is_free) {
+      const int64_t label = LabelOf(options_, node);
+      Put<int64_t>(IndexSection::kLabels, node, label);
+      if (label >= 0) {
         Put<uint32_t>(IndexSection::kNodesByLabel, --place,
                       static_cast<uint32_t>(node));
       }
@@ -126,7 +134,7 @@ IndexFileHeader SampleHeader(const SampleOptions& options) {
   if (options.kind == IndexFileKind::kFlat) return header;
   header.num_items = 0;
   for (int64_t node = 0; node < options.num_nodes; ++node) {
-    header.num_items += !IsFree(options, node);
+    header.num_items += LabelOf(options, node) >= 0;
     header.num_upper_lists += LevelOf(node);
     if (LevelOf(node) > header.max_level && !IsFree(options, node)) {
       header.max_level = LevelOf(node);

@@ -10,8 +10,8 @@
 
 namespace stepwell::index {
 
-// A graph that a reader takes, in small blocks. Every seventh node holds no item if
-// `has_free_nodes`. Node i has level i % 3; labels descend.
+// A graph that a reader takes, in small blocks. Node i has level i % 3; labels descend.
+// With `has_free_nodes` every seventh node is a free place, the one before it dead.
 struct SampleOptions {
   IndexFileKind kind = IndexFileKind::kHnsw;
   Metric metric = Metric::kCosine;

@@ -57,8 +57,8 @@ class IndexFileView {
 
 // Compares every block with its checksum and every number of the payload with what it
 // may be: labels >= 0 or none, each once; levels that fit the lists; links to nodes
-// that hold an item and reach that level; vectors and codes that a distance can be
-// computed of. After this, reading the sections as the header says touches no other
+// that are no free places and reach that level; vectors and codes that a distance can
+// be computed of. After this, reading the sections as the header says touches no other
 // memory, whoever made the file.
 //
 // DataLoss names the section and what is wrong; the first wrong block where a checksum

@@ -186,7 +186,7 @@ TEST(IndexFileViewTest, HeadersWithRightChecksumsThatNoIndexHasAreRefused) {
       {[](RawIndexHeader& h) { h.num_nodes = 39; }, "items is 40"},
       {[](RawIndexHeader& h) { h.num_nodes = 41; }, "header asks for"},
       {[](RawIndexHeader& h) { h.num_items = uint64_t{1} << 63; }, "items is -1"},
-      {[](RawIndexHeader& h) { h.num_items = 0; }, "entry node"},
+      {[](RawIndexHeader& h) { h.num_items = 0; }, "header asks for"},
       {[](RawIndexHeader& h) { h.num_upper_lists = ~uint64_t{0}; }, "upper lists"},
       {[](RawIndexHeader& h) { h.num_upper_lists = 40 * 31 + 1; }, "upper lists"},
       {[](RawIndexHeader& h) { h.num_upper_lists = 40 * 31; }, "header asks for"},
@@ -253,6 +253,7 @@ TEST(IndexFileViewTest, LabelsThatAreNoIdsOrTwiceAreRefused) {
     const std::string file = SampleIndexFile({.kind = kind});
     const auto labels = IndexSection::kLabels, places = IndexSection::kNodesByLabel;
     ExpectRefused(WithValue<int64_t>(file, labels, 1, -5), "label of node 1 is -5");
+    ExpectRefused(WithValue<int64_t>(file, labels, 1, kDeadLabel), "follow");
     ExpectRefused(WithValue<int64_t>(file, labels, 1, kNoLabel), "follow");
     ExpectRefused(
         WithValue<int64_t>(file, labels, 1, std::numeric_limits<int64_t>::min()), "");
@@ -302,11 +303,27 @@ TEST(IndexFileViewTest, AZeroVectorIsRefusedUnderCosineAlone) {
   }
 }
 
-TEST(IndexFileViewTest, WhatAFreeNodeHoldsDoesNotMatter) {
-  const std::string file = WithValue<float>(SampleIndexFile({.has_free_nodes = true}),
-                                            IndexSection::kVectors, 6 * 5,
-                                            std::numeric_limits<float>::quiet_NaN());
-  EXPECT_TRUE(Check(file).ok());
+TEST(IndexFileViewTest, WhatAFreePlaceHoldsDoesNotMatterButADeadNodeIsWalkedOver) {
+  const std::string file = SampleIndexFile({.has_free_nodes = true});
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto vectors = IndexSection::kVectors;
+  EXPECT_TRUE(Check(WithValue<float>(file, vectors, 6 * 5, nan)).ok());
+  ExpectRefused(WithValue<float>(file, vectors, 5 * 5, nan), "vector of node 5");
+}
+
+TEST(IndexFileViewTest, AGraphOfDeadNodesAloneMayHaveAnEntry) {
+  std::string file = SampleIndexFile({.has_free_nodes = true, .num_nodes = 7});
+  for (int64_t node = 0; node < 5; ++node) {
+    file = WithValue<int64_t>(file, IndexSection::kLabels, node, kDeadLabel);
+  }
+  // Without places of nodes_by_label the file is 64 bytes shorter, as sections are
+  // aligned.
+  const IndexFileLayout layout(FromRaw(HeaderOf(file)));
+  file.erase(
+      layout.payload_offset() + layout.extent(IndexSection::kNodesByLabel).offset, 64);
+  const absl::Status status =
+      Check(WithHeader(file, [](RawIndexHeader& h) { h.num_items = 0; }));
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 TEST(IndexFileViewTest, AnotherFormatIsNamedAndNotRead) {
