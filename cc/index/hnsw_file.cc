@@ -1,247 +1,208 @@
 // How an HnswIndex becomes a file and back.
 #include <algorithm>
-#include <cstring>
-#include <exception>
-#include <numeric>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "cc/base/field_error.h"
 #include "cc/base/status_macros.h"
 #include "cc/index/hnsw_index.h"
-#include "cc/index/input_checks.h"
+#include "cc/index/new_index_file.h"
+#include "cc/index/open_index_file.h"
 
 namespace stepwell::index {
 namespace {
 
-// Unused places of a list are written as zeros, whatever an older link left
-// there.
-void CopyLinks(const uint32_t* links, std::vector<uint32_t>& row) {
-  std::fill(row.begin(), row.end(), 0);
-  std::copy_n(links, 1 + links[0], row.begin());
+// What one node holds, as the file says it.
+std::vector<int64_t> LabelsOf(const GraphStorage& storage,
+                              const std::vector<uint32_t>& free_nodes) {
+  std::vector<int64_t> labels(static_cast<size_t>(storage.num_nodes()));
+  for (uint32_t node = 0; node < labels.size(); ++node) {
+    labels[node] = storage.hidden(node) ? kDeadLabel : storage.label(node);
+  }
+  for (uint32_t node : free_nodes) labels[node] = kNoLabel;
+  return labels;
 }
 
-// Checks the links of one node on one level before the graph can follow them.
-absl::Status CheckLinks(const uint32_t* links, uint32_t node, int level,
-                        int64_t max_links, absl::Span<const uint8_t> levels) {
-  const uint32_t num_links = links[0];
-  if (num_links > max_links) {
-    return absl::DataLossError(absl::StrCat("node ", node, " has ", num_links,
-                                            " links on level ", level,
-                                            ", the limit is ", max_links));
+std::vector<uint32_t> NodesByLabel(const std::vector<int64_t>& labels) {
+  std::vector<uint32_t> nodes;
+  for (uint32_t node = 0; node < labels.size(); ++node) {
+    if (labels[node] >= 0) nodes.push_back(node);
   }
-  for (uint32_t i = 1; i <= num_links; ++i) {
-    const uint32_t to = links[i];
-    if (to >= levels.size() || to == node || levels[to] < level) {
-      return absl::DataLossError(absl::StrCat("node ", node, " links to ", to,
-                                              " on level ", level,
-                                              ", which is no such node"));
+  const auto by_label = [&labels](uint32_t a, uint32_t b) {
+    return labels[a] < labels[b];
+  };
+  if (!std::is_sorted(nodes.begin(), nodes.end(), by_label)) {
+    std::sort(nodes.begin(), nodes.end(), by_label);
+  }
+  return nodes;
+}
+
+// The sections of a graph. Free nodes are written as if they had never been used:
+// what is deleted leaves no bytes behind.
+class GraphWriter {
+ public:
+  GraphWriter(NewIndexFile& file, const GraphStorage& storage,
+              const std::vector<int64_t>& labels)
+      : file_(file), storage_(storage), labels_(labels) {}
+
+  absl::Status Write(absl::Span<const uint32_t> nodes_by_label) {
+    const auto num_nodes = static_cast<uint32_t>(labels_.size());
+    std::vector<uint8_t> levels(num_nodes);
+    for (uint32_t node = 0; node < num_nodes; ++node) {
+      levels[node] = static_cast<uint8_t>(storage_.level(node));
     }
+    STEPWELL_RETURN_IF_ERROR(
+        file_.AppendValues(IndexSection::kLabels, absl::MakeConstSpan(labels_)));
+    STEPWELL_RETURN_IF_ERROR(
+        file_.AppendValues(IndexSection::kLevels, absl::MakeConstSpan(levels)));
+    STEPWELL_RETURN_IF_ERROR(
+        file_.AppendValues(IndexSection::kNodesByLabel, nodes_by_label));
+    STEPWELL_RETURN_IF_ERROR(WriteLinks());
+    STEPWELL_RETURN_IF_ERROR(WriteRows(IndexSection::kCodes, storage_.codes(),
+                                       storage_.codec().code_stride()));
+    if (!storage_.shape().keep_vectors) return absl::OkStatus();
+    return WriteRows(IndexSection::kVectors, storage_.vectors(),
+                     static_cast<size_t>(storage_.shape().dim) * sizeof(float));
   }
-  return absl::OkStatus();
+
+ private:
+  absl::Status WriteLinks() {
+    for (uint32_t node = 0; node < labels_.size(); ++node) {
+      STEPWELL_RETURN_IF_ERROR(WriteList(IndexSection::kBaseLinks, node, 0));
+    }
+    for (uint32_t node = 0; node < labels_.size(); ++node) {
+      for (int level = 1; level <= storage_.level(node); ++level) {
+        STEPWELL_RETURN_IF_ERROR(WriteList(IndexSection::kUpperLinks, node, level));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteList(IndexSection section, uint32_t node, int level) {
+    const auto size = static_cast<size_t>(storage_.list_size(level));
+    if (labels_[node] != kNoLabel) {
+      return file_.AppendValues(section,
+                                absl::MakeConstSpan(storage_.links(node, level), size));
+    }
+    empty_list_.assign(size, kNoNode);
+    return file_.AppendValues(section, absl::MakeConstSpan(empty_list_));
+  }
+
+  absl::Status WriteRows(IndexSection section, RowBlock rows, size_t row_bytes) {
+    const std::vector<char> zeros(row_bytes);
+    for (uint32_t node = 0; node < labels_.size(); ++node) {
+      const char* row = labels_[node] == kNoLabel
+                            ? zeros.data()
+                            : rows.base + node * rows.stride_bytes;
+      STEPWELL_RETURN_IF_ERROR(file_.Append(section, {row, row_bytes}));
+    }
+    return absl::OkStatus();
+  }
+
+  NewIndexFile& file_;
+  const GraphStorage& storage_;
+  const std::vector<int64_t>& labels_;
+  std::vector<uint32_t> empty_list_;
+};
+
+IndexFileHeader HeaderOf(const HnswOptions& options, const GraphStorage& storage) {
+  IndexFileHeader header;
+  header.kind = IndexFileKind::kHnsw;
+  header.metric = options.metric;
+  header.dim = options.dim;
+  header.m = options.m;
+  header.ef_construction = options.ef_construction;
+  header.seed = options.seed;
+  header.codes = options.codes;
+  header.keep_vectors = storage.shape().keep_vectors;
+  if (options.codes == CodeKind::kInt8) {
+    header.code_limit = storage.codec().limit();
+    header.keep_limit = options.int8_limit > 0;
+  }
+  header.code_stride = static_cast<int64_t>(storage.codec().code_stride());
+  header.num_upper_lists = storage.num_upper_lists();
+  header.num_nodes = storage.num_nodes();
+  header.space_hash = options.space_hash;
+  return header;
 }
 
-// Level and entry of the header fit the nodes.
-absl::Status CheckEntry(const FileHeader& header, absl::Span<const uint8_t> levels) {
-  if (levels.empty()) {
-    return header.max_level == -1 ? absl::OkStatus()
-                                  : absl::DataLossError("levels without nodes");
-  }
-  const int highest = *std::max_element(levels.begin(), levels.end());
-  if (header.max_level != highest || header.entry_row >= levels.size() ||
-      levels[header.entry_row] != highest) {
-    return absl::DataLossError("the entry node is not on the highest level");
-  }
-  return absl::OkStatus();
-}
-
-HnswOptions OptionsOf(const FileHeader& header) {
+HnswOptions OptionsOf(const IndexFileHeader& header, const HnswOpenOptions& open) {
   HnswOptions options;
   options.dim = header.dim;
   options.metric = header.metric;
   options.m = header.m;
   options.ef_construction = header.ef_construction;
   options.seed = header.seed;
+  options.codes = header.codes;
+  options.keep_vectors = header.keep_vectors;
+  options.int8_limit = header.keep_limit ? header.code_limit : 0;
   options.space_hash = header.space_hash;
+  options.num_threads = open.num_threads;
+  options.background = open.background;
   return options;
 }
 
-absl::Status CheckSectionSizes(const IndexFileReader& reader) {
-  const FileHeader& header = reader.header();
-  const std::pair<Section, uint64_t> row_bytes[] = {
-      {Section::kLabels, sizeof(int64_t)},
-      {Section::kVectors, header.dim * sizeof(float)},
-      {Section::kDeleted, 1},
-      {Section::kLevels, 1},
-      {Section::kBaseLinks, (1 + 2 * uint64_t{header.m}) * sizeof(uint32_t)},
-  };
-  for (const auto& [section, bytes] : row_bytes) {
-    if (reader.SectionSize(section) == header.count * bytes) continue;
-    return absl::DataLossError(absl::StrCat("section ", static_cast<uint32_t>(section),
-                                            " has ", reader.SectionSize(section),
-                                            " bytes, ", header.count, " items need ",
-                                            header.count * bytes));
-  }
-  return absl::OkStatus();
+MappedArrays ArraysOf(const OpenedIndexFile& file) {
+  const IndexFileView& view = file.view;
+  MappedArrays arrays;
+  arrays.codes = view.bytes(IndexSection::kCodes).data();
+  arrays.vectors = view.values<float>(IndexSection::kVectors).data();
+  arrays.base_links = view.values<uint32_t>(IndexSection::kBaseLinks).data();
+  arrays.upper_links = view.values<uint32_t>(IndexSection::kUpperLinks).data();
+  arrays.labels = view.values<int64_t>(IndexSection::kLabels).data();
+  arrays.levels = view.values<uint8_t>(IndexSection::kLevels).data();
+  arrays.mapping = file.mapping;
+  return arrays;
 }
 
 }  // namespace
 
-FileHeader HnswIndex::MakeHeader() const {
-  FileHeader header;
-  header.kind = IndexKind::kHnsw;
-  header.metric = options_.metric;
-  header.dim = static_cast<uint32_t>(options_.dim);
-  header.m = static_cast<uint32_t>(options_.m);
-  header.ef_construction = static_cast<uint32_t>(options_.ef_construction);
-  header.count = static_cast<uint64_t>(labels_.size());
-  header.max_level = graph_.max_level();
-  header.entry_row = labels_.size() == 0 ? 0 : graph_.entry_node();
-  header.seed = options_.seed;
-  header.space_hash = options_.space_hash;
-  return header;
-}
-
 absl::Status HnswIndex::Save(const std::string& path) const {
-  absl::ReaderMutexLock lock(&mutex_);
-  STEPWELL_ASSIGN_OR_RETURN(auto writer, IndexFileWriter::Create(path));
-  STEPWELL_RETURN_IF_ERROR(WriteSections(*writer));
-  return writer->Commit(MakeHeader());
-}
-
-absl::Status HnswIndex::WriteSections(IndexFileWriter& writer) const {
-  const auto num_nodes = static_cast<uint32_t>(labels_.size());
-  std::vector<uint8_t> deleted(num_nodes), levels(num_nodes);
-  for (uint32_t node = 0; node < num_nodes; ++node) {
-    deleted[node] = deleted_rows_.Test(node);
-    levels[node] = static_cast<uint8_t>(graph_.level(node));
+  try {
+    std::unique_lock alone(writers_);
+    const GraphStorage& storage = graph_.storage();
+    const std::vector<int64_t> labels = LabelsOf(storage, free_);
+    const std::vector<uint32_t> nodes_by_label = NodesByLabel(labels);
+    IndexFileHeader header = HeaderOf(options_, storage);
+    header.num_items = static_cast<int64_t>(nodes_by_label.size());
+    header.entry_node = graph_.entry().node;
+    header.max_level = graph_.entry().level;
+    STEPWELL_ASSIGN_OR_RETURN(auto file, NewIndexFile::Create(path, header));
+    STEPWELL_RETURN_IF_ERROR(GraphWriter(*file, storage, labels).Write(nodes_by_label));
+    return file->Commit();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("saving ", path, ": memory is out"));
   }
-  STEPWELL_RETURN_IF_ERROR(writer.AddSection(
-      Section::kLabels, AsBytes(absl::MakeConstSpan(labels_.labels()))));
-  STEPWELL_RETURN_IF_ERROR(
-      writer.AddSection(Section::kDeleted, AsBytes(absl::MakeConstSpan(deleted))));
-  STEPWELL_RETURN_IF_ERROR(
-      writer.AddSection(Section::kLevels, AsBytes(absl::MakeConstSpan(levels))));
-  STEPWELL_RETURN_IF_ERROR(writer.BeginSection(Section::kVectors));
-  for (uint32_t node = 0; node < num_nodes; ++node) {
-    STEPWELL_RETURN_IF_ERROR(
-        writer.Append(AsBytes(absl::MakeConstSpan(graph_.vector(node), options_.dim))));
-  }
-  std::vector<uint32_t> row(1 + 2 * options_.m);
-  STEPWELL_RETURN_IF_ERROR(writer.BeginSection(Section::kBaseLinks));
-  for (uint32_t node = 0; node < num_nodes; ++node) {
-    CopyLinks(graph_.Links(node, 0), row);
-    STEPWELL_RETURN_IF_ERROR(writer.Append(AsBytes(absl::MakeConstSpan(row))));
-  }
-  row.resize(1 + options_.m);
-  STEPWELL_RETURN_IF_ERROR(writer.BeginSection(Section::kUpperLinks));
-  for (uint32_t node = 0; node < num_nodes; ++node) {
-    for (int level = 1; level <= graph_.level(node); ++level) {
-      CopyLinks(graph_.Links(node, level), row);
-      STEPWELL_RETURN_IF_ERROR(writer.Append(AsBytes(absl::MakeConstSpan(row))));
-    }
-  }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Open(
-    const std::string& path, const SpaceHash* expected_space_hash) {
-  STEPWELL_ASSIGN_OR_RETURN(auto reader, IndexFileReader::Open(path));
-  STEPWELL_RETURN_IF_ERROR(reader->CheckIs(IndexKind::kHnsw, expected_space_hash));
-  const HnswOptions options = OptionsOf(reader->header());
-  STEPWELL_RETURN_IF_ERROR(reader->CheckContent(CheckHnswOptions(options)));
-  // From here on a count is no larger than the file: allocation is safe.
-  STEPWELL_RETURN_IF_ERROR(reader->CheckContent(CheckSectionSizes(*reader)));
+    const std::string& path, const SpaceHash* expected_space_hash,
+    const HnswOpenOptions& open_options) {
+  STEPWELL_ASSIGN_OR_RETURN(
+      const OpenedIndexFile file,
+      OpenIndexFile(path, IndexFileKind::kHnsw, expected_space_hash));
+  const IndexFileHeader& header = file.view.header();
+  const HnswOptions options = OptionsOf(header, open_options);
+  STEPWELL_RETURN_IF_ERROR(CheckHnswOptions(options));
+  const VectorCodec codec(header.codes, header.metric, header.dim, header.code_limit);
+  if (static_cast<int64_t>(codec.code_stride()) != header.code_stride) {
+    return AboutIndexFile(path, absl::DataLossError(absl::StrCat(
+                                    "codes of ", header.code_stride,
+                                    " bytes, such codes have ", codec.code_stride())));
+  }
   try {
-    std::unique_ptr<HnswIndex> index(
-        new HnswIndex(options, static_cast<int64_t>(reader->header().count)));
-    STEPWELL_RETURN_IF_ERROR(index->ReadRows(*reader));
-    return index;
-  } catch (const std::exception& error) {
+    auto storage = std::make_unique<GraphStorage>(
+        GraphShape{header.dim, header.m, header.seed, codec, header.keep_vectors},
+        header.num_nodes, ArraysOf(file));
+    return Adopt(options, std::move(storage), {header.entry_node, header.max_level},
+                 file.view.values<uint32_t>(IndexSection::kNodesByLabel));
+  } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("opening ", path, ": ", error.what()));
+        absl::StrCat("opening ", path, ": memory is out"));
   }
-}
-
-absl::Status HnswIndex::ReadRows(IndexFileReader& reader) {
-  const FileHeader& header = reader.header();
-  STEPWELL_ASSIGN_OR_RETURN(const std::vector<int64_t> labels,
-                            reader.ReadArray<int64_t>(Section::kLabels, header.count));
-  STEPWELL_ASSIGN_OR_RETURN(const std::vector<uint8_t> deleted,
-                            reader.ReadArray<uint8_t>(Section::kDeleted, header.count));
-  STEPWELL_ASSIGN_OR_RETURN(const std::vector<uint8_t> levels,
-                            reader.ReadArray<uint8_t>(Section::kLevels, header.count));
-  STEPWELL_RETURN_IF_ERROR(reader.CheckContent(CheckIds(labels)));
-  STEPWELL_RETURN_IF_ERROR(reader.CheckContent(CheckEntry(header, levels)));
-  const uint64_t num_upper = std::accumulate(levels.begin(), levels.end(), uint64_t{0});
-  if (reader.SectionSize(Section::kUpperLinks) !=
-      num_upper * (1 + options_.m) * sizeof(uint32_t)) {
-    return reader.CheckContent(
-        absl::DataLossError("the upper links do not fit the levels"));
-  }
-  for (size_t row = 0; row < labels.size(); ++row) labels_.Append(labels[row]);
-  deleted_rows_ = IdBitmap::FromFlags(deleted);
-  num_deleted_ = deleted_rows_.CountSet();
-  graph_.Adopt({levels, header.max_level, header.entry_row});
-  STEPWELL_RETURN_IF_ERROR(ReadVectors(reader));
-  STEPWELL_RETURN_IF_ERROR(ReadBaseLinks(reader, levels));
-  return ReadUpperLinks(reader, levels);
-}
-
-absl::Status HnswIndex::ReadVectors(IndexFileReader& reader) {
-  const uint64_t bytes = options_.dim * sizeof(float);
-  uint32_t node = 0;
-  absl::Status content;
-  STEPWELL_RETURN_IF_ERROR(reader.ReadSection(
-      Section::kVectors, labels_.size() * bytes, bytes,
-      [&](absl::Span<const char> rows) {
-        for (; !rows.empty(); rows.remove_prefix(bytes), ++node) {
-          float* vector = graph_.mutable_vector(node);
-          std::memcpy(vector, rows.data(), bytes);
-          content.Update(CheckVectors(absl::MakeConstSpan(vector, options_.dim),
-                                      options_.dim, 1, options_.metric, "vectors"));
-        }
-      }));
-  return reader.CheckContent(content);
-}
-
-absl::Status HnswIndex::ReadBaseLinks(IndexFileReader& reader,
-                                      absl::Span<const uint8_t> levels) {
-  const int64_t max_links = 2 * options_.m;
-  const uint64_t bytes = (1 + max_links) * sizeof(uint32_t);
-  uint32_t node = 0;
-  absl::Status content;
-  STEPWELL_RETURN_IF_ERROR(reader.ReadSection(
-      Section::kBaseLinks, levels.size() * bytes, bytes,
-      [&](absl::Span<const char> rows) {
-        for (; !rows.empty(); rows.remove_prefix(bytes), ++node) {
-          uint32_t* links = graph_.mutable_links(node, 0);
-          std::memcpy(links, rows.data(), bytes);
-          content.Update(CheckLinks(links, node, 0, max_links, levels));
-        }
-      }));
-  return reader.CheckContent(content);
-}
-
-absl::Status HnswIndex::ReadUpperLinks(IndexFileReader& reader,
-                                       absl::Span<const uint8_t> levels) {
-  const int64_t max_links = options_.m;
-  const uint64_t bytes = (1 + max_links) * sizeof(uint32_t);
-  uint32_t node = 0;
-  int level = 0;
-  absl::Status content;
-  STEPWELL_RETURN_IF_ERROR(reader.ReadSection(
-      Section::kUpperLinks, reader.SectionSize(Section::kUpperLinks), bytes,
-      [&](absl::Span<const char> rows) {
-        for (; !rows.empty(); rows.remove_prefix(bytes)) {
-          // The section's size is the sum of the levels: a next node exists.
-          for (; level == levels[node]; level = 0) ++node;
-          ++level;
-          uint32_t* links = graph_.mutable_links(node, level);
-          std::memcpy(links, rows.data(), bytes);
-          content.Update(CheckLinks(links, node, level, max_links, levels));
-        }
-      }));
-  return reader.CheckContent(content);
 }
 
 }  // namespace stepwell::index

@@ -1,56 +1,95 @@
-// Approximate search over a navigable graph.
+// Approximate search over a navigable graph that changes while it is searched.
 #ifndef STEPWELL_CC_INDEX_HNSW_INDEX_H_
 #define STEPWELL_CC_INDEX_HNSW_INDEX_H_
 
+#include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "cc/index/ann_index.h"
-#include "cc/index/old_graph.h"
-#include "cc/index/id_bitmap.h"
-#include "cc/index/index_file.h"
-#include "cc/index/label_map.h"
+#include "cc/index/hnsw_graph.h"
+#include "cc/index/label_table.h"
+#include "cc/index/reader_gate.h"
+#include "cc/index/scratch_pool.h"
+#include "cc/index/vector_codec.h"
+#include "cc/index/writer_lock.h"
 
 namespace stepwell::index {
 
 struct HnswOptions {
   int64_t dim = 0;  // 1 .. kMaxDim
   Metric metric = Metric::kInnerProduct;
-  // Links of a node, 2 .. 128; hnswlib's M, faiss's M: the same default of 16.
-  // Level 0 has twice as many.
+  // Links that an item chooses on each level, 2 .. 128; hnswlib's M, faiss's M: the
+  // same default of 16. On level 0 others may link to it until it has twice as many.
   int64_t m = 16;
   // 1 .. kMaxEf; hnswlib's and faiss's name, hnswlib's default.
   int64_t ef_construction = 200;
   uint64_t seed = 0;
-  // Threads of Build, 1 .. 64. With one the graph is the same each time.
+  // Threads of Build and of a large Upsert, 1 .. 64. With one the graph is the same
+  // each time.
   int num_threads = 1;
   SpaceHash space_hash{};
+  // What the walk compares; see VectorCodec.
+  CodeKind codes = CodeKind::kInt8;
+  // Whether the best found are scored again by their float32 vectors. Without them
+  // the scores are those of the codes, and the memory is that of the codes.
+  bool keep_vectors = true;
+  // Largest magnitude that an int8 coordinate covers, > 0, for the index's life; 0:
+  // taken from the items, and again when the index grows.
+  float int8_limit = 0;
+  // Places reserved by Build, more than its items need: growth beyond them copies the
+  // index once.
+  int64_t capacity = 0;
+  // Whether a thread of the index takes deleted nodes out by itself. False: only
+  // Reclaim() does, and the graph is a function of the calls alone.
+  bool background = true;
 };
 
-// Concurrency: searches, Save and Stats run side by side; Upsert and Delete wait for
-// them and run alone. Errors as AnnIndex says. A deleted item stays in the graph,
-// where it leads the way, until the index is built again; it is never returned.
+// What a file does not say; as in HnswOptions.
+struct HnswOpenOptions {
+  int num_threads = 1;
+  bool background = true;
+};
+
+// Called from Build's thread with the number of items linked so far; false stops.
+using BuildProgress = std::function<bool(int64_t done, int64_t total)>;
+
+// An item lies in a node of the graph: its code, its vector, its id. Writing a known
+// id takes another node, links it and then publishes it in place of the old one, so
+// that no search sees half an item. Old and deleted nodes still lead the way, are never
+// returned, and are taken out later; their places are used again.
 //
-// An exact scan answers in place of the graph where few ids are allowed: see
-// kExactScanFactor. Inner product is no metric: on vectors of very different
-// norms the graph reaches less recall at the same ef_search than cosine or L2
-// do. Source: Malkov & Yashunin, arXiv:1603.09320; see OldGraph.
+// Concurrency: every method may be called from any thread. Searches wait for nobody.
+// Upserts and Deletes run side by side with them and with each other; they wait for a
+// growth (an Upsert that found no place copies the index) and for Save. An item that
+// is replaced while a filtered search runs may be missing from that one answer.
+//
+// Errors: as AnnIndex; Cancelled where a BuildProgress said stop.
+//
+// Inner product is no metric: on vectors of very different norms the graph reaches
+// less recall at the same ef_search than cosine or L2 do. Source: Malkov & Yashunin,
+// arXiv:1603.09320; see HnswGraph.
 class HnswIndex : public AnnIndex {
  public:
   static absl::StatusOr<std::unique_ptr<HnswIndex>> Build(
       absl::Span<const float> vectors, absl::Span<const int64_t> ids,
-      const HnswOptions& options);
+      const HnswOptions& options, const BuildProgress& progress = nullptr);
 
-  // As FlatIndex::Open. Every count and every link is checked as well, so that
-  // a file made by an enemy can give wrong neighbours but touch no other
+  // Maps a file of Save, shared with other processes; the first write copies it into
+  // memory. Errors as FlatIndex::Open. Every count and every link is checked as well,
+  // so that a file made by an enemy can give wrong neighbours but touch no other
   // memory.
   static absl::StatusOr<std::unique_ptr<HnswIndex>> Open(
-      const std::string& path, const SpaceHash* expected_space_hash = nullptr);
+      const std::string& path, const SpaceHash* expected_space_hash = nullptr,
+      const HnswOpenOptions& options = {});
+
+  ~HnswIndex() override;
 
   int64_t dim() const override { return options_.dim; }
+  const HnswOptions& options() const { return options_; }
   absl::Status Upsert(absl::Span<const float> vectors,
                       absl::Span<const int64_t> ids) override;
   absl::StatusOr<DeleteResult> Delete(absl::Span<const int64_t> ids) override;
@@ -59,46 +98,54 @@ class HnswIndex : public AnnIndex {
   absl::Status Save(const std::string& path) const override;
   IndexStats Stats() const override;
 
+  // The ids that a search can return, ascending.
+  std::vector<int64_t> Ids() const;
+  // Writes the vectors of the ids, float32 [ids.size(), dim], as compared: of unit norm
+  // under cosine; decoded where only codes are kept. NotFound for an unknown id.
+  absl::Status Vectors(absl::Span<const int64_t> ids, float* out) const;
+
  private:
-  // One query's worth of work memory, lent to one call at a time.
-  class ScratchPool {
-   public:
-    std::unique_ptr<OldScratch> Take();
-    void Return(std::unique_ptr<OldScratch> scratch);
+  HnswIndex(const HnswOptions& options, std::unique_ptr<GraphStorage> storage);
 
-   private:
-    std::mutex mutex_;
-    std::vector<std::unique_ptr<OldScratch>> free_;
-  };
+  // An index over a storage whose content was checked: a file's, or an imported one.
+  // Nodes without a label are free places. `nodes_by_label` are the other nodes by
+  // ascending label; over a mapping it is kept in use, else it may be empty.
+  static std::unique_ptr<HnswIndex> Adopt(const HnswOptions& options,
+                                          std::unique_ptr<GraphStorage> storage,
+                                          HnswGraph::Entry entry,
+                                          absl::Span<const uint32_t> nodes_by_label);
 
-  HnswIndex(const HnswOptions& options, int64_t capacity);
+  // Upsert in its steps; all but Grow under writers_ shared.
+  absl::Status Put(absl::Span<const float> vectors, absl::Span<const int64_t> ids,
+                   const BuildProgress& progress);
+  // False when there is no room.
+  bool TakeNodes(int64_t count, std::vector<uint32_t>& nodes);
+  bool LinkNodes(absl::Span<const float> vectors, absl::Span<const int64_t> ids,
+                 const std::vector<uint32_t>& nodes, const BuildProgress& progress);
+  void Publish(absl::Span<const int64_t> ids, const std::vector<uint32_t>& nodes);
+  void Abandon(const std::vector<uint32_t>& nodes);
+  // Makes room for `count` more nodes, in memory that can be written. Takes writers_
+  // alone.
+  void Grow(int64_t count, absl::Span<const float> vectors);
+  VectorCodec CodecFor(absl::Span<const float> vectors) const;
 
-  absl::Status Put(absl::Span<const float> stored, absl::Span<const int64_t> ids);
-  void PutKnown(int64_t row, const float* vector);
-  void DropFailedRows(int64_t first_new);
-  void SearchGraph(absl::Span<const float> queries, const SearchOptions& options,
-                   const RowFilter& filter, SearchResult& result) const;
-  void SearchExactly(absl::Span<const float> queries, const SearchOptions& options,
-                     const RowFilter& filter, SearchResult& result) const;
-  bool ScanIsCheaper(int64_t ef, const IdBitmap* allowed) const;
+  HnswOptions options_;
+  mutable ReaderGate gate_;
+  mutable ScratchPool scratches_;
+  // Shared by writers; held alone to grow and to save. Before slots_mutex_.
+  mutable WriterLock writers_;
+  HnswGraph graph_;
+  LabelTable labels_;
+  // Of a file that labels_ may still be read from.
+  std::shared_ptr<const void> mapping_;
+  // Odd while items are published: a search that saw it change looks twice.
+  std::atomic<uint64_t> num_writes_{0};
 
-  FileHeader MakeHeader() const;
-  absl::Status WriteSections(IndexFileWriter& writer) const;
-  absl::Status ReadRows(IndexFileReader& reader);
-  absl::Status ReadVectors(IndexFileReader& reader);
-  absl::Status ReadBaseLinks(IndexFileReader& reader, absl::Span<const uint8_t> levels);
-  absl::Status ReadUpperLinks(IndexFileReader& reader,
-                              absl::Span<const uint8_t> levels);
-
-  const HnswOptions options_;
-  const DistanceKernel& kernel_;
-  mutable ScratchPool scratch_;
-  mutable absl::Mutex mutex_;
-  // Guarded by mutex_. Row i of labels_ is node i of graph_.
-  OldGraph graph_;
-  LabelMap labels_;
-  IdBitmap deleted_rows_;
-  int64_t num_deleted_ = 0;
+  // Of the lists below, of writers of labels_ and of appending nodes. Held briefly;
+  // never waited for by who holds a Guard.
+  mutable std::mutex slots_mutex_;
+  std::vector<uint32_t> free_;  // the next items' places
+  std::vector<uint32_t> dead_;  // hidden for good, still in the graph
 };
 
 // Range checks of the options, shared by Build and Open.
