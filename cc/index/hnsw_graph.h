@@ -46,7 +46,7 @@ class HnswGraph {
     int level = -1;
   };
   Entry entry() const;
-  // The node is wholly linked, or about to be the only one.
+  // The node is wholly linked, or about to be the only one. Never a doomed one.
   void SetEntry(Entry entry);
   // The same, unless the entry is another than expected; returns whether it was.
   bool ReplaceEntry(Entry expected, Entry next);
@@ -55,9 +55,11 @@ class HnswGraph {
   bool doomed(uint32_t node) const;
   void set_doomed(uint32_t node, bool doomed);
 
-  // Links a written node into the graph; false when no neighbour kept a link back, so
-  // that nothing may lead to it. Cost: about ef_construction * M distances.
-  bool Insert(uint32_t node, WalkScratch& scratch);
+  // Links a written node into the graph: a walk finds it from now on. Where no
+  // neighbour would keep a link back, the nearest one is made to; later inserts may
+  // drop that link, see HnswRepair::ReconnectUnreached. Cost: about ef_construction * M
+  // distances.
+  void Insert(uint32_t node, WalkScratch& scratch);
 
   // Greedy walk from the entry down to the nearest node met above `to_level`: where
   // that level's walk begins. The graph is not empty.
@@ -99,6 +101,7 @@ class HnswGraph {
 
   std::mutex& LockOf(uint32_t node) { return link_locks_[node % kNumLocks]; }
   bool BecomeFirst(uint32_t node, int level);
+  void ForceLink(uint32_t node, uint32_t target);
   void RaiseEntry(uint32_t node, int level);
   size_t MeasureLinks(const char* coded_query, const uint32_t* links, size_t num_places,
                       WalkScratch& scratch) const;

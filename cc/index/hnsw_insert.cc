@@ -75,11 +75,22 @@ bool HnswGraph::AddLink(uint32_t node, int level, NodeDistance target) {
   return kept;
 }
 
-bool HnswGraph::Insert(uint32_t node, WalkScratch& scratch) {
+// A selection that refused the link most often has left free places.
+void HnswGraph::ForceLink(uint32_t node, uint32_t target) {
+  GraphStorage& storage = this->storage();
+  uint32_t* places = storage.mutable_links(node, 0);
+  const auto num_places = static_cast<size_t>(storage.list_size(0));
+  std::lock_guard lock(LockOf(node));
+  size_t at = 0;
+  while (at + 1 < num_places && LoadLink(&places[at]) != kNoNode) ++at;
+  StoreLink(&places[at], target);
+}
+
+void HnswGraph::Insert(uint32_t node, WalkScratch& scratch) {
   GraphStorage& storage = this->storage();
   const int level = storage.level(node);
   const Entry top = entry();
-  if (top.node == kNoNode && BecomeFirst(node, level)) return true;
+  if (top.node == kNoNode && BecomeFirst(node, level)) return;
   scratch.Begin(storage);
   const char* query = scratch.CodedQuery();
   storage.codec().CodeToQuery(storage.code(node), scratch.CodedQuery());
@@ -95,6 +106,13 @@ bool HnswGraph::Insert(uint32_t node, WalkScratch& scratch) {
     }
     SelectNeighbours(links[at], static_cast<size_t>(storage.shape().m));
   }
+  if (links[0].empty()) {
+    // All around is doomed. The entry never is.
+    const uint32_t node_of_entry = entry().node;
+    float distance;
+    storage.codec().Gather(query, storage.codes(), &node_of_entry, 1, &distance);
+    links[0].push_back({distance, node_of_entry});
+  }
   for (int at = 0; at < linked_levels; ++at) WriteLinks(node, at, links[at]);
   bool led_to = false;
   for (int at = linked_levels - 1; at >= 0; --at) {
@@ -103,11 +121,8 @@ bool HnswGraph::Insert(uint32_t node, WalkScratch& scratch) {
       led_to = led_to || (at == 0 && kept);
     }
   }
-  if (level > entry().level) {
-    RaiseEntry(node, level);
-    led_to = true;
-  }
-  return led_to;
+  if (!led_to) ForceLink(links[0].front().node, node);
+  if (level > entry().level) RaiseEntry(node, level);
 }
 
 }  // namespace stepwell::index

@@ -36,20 +36,30 @@ float ShortestToKept(Metric metric, float distance) {
 
 }  // namespace
 
-bool HnswRepair::MoveEntry() {
+// An insert may raise the entry meanwhile: to its own node, which is not among these.
+uint32_t HnswRepair::Doom(absl::Span<const uint32_t> nodes) {
+  uint32_t spared = kNoNode;
   const HnswGraph::Entry entry = graph_.entry();
-  if (entry.node == kNoNode || !graph_.doomed(entry.node)) return true;
+  if (std::find(nodes.begin(), nodes.end(), entry.node) != nodes.end()) {
+    if (!MoveEntry(entry)) spared = entry.node;
+  }
+  for (uint32_t node : nodes) {
+    if (node != spared) graph_.set_doomed(node, true);
+  }
+  return spared;
+}
+
+// False when there is nowhere to move.
+bool HnswRepair::MoveEntry(HnswGraph::Entry from) {
   const GraphStorage& storage = graph_.storage();
   HnswGraph::Entry best;
   const auto num_nodes = static_cast<uint32_t>(storage.num_nodes());
   for (uint32_t node = 0; node < num_nodes; ++node) {
-    if (storage.level(node) <= best.level) continue;
-    if (storage.hidden(node) || graph_.doomed(node)) continue;
+    if (storage.level(node) <= best.level || storage.hidden(node)) continue;
     best = {node, storage.level(node)};
   }
   if (best.node == kNoNode) return false;
-  // Fails when an insert has raised the entry meanwhile: to a node that is not doomed.
-  graph_.ReplaceEntry(entry, best);
+  graph_.ReplaceEntry(from, best);
   return true;
 }
 

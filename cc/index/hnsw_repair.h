@@ -28,9 +28,10 @@ class HnswRepair {
  public:
   explicit HnswRepair(HnswGraph& graph) : graph_(graph) {}
 
-  // Moves the entry away from a doomed node, to a node of the highest level that is
-  // neither doomed nor hidden. False when it is doomed and there is no such node.
-  bool MoveEntry();
+  // Marks hidden nodes as doomed. The entry never is: it moves to a node of the highest
+  // level that is not hidden first. Where there is no such node the entry is spared:
+  // returns it then, else kNoNode. Cost: with an entry among the nodes, a look at all.
+  uint32_t Doom(absl::Span<const uint32_t> nodes);
 
   // Rewrites every list of the nodes first .. end - 1 that holds a doomed node and
   // returns how many. Call after inserts that may still link to doomed nodes are over.
@@ -48,6 +49,7 @@ class HnswRepair {
   ReachReport ReconnectUnreached();
 
  private:
+  bool MoveEntry(HnswGraph::Entry from);
   bool BypassInList(uint32_t node, int level);
   void ReadLinks(uint32_t node, int level, std::vector<uint32_t>& links) const;
   void CollectBeyond(uint32_t node, int level);

@@ -44,9 +44,19 @@ std::unique_ptr<HnswGraph> GraphOf(const std::vector<float>& vectors) {
   return graph;
 }
 
-void Doom(HnswGraph& graph, uint32_t node) {
-  graph.storage().set_hidden(node, true);
-  graph.set_doomed(node, true);
+// Hides the nodes and dooms them; the repair that did it.
+HnswRepair Doom(HnswGraph& graph, const std::vector<uint32_t>& nodes) {
+  for (uint32_t node : nodes) graph.storage().set_hidden(node, true);
+  HnswRepair repair(graph);
+  EXPECT_EQ(repair.Doom(nodes), kNoNode);
+  EXPECT_FALSE(graph.doomed(graph.entry().node));
+  return repair;
+}
+
+std::vector<uint32_t> EveryNth(uint32_t step, uint32_t end) {
+  std::vector<uint32_t> nodes;
+  for (uint32_t node = 0; node < end; node += step) nodes.push_back(node);
+  return nodes;
 }
 
 // What a reclaim does with nodes that nothing leads to any more.
@@ -140,10 +150,8 @@ uint32_t NumNodes(const HnswGraph& graph) {
 
 TEST(HnswRepairTest, NoListHoldsADoomedNodeAfterwards) {
   auto graph = GraphOf(ClusteredVectors(2000, 1));
-  for (uint32_t node = 0; node < 2000; node += 4) Doom(*graph, node);
+  HnswRepair repair = Doom(*graph, EveryNth(4, 2000));
   ASSERT_GT(CountLinksToDoomed(*graph), 0);
-  HnswRepair repair(*graph);
-  ASSERT_TRUE(repair.MoveEntry());
   EXPECT_GT(repair.BypassDoomed(0, NumNodes(*graph)), 0);
   EXPECT_EQ(CountLinksToDoomed(*graph), 0);
   EXPECT_EQ(CountRepeatedLinks(*graph), 0);
@@ -160,24 +168,25 @@ TEST(HnswRepairTest, TheEntryMovesToTheHighestVisibleNode) {
   auto graph = GraphOf(ClusteredVectors(2000, 3));
   const GraphStorage& storage = graph->storage();
   const HnswGraph::Entry before = graph->entry();
+  std::vector<uint32_t> highest;
   for (uint32_t node = 0; node < 2000; ++node) {
-    if (storage.level(node) == before.level) Doom(*graph, node);
+    if (storage.level(node) == before.level) highest.push_back(node);
   }
-  HnswRepair repair(*graph);
-  ASSERT_TRUE(repair.MoveEntry());
+  Doom(*graph, highest);
   const HnswGraph::Entry after = graph->entry();
   EXPECT_EQ(after.level, before.level - 1);
   EXPECT_EQ(storage.level(after.node), after.level);
-  EXPECT_FALSE(graph->doomed(after.node));
 }
 
-TEST(HnswRepairTest, TheEntryStaysWhenEverythingGoes) {
+TEST(HnswRepairTest, TheEntryIsSparedWhenEverythingGoes) {
   auto graph = GraphOf(ClusteredVectors(50, 4));
-  for (uint32_t node = 0; node < 50; ++node) Doom(*graph, node);
   const HnswGraph::Entry before = graph->entry();
+  const std::vector<uint32_t> all = EveryNth(1, 50);
+  for (uint32_t node : all) graph->storage().set_hidden(node, true);
   HnswRepair repair(*graph);
-  EXPECT_FALSE(repair.MoveEntry());
+  EXPECT_EQ(repair.Doom(all), before.node);
   EXPECT_EQ(graph->entry().node, before.node);
+  for (uint32_t node : all) EXPECT_EQ(graph->doomed(node), node != before.node);
 }
 
 struct Loss {
@@ -194,19 +203,19 @@ TEST_P(HnswRepairLossTest, RecallIsThatOfABuildWithoutTheNodes) {
   auto graph = GraphOf(vectors);
   std::mt19937 random(8);
   std::vector<float> survivors;
+  std::vector<uint32_t> lost;
   for (uint32_t node = 0; node < 3000; ++node) {
     const double lot = GetParam().clusters
                            ? node % 20 / 20.0
                            : std::generate_canonical<double, 32>(random);
     if (lot < GetParam().share) {
-      Doom(*graph, node);
+      lost.push_back(node);
     } else {
       survivors.insert(survivors.end(), &vectors[node * kDim],
                        &vectors[node * kDim] + kDim);
     }
   }
-  HnswRepair repair(*graph);
-  ASSERT_TRUE(repair.MoveEntry());
+  HnswRepair repair = Doom(*graph, lost);
   repair.BypassDoomed(0, NumNodes(*graph));
   FreeDoomed(*graph);
   EXPECT_EQ(repair.ReconnectUnreached().num_left, 0);
@@ -238,8 +247,7 @@ TEST(HnswRepairTest, RecallAndListsStayThroughThreeChurns) {
   for (int churn = 0; churn < 3; ++churn) {
     std::shuffle(nodes.begin(), nodes.end(), random);
     for (size_t first = 0; first < nodes.size(); first += 100) {
-      for (size_t i = first; i < first + 100; ++i) Doom(*graph, nodes[i]);
-      ASSERT_TRUE(repair.MoveEntry());
+      Doom(*graph, {nodes.begin() + first, nodes.begin() + first + 100});
       repair.BypassDoomed(0, NumNodes(*graph));
       FreeDoomed(*graph);
       for (size_t i = first; i < first + 100; ++i) {
@@ -303,7 +311,7 @@ TEST(HnswRepairTest, AnEmptyGraphHasNothingToRepair) {
                       GraphShape{.dim = kDim, .m = kM, .seed = 5, .codec = codec}, 8),
                   80);
   HnswRepair repair(graph);
-  EXPECT_TRUE(repair.MoveEntry());
+  EXPECT_EQ(repair.Doom({}), kNoNode);
   EXPECT_EQ(repair.BypassDoomed(0, 0), 0);
   EXPECT_EQ(repair.ReconnectUnreached().num_unreached, 0);
 }
@@ -316,7 +324,7 @@ TEST(HnswRepairTest, InsertsAndSearchesGoOnMeanwhile) {
   const VectorCodec codec(CodeKind::kFloat32, Metric::kL2, kDim, 1);
   graph->Exchange(GraphStorage::Grown(graph->storage(), 2000, codec));
   graph->storage().AppendNodes(1000);
-  for (uint32_t node = 0; node < 1000; node += 10) Doom(*graph, node);
+  HnswRepair repair = Doom(*graph, EveryNth(10, 1000));
   std::atomic<bool> done{false};
   std::thread inserts([&] {
     WalkScratch scratch;
@@ -330,8 +338,6 @@ TEST(HnswRepairTest, InsertsAndSearchesGoOnMeanwhile) {
   std::thread searches([&] {
     while (!done) Recall(*graph);
   });
-  HnswRepair repair(*graph);
-  ASSERT_TRUE(repair.MoveEntry());
   repair.BypassDoomed(0, 1000);
   inserts.join();
   searches.join();
