@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "cc/base/status_macros.h"
 #include "cc/index/hnsw_index.h"
+#include "cc/index/hnswlib_import.h"
 #include "cc/index/new_index_file.h"
 #include "cc/index/open_index_file.h"
 
@@ -202,6 +203,26 @@ absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Open(
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
         absl::StrCat("opening ", path, ": memory is out"));
+  }
+}
+
+absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::ImportHnswlib(
+    const std::string& path, const HnswOptions& options) {
+  STEPWELL_RETURN_IF_ERROR(CheckHnswOptions(options));
+  STEPWELL_ASSIGN_OR_RETURN(const auto mapping, MappedFile::Open(path));
+  try {
+    absl::StatusOr<HnswlibGraph> graph = ReadHnswlibGraph(
+        mapping->bytes(), {options.dim, options.metric, options.codes,
+                           options.keep_vectors, options.int8_limit, options.seed});
+    STEPWELL_RETURN_IF_ERROR(AboutIndexFile(path, graph.status()));
+    HnswOptions imported = options;
+    imported.m = graph->storage->shape().m;
+    imported.ef_construction = graph->ef_construction;
+    return Adopt(imported, std::move(graph->storage),
+                 {graph->entry_node, graph->entry_level}, {});
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("importing ", path, ": memory is out"));
   }
 }
 

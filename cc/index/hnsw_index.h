@@ -86,6 +86,13 @@ class HnswIndex : public AnnIndex {
       const std::string& path, const SpaceHash* expected_space_hash = nullptr,
       const HnswOpenOptions& options = {});
 
+  // Takes over a file that hnswlib 0.8 wrote, whole or damaged: nothing in it is used
+  // unchecked. The file says M and ef_construction; dim, metric and the rest are those
+  // of the options. Elements marked as deleted only lead the way. NotFound, DataLoss,
+  // FailedPrecondition where dim or the lists are others than the file's.
+  static absl::StatusOr<std::unique_ptr<HnswIndex>> ImportHnswlib(
+      const std::string& path, const HnswOptions& options);
+
   ~HnswIndex() override;
 
   int64_t dim() const override { return options_.dim; }

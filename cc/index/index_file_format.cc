@@ -17,6 +17,8 @@ constexpr char kIndexFileMagic[8] = {'S', 'T', 'E', 'P', 'W', 'I', 'D', 'X'};
 constexpr int64_t kSmallestBlock = 64;
 constexpr int64_t kLargestBlock = int64_t{1} << 30;
 constexpr int64_t kMostLinks = 128;
+// GraphStorage numbers them in 32 bits.
+constexpr int64_t kMostUpperLists = 0xFFFFFFFF;
 // float32 codes and a norm, in whole lines.
 constexpr int64_t kLargestStride = kMaxDim * int64_t{sizeof(float)} + 64;
 // The square of it is in the range of float32, as that of every coordinate is.
@@ -44,8 +46,9 @@ absl::Status CheckGraphFields(const IndexFileHeader& header) {
   if (header.codes == CodeKind::kFloat32 && header.keep_vectors) {
     return absl::DataLossError("vectors beside float32 codes, which are the vectors");
   }
-  STEPWELL_RETURN_IF_ERROR(CheckField("upper lists", header.num_upper_lists, 0,
-                                      kMaxLevel * header.num_nodes));
+  STEPWELL_RETURN_IF_ERROR(
+      CheckField("upper lists", header.num_upper_lists, 0,
+                 std::min(kMaxLevel * header.num_nodes, kMostUpperLists)));
   if (header.codes == CodeKind::kInt8 &&
       !(header.code_limit > 0 && header.code_limit <= kLargestLimit)) {
     return absl::DataLossError(
