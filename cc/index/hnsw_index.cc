@@ -43,7 +43,14 @@ absl::Status CheckHnswOptions(const HnswOptions& options) {
 HnswIndex::HnswIndex(const HnswOptions& options, std::unique_ptr<GraphStorage> storage)
     : options_(options),
       graph_(std::move(storage), options.ef_construction),
-      labels_(gate_) {
+      labels_(gate_),
+      reclaimer_([this](const std::atomic<bool>& stop) {
+        try {
+          TidyUp(stop);
+        } catch (const std::bad_alloc&) {
+          // What is not done now is done after the next write.
+        }
+      }) {
   if (options_.codes == CodeKind::kFloat32) options_.keep_vectors = true;
 }
 
@@ -61,6 +68,8 @@ absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Build(
   try {
     std::unique_ptr<HnswIndex> index(new HnswIndex(options, EmptyStorage(options)));
     STEPWELL_RETURN_IF_ERROR(index->Put(vectors, ids, progress));
+    // Now and not later: what a build makes depends on its arguments alone.
+    if (options.background) STEPWELL_RETURN_IF_ERROR(index->Reclaim());
     return index;
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
@@ -96,6 +105,12 @@ std::unique_ptr<HnswIndex> HnswIndex::Adopt(const HnswOptions& options,
 }
 
 absl::StatusOr<DeleteResult> HnswIndex::Delete(absl::Span<const int64_t> ids) {
+  absl::StatusOr<DeleteResult> result = Hide(ids);
+  NoteWrites();
+  return result;
+}
+
+absl::StatusOr<DeleteResult> HnswIndex::Hide(absl::Span<const int64_t> ids) {
   DeleteResult result;
   std::shared_lock writers(writers_);
   std::lock_guard slots(slots_mutex_);

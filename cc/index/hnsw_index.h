@@ -13,11 +13,14 @@
 #include "cc/index/hnsw_graph.h"
 #include "cc/index/label_table.h"
 #include "cc/index/reader_gate.h"
+#include "cc/index/reclaimer.h"
 #include "cc/index/scratch_pool.h"
 #include "cc/index/vector_codec.h"
 #include "cc/index/writer_lock.h"
 
 namespace stepwell::index {
+
+class HnswRepair;
 
 struct HnswOptions {
   int64_t dim = 0;  // 1 .. kMaxDim
@@ -105,6 +108,11 @@ class HnswIndex : public AnnIndex {
   absl::Status Save(const std::string& path) const override;
   IndexStats Stats() const override;
 
+  // Takes out all nodes that are dead when it begins, and leads to every item that no
+  // path leads to. Waits until that is done. Copies a mapped index into memory first.
+  // ResourceExhausted when memory is out: all is as good as before.
+  absl::Status Reclaim();
+
   // The ids that a search can return, ascending.
   std::vector<int64_t> Ids() const;
   // Writes the vectors of the ids, float32 [ids.size(), dim], as compared: of unit norm
@@ -122,6 +130,8 @@ class HnswIndex : public AnnIndex {
                                           HnswGraph::Entry entry,
                                           absl::Span<const uint32_t> nodes_by_label);
 
+  // Delete, but for what follows from it.
+  absl::StatusOr<DeleteResult> Hide(absl::Span<const int64_t> ids);
   // Upsert in its steps; all but Grow under writers_ shared.
   absl::Status Put(absl::Span<const float> vectors, absl::Span<const int64_t> ids,
                    const BuildProgress& progress);
@@ -135,6 +145,19 @@ class HnswIndex : public AnnIndex {
   // alone.
   void Grow(int64_t count, absl::Span<const float> vectors);
   VectorCodec CodecFor(absl::Span<const float> vectors) const;
+
+  // Of hnsw_reclaim.cc, with none of the locks held. TidyUp is Reclaim, the rest are
+  // its steps; throws std::bad_alloc, after which it can begin again.
+  void TidyUp(const std::atomic<bool>& stop);
+  std::vector<uint32_t> DoomDead(HnswRepair& repair);
+  bool BypassDoomed(HnswRepair& repair, const std::atomic<bool>& stop);
+  void FreeDoomed(const std::vector<uint32_t>& nodes);
+  // After items were written or deleted: has the thread tidy up, at once or later.
+  void NoteWrites();
+  // Before items are written: waits while there are too many dead.
+  void WaitForReclaim();
+  bool DeadExceed(int64_t share, int64_t at_least) const;
+  bool IsWritable() const;
 
   HnswOptions options_;
   mutable ReaderGate gate_;
@@ -153,6 +176,10 @@ class HnswIndex : public AnnIndex {
   mutable std::mutex slots_mutex_;
   std::vector<uint32_t> free_;  // the next items' places
   std::vector<uint32_t> dead_;  // hidden for good, still in the graph
+
+  std::mutex reclaiming_;  // before writers_
+  // Last: its thread ends before what it works on.
+  Reclaimer reclaimer_;
 };
 
 // Range checks of the options, shared by Build and Open.

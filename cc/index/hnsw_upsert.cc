@@ -51,7 +51,10 @@ absl::Status HnswIndex::Upsert(absl::Span<const float> vectors,
                                         static_cast<int64_t>(ids.size()),
                                         options_.metric, "vectors"));
   STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
-  return Put(vectors, ids, nullptr);
+  WaitForReclaim();
+  const absl::Status status = Put(vectors, ids, nullptr);
+  NoteWrites();
+  return status;
 }
 
 absl::Status HnswIndex::Put(absl::Span<const float> vectors,
@@ -171,6 +174,7 @@ VectorCodec HnswIndex::CodecFor(absl::Span<const float> vectors) const {
   const GraphStorage& storage = graph_.storage();
   const VectorCodec& codec = storage.codec();
   if (codec.kind() != CodeKind::kInt8 || options_.int8_limit > 0) return codec;
+  if (vectors.empty()) return codec;
   const float added =
       VectorCodec::LimitFor(StoredSample(vectors, options_.dim, options_.metric),
                             options_.dim, options_.metric);
