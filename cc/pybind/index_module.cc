@@ -1,13 +1,19 @@
 // The Python face of cc/index. Every method that works gives up the GIL.
 #include <cstdint>
+#include <exception>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "cc/base/field_error.h"
 #include "cc/index/ann_index.h"
 #include "cc/index/flat_index.h"
 #include "cc/index/hnsw_index.h"
+#include "cc/index/vector_codec.h"
 #include "cc/pybind/index_arrays.h"
 #include "cc/pybind/item_filter_bindings.h"
 #include "cc/pybind/status_casters.h"
@@ -64,18 +70,36 @@ py::tuple StatsOf(const AnnIndex& ann_index) {
   }());
 }
 
+// The hash that a caller may leave out, where it lives for the call.
+class ExpectedHash {
+ public:
+  explicit ExpectedHash(const py::object& bytes) {
+    if (!bytes.is_none()) hash_ = HashOf(bytes);
+  }
+  const SpaceHash* get() const { return hash_ ? &*hash_ : nullptr; }
+
+ private:
+  std::optional<SpaceHash> hash_;
+};
+
+std::unique_ptr<FlatIndex> OpenFlat(const std::string& path,
+                                    const py::object& expected_space_hash) {
+  const ExpectedHash expected(expected_space_hash);
+  return WithoutGil([&] { return FlatIndex::Open(path, expected.get()); });
+}
+
+std::unique_ptr<HnswIndex> OpenHnsw(const std::string& path,
+                                    const py::object& expected_space_hash,
+                                    int num_threads, bool background) {
+  const ExpectedHash expected(expected_space_hash);
+  const index::HnswOpenOptions options{.num_threads = num_threads,
+                                       .background = background};
+  return WithoutGil([&] { return HnswIndex::Open(path, expected.get(), options); });
+}
+
 // The methods that both classes share.
 template <typename Index>
 void DefineCommon(py::class_<Index>& type) {
-  type.def_static(
-      "open",
-      [](const std::string& path, const py::object& expected_space_hash) {
-        SpaceHash hash{};
-        const bool expects = !expected_space_hash.is_none();
-        if (expects) hash = HashOf(expected_space_hash.cast<py::bytes>());
-        return WithoutGil([&] { return Index::Open(path, expects ? &hash : nullptr); });
-      },
-      py::arg("path"), py::arg("expected_space_hash"));
   type.def("save", [](const Index& self, const std::string& path) {
     WithoutGil([&] { return self.Save(path); });
   });
@@ -113,22 +137,99 @@ struct BuildArguments {
   absl::Span<const float> rows;
 };
 
+// A field of an options object of Python.
+template <typename T>
+T Field(const py::object& options, const char* name) {
+  try {
+    return options.attr(name).cast<T>();
+  } catch (const py::cast_error&) {
+    const std::string value = py::repr(options.attr(name));
+    ThrowStatus(FieldError(name, "is " + value + ": of a wrong type or too large"));
+  }
+}
+
+HnswOptions OptionsOf(const py::object& options, int64_t dim) {
+  HnswOptions read;
+  read.dim = dim;
+  read.metric =
+      ValueOrThrow(index::MetricFromName(Field<std::string>(options, "metric")));
+  read.m = Field<int64_t>(options, "m");
+  read.ef_construction = Field<int64_t>(options, "ef_construction");
+  read.seed = Field<uint64_t>(options, "seed");
+  read.num_threads = Field<int>(options, "num_threads");
+  read.space_hash = HashOf(options.attr("space_hash"));
+  read.codes = ValueOrThrow(index::ParseCodeKind(Field<std::string>(options, "codes")));
+  read.keep_vectors = Field<bool>(options, "keep_vectors");
+  read.int8_limit = Field<float>(options, "int8_limit");
+  read.background = Field<bool>(options, "background");
+  read.capacity = Field<int64_t>(options, "capacity");
+  return read;
+}
+
+// Tells Python how far a build is; an exception there, or Ctrl-C, ends the build.
+class PythonProgress {
+ public:
+  explicit PythonProgress(py::object callback) : callback_(std::move(callback)) {}
+
+  bool operator()(int64_t done, int64_t total) {
+    const py::gil_scoped_acquire gil;
+    try {
+      if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+      if (!callback_.is_none()) callback_(done, total);
+      return true;
+    } catch (const py::error_already_set&) {
+      error_ = std::current_exception();
+      return false;
+    }
+  }
+
+  void Rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  py::object callback_;
+  std::exception_ptr error_;
+};
+
 std::unique_ptr<HnswIndex> BuildHnsw(const py::object& vectors, const py::object& ids,
-                                     const std::string& metric, int64_t m,
-                                     int64_t ef_construction, uint64_t seed,
-                                     int num_threads, const py::bytes& space_hash) {
+                                     const py::object& options,
+                                     const py::object& callback) {
   const BuildArguments arguments(vectors, ids);
-  HnswOptions options;
-  options.dim = arguments.dim;
-  options.metric = ValueOrThrow(index::MetricFromName(metric));
-  options.m = m;
-  options.ef_construction = ef_construction;
-  options.seed = seed;
-  options.num_threads = num_threads;
-  options.space_hash = HashOf(space_hash);
-  return WithoutGil([&] {
-    return HnswIndex::Build(arguments.rows, SpanOf(arguments.labels), options);
-  });
+  const HnswOptions read = OptionsOf(options, arguments.dim);
+  PythonProgress progress(callback);
+  auto built = [&] {
+    py::gil_scoped_release release;
+    return HnswIndex::Build(arguments.rows, SpanOf(arguments.labels), read,
+                            std::ref(progress));
+  }();
+  progress.Rethrow();
+  return ValueOrThrow(std::move(built));
+}
+
+py::array_t<int64_t> IdsIn(const HnswIndex& hnsw) {
+  const std::vector<int64_t> ids = [&] {
+    py::gil_scoped_release release;
+    return hnsw.Ids();
+  }();
+  return py::array_t<int64_t>(static_cast<py::ssize_t>(ids.size()), ids.data());
+}
+
+py::array_t<float> VectorsOf(const HnswIndex& hnsw, const py::object& ids) {
+  const Ids labels = IdsOf(ids, "ids");
+  py::array_t<float> vectors({labels.size(), py::ssize_t{hnsw.dim()}});
+  float* out = vectors.mutable_data();
+  WithoutGil([&] { return hnsw.Vectors(SpanOf(labels), out); });
+  return vectors;
+}
+
+float Int8Limit(const py::object& vectors, const std::string& metric) {
+  const Floats floats = FloatsOf(vectors, "vectors");
+  const int64_t dim = floats.ndim() == 2 ? floats.shape(1) : 0;
+  const absl::Span<const float> rows = RowsOf(floats, dim, "vectors");
+  const index::Metric compared = ValueOrThrow(index::MetricFromName(metric));
+  py::gil_scoped_release release;
+  return index::VectorCodec::LimitFor(rows, dim, compared);
 }
 
 std::unique_ptr<FlatIndex> BuildFlat(const py::object& vectors, const py::object& ids,
@@ -150,15 +251,17 @@ PYBIND11_MODULE(_index, module) {
   module.doc() = "Nearest-neighbour indexes; see stepwell.index for the typed face.";
   BindItemFilter(module);
   py::class_<HnswIndex> hnsw(module, "HnswIndex");
-  hnsw.def_static("build", &BuildHnsw, py::arg("vectors"), py::arg("ids"),
-                  py::kw_only(), py::arg("metric"), py::arg("m"),
-                  py::arg("ef_construction"), py::arg("seed"), py::arg("num_threads"),
-                  py::arg("space_hash"));
+  hnsw.def_static("build", &BuildHnsw);
+  hnsw.def_static("open", &OpenHnsw);
+  hnsw.def("ids", &IdsIn);
+  hnsw.def("vectors", &VectorsOf);
   DefineCommon(hnsw);
   py::class_<FlatIndex> flat(module, "FlatIndex");
   flat.def_static("build", &BuildFlat, py::arg("vectors"), py::arg("ids"),
                   py::kw_only(), py::arg("metric"), py::arg("space_hash"));
+  flat.def_static("open", &OpenFlat);
   DefineCommon(flat);
+  module.def("int8_limit", &Int8Limit);
 }
 
 }  // namespace stepwell::python

@@ -20,6 +20,7 @@ What a call gets that asks for what there is not:
     an id below 0                         upsert: InvalidArgumentError
 """
 
+from collections.abc import Callable
 from os import PathLike, fspath
 from typing import Any, Protocol, Self
 
@@ -27,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stepwell.index.extension import load_extension
+from stepwell.index.item_filter import IdSet
 from stepwell.index.options import (
     NO_SPACE_HASH,
     Codes,
@@ -47,11 +49,13 @@ __all__ = [
     "Ids",
     "IndexStats",
     "Metric",
+    "Progress",
     "SearchResult",
     "Strategy",
     "Vectors",
 ]
 
+Progress = Callable[[int, int], object]
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
@@ -59,9 +63,10 @@ Ids = npt.NDArray[np.int64]
 class AnnIndex(Protocol):
     """Vectors under int64 ids >= 0, searched by score.
 
-    Concurrency: every method may be called from any thread and runs without the GIL.
-    Searches, save and stats run side by side; upsert and delete wait for them and run
-    alone. A write is seen whole by every search that starts after it.
+    Concurrency: every method may be called from any thread and runs without the GIL. A
+    search that starts after a write has returned sees all of it; one that runs beside a
+    write sees each of its items as before or as after it, and no id twice. How much
+    runs side by side is said by each class.
     """
 
     def search(
@@ -71,7 +76,7 @@ class AnnIndex(Protocol):
         *,
         ef_search: int = 64,
         exclude_ids: Ids | None = None,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: npt.NDArray[np.bool_] | IdSet | None = None,
         budget_us: int = 0,
         exact: bool = False,
     ) -> SearchResult:
@@ -84,7 +89,8 @@ class AnnIndex(Protocol):
                 ef, faiss's efSearch, usearch's expansion_search. The exact index
                 ignores it.
             exclude_ids: int64 [E], never returned; unknown ones are ignored.
-            allowed: bool [A], only ids i < A with allowed[i] are returned.
+            allowed: bool [A], only ids i < A with allowed[i] are returned; or an
+                IdSet of ItemAttributes.compile, which is taken as it is.
             budget_us: time for the whole call in microseconds, 0 for no limit; when it
                 is over the best found so far is returned and marked.
             exact: compare every item instead of walking the graph.
@@ -128,27 +134,8 @@ class AnnIndex(Protocol):
 class _NativeIndex:
     """What both classes share: the calls of AnnIndex on a native object."""
 
-    _native_name: str
-
     def __init__(self, native: Any) -> None:
         self._native = native
-
-    @classmethod
-    def open(
-        cls,
-        path: str | PathLike[str],
-        expected_space_hash: bytes | None = None,
-    ) -> Self:
-        """Opens a file of `save`.
-
-        Raises:
-            NotFoundError: there is no such file.
-            DataLossError: a byte is not what was written; says which part.
-            FailedPreconditionError: another kind of index, format version or, where a
-                hash is expected, embedding space.
-        """
-        native_class = getattr(load_extension(), cls._native_name)
-        return cls(native_class.open(fspath(path), expected_space_hash))
 
     def search(
         self,
@@ -157,7 +144,7 @@ class _NativeIndex:
         *,
         ef_search: int = 64,
         exclude_ids: Ids | None = None,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: npt.NDArray[np.bool_] | IdSet | None = None,
         budget_us: int = 0,
         exact: bool = False,
     ) -> SearchResult:
@@ -189,7 +176,20 @@ class _NativeIndex:
 class FlatIndex(_NativeIndex):
     """Exact search over all items; the oracle of HnswIndex. An AnnIndex."""
 
-    _native_name = "FlatIndex"
+    @classmethod
+    def open(
+        cls, path: str | PathLike[str], expected_space_hash: bytes | None = None
+    ) -> Self:
+        """Opens a file of `save`.
+
+        Raises:
+            NotFoundError: there is no such file.
+            DataLossError: a byte is not what was written; says which part.
+            FailedPreconditionError: another kind of index, format version or, where a
+                hash is expected, embedding space.
+        """
+        native = load_extension().FlatIndex
+        return cls(native.open(fspath(path), expected_space_hash))
 
     @classmethod
     def build(
@@ -212,35 +212,79 @@ class FlatIndex(_NativeIndex):
 
 
 class HnswIndex(_NativeIndex):
-    """Approximate search over a navigable small-world graph. An AnnIndex.
+    """Approximate search over a graph that changes while it is searched. An AnnIndex.
 
-    Source: Malkov & Yashunin, arXiv:1603.09320, over hnswlib's graph. A deleted item
-    keeps its memory until the index is built anew.
+    The graph is walked over codes (HnswOptions.codes), and the best found are scored
+    again by their float32 vectors where these are kept.
+
+    Concurrency: searches wait for nobody. Upserts and deletes run beside them and
+    beside each other; they wait for a growth, which copies the index, and for save.
+    What was deleted or replaced is taken out of the graph by a thread of the index, and
+    its memory is used again: recall and memory stay as they are under churn.
+    Source: Malkov & Yashunin, arXiv:1603.09320. Differences: deletion, and a search
+    chooses by the number of allowed items whether it walks or scans.
     """
 
-    _native_name = "HnswIndex"
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        expected_space_hash: bytes | None = None,
+        *,
+        num_threads: int = 1,
+        background: bool = True,
+    ) -> Self:
+        """Maps a file of `save`; processes that open it share its memory.
+
+        The first write copies it into memory of its own.
+
+        Args:
+            expected_space_hash: 32 bytes; None takes any space.
+            num_threads, background: as in HnswOptions, which the file does not hold.
+        Raises: as FlatIndex.open.
+        Cost: reads the file once, to check every byte, count and link.
+        """
+        native = load_extension().HnswIndex
+        path = fspath(path)
+        return cls(native.open(path, expected_space_hash, num_threads, background))
 
     @classmethod
     def build(
-        cls, vectors: Vectors, ids: Ids, options: HnswOptions | None = None
+        cls,
+        vectors: Vectors,
+        ids: Ids,
+        options: HnswOptions | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> Self:
         """Builds over float32 [N, D] vectors under int64 [N] ids; N = 0 fixes D only.
 
+        See IndexBuild for one that outlives a kill.
+
+        Args:
+            progress: called now and then with (items done, N); what it raises ends the
+                build.
         Raises:
             InvalidArgumentError: as upsert, or an option out of its range.
             ResourceExhaustedError: memory is out.
-        Cost: about ef_construction * M distances an item.
+        Cost: about ef_construction * M distances an item, on num_threads cores.
         """
-        options = options or HnswOptions()
-        return cls(
-            load_extension().HnswIndex.build(
-                vectors,
-                ids,
-                metric=options.metric,
-                m=options.m,
-                ef_construction=options.ef_construction,
-                seed=options.seed,
-                num_threads=options.num_threads,
-                space_hash=options.space_hash,
-            )
-        )
+        native = load_extension().HnswIndex
+        return cls(native.build(vectors, ids, options or HnswOptions(), progress))
+
+    def ids(self) -> Ids:
+        """Returns the ids that a search can return, int64 [N] ascending."""
+        ids: Ids = self._native.ids()
+        return ids
+
+    def vectors(self, ids: Ids) -> Vectors:
+        """Returns the items' vectors as they are compared, float32 [n, D].
+
+        Under cosine they have unit norm; without kept vectors they are what the codes
+        stand for.
+
+        Raises:
+            NotFoundError: an id is unknown.
+        """
+        vectors: Vectors = self._native.vectors(ids)
+        return vectors

@@ -55,6 +55,13 @@ class HnswOptions:
         keep_vectors: whether float32 vectors stay beside int8 or bfloat16 codes, so
             that the best candidates are scored anew, exactly. Without them scores have
             the error of the codes and memory is least.
+        int8_limit: largest magnitude that an int8 code covers, in the index's vectors
+            (for cosine those of unit norm); larger coordinates are clipped. 0 measures
+            the vectors of `build`, and anew when the index grows.
+        capacity: items that get their memory at once; more make the index grow, which
+            copies it. 0 leaves room for an eighth more than are built.
+        background: deleted items are reclaimed by a thread of the index; else by
+            `reclaim` only.
     """
 
     metric: Metric = "cosine"
@@ -65,3 +72,6 @@ class HnswOptions:
     space_hash: bytes = NO_SPACE_HASH
     codes: Codes = "int8"
     keep_vectors: bool = True
+    int8_limit: float = 0.0
+    capacity: int = 0
+    background: bool = True

@@ -54,7 +54,7 @@ def test_a_narrow_search_shows_in_the_gauge(
     narrow, _ = _probed(index, vectors[:100] + np.float32(0.1), ef_search=K)
     wide, _ = _probed(index, vectors[:100] + np.float32(0.1), ef_search=1_000)
     assert narrow < 0.9
-    assert wide > 0.9
+    assert wide > 0.98
 
 
 def test_the_exact_answer_is_filtered_as_the_search_was(
