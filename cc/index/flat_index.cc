@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 #include <numeric>
+#include <shared_mutex>
 
 #include "absl/strings/str_cat.h"
 #include "cc/base/field_error.h"
@@ -77,7 +79,7 @@ absl::Status FlatIndex::Upsert(absl::Span<const float> vectors,
                                         options_.metric, "vectors"));
   STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
   const std::vector<float> stored = StoredForm(vectors, options_.dim, options_.metric);
-  absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   if (labels_.size() + static_cast<int64_t>(ids.size()) > kMaxItems) {
     return absl::ResourceExhaustedError(
         absl::StrCat("an index holds at most ", kMaxItems, " items"));
@@ -98,7 +100,7 @@ void FlatIndex::PutRow(int64_t id, const float* vector) {
 
 absl::StatusOr<DeleteResult> FlatIndex::Delete(absl::Span<const int64_t> ids) {
   DeleteResult result;
-  absl::MutexLock lock(&mutex_);
+  std::unique_lock lock(mutex_);
   for (int64_t id : ids) {
     const int64_t row = labels_.Find(id);
     if (row == LabelMap::kNoRow) {
@@ -129,8 +131,8 @@ absl::StatusOr<SearchResult> FlatIndex::Search(absl::Span<const float> queries,
   const std::vector<float> stored = StoredForm(queries, dim, options_.metric);
   SearchResult result = EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
   SearchBudget budget(options);
-  absl::ReaderMutexLock lock(&mutex_);
-  const RowFilter filter(labels_, options, IdBitmap(), 0);
+  std::shared_lock lock(mutex_);
+  const RowFilter filter(labels_, options);
   const Scanner scanner(kernel_, vectors_, dim, labels_);
   TopK best(std::min(k, labels_.size()));
   for (int64_t query = 0; query < result.num_queries; ++query) {
@@ -144,7 +146,7 @@ absl::StatusOr<SearchResult> FlatIndex::Search(absl::Span<const float> queries,
 }
 
 IndexStats FlatIndex::Stats() const {
-  absl::ReaderMutexLock lock(&mutex_);
+  std::shared_lock lock(mutex_);
   IndexStats stats;
   stats.num_items = labels_.size();
   stats.num_nodes = labels_.size();
@@ -157,7 +159,7 @@ IndexStats FlatIndex::Stats() const {
 }
 
 absl::Status FlatIndex::Save(const std::string& path) const {
-  absl::ReaderMutexLock lock(&mutex_);
+  std::shared_lock lock(mutex_);
   IndexFileHeader header;
   header.kind = IndexFileKind::kFlat;
   header.metric = options_.metric;

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
 #include "cc/index/ann_index.h"
 #include "cc/index/distance.h"
 #include "cc/index/label_map.h"
+#include "cc/index/writer_lock.h"
 
 namespace stepwell::index {
 
@@ -55,7 +55,7 @@ class FlatIndex : public AnnIndex {
 
   const FlatOptions options_;
   const DistanceKernel& kernel_;
-  mutable absl::Mutex mutex_;
+  mutable WriterLock mutex_;  // searches share it
   // Guarded by mutex_.
   LabelMap labels_;
   std::vector<float> vectors_;

@@ -1,4 +1,4 @@
-// Which rows one search may return.
+// Which rows of a FlatIndex one search may return.
 #ifndef STEPWELL_CC_INDEX_ROW_FILTER_H_
 #define STEPWELL_CC_INDEX_ROW_FILTER_H_
 
@@ -10,42 +10,36 @@
 
 namespace stepwell::index {
 
-// Tombstones, the call's exclusions and its allowed set as one test of a row.
+// The call's exclusions and its allowed set as one test of a row.
 //
-// Made once a call: N / 8 bytes are copied and each excluded id is looked up.
-// The test itself reads a bit, and where there is an allowed set the row's id
-// and a second bit. Concurrency: immutable once made; borrows `labels` and
-// `options.allowed`.
+// Made once a call: each excluded id is looked up and gets a bit. The test reads that
+// bit, and where there is an allowed set the row's id and a second bit. Concurrency:
+// immutable once made; borrows `labels` and `options.allowed`.
 class RowFilter {
  public:
-  RowFilter(const LabelMap& labels, const SearchOptions& options,
-            const IdBitmap& deleted_rows, int64_t num_deleted)
+  RowFilter(const LabelMap& labels, const SearchOptions& options)
       : labels_(labels), allowed_(options.allowed) {
-    if (num_deleted > 0) blocked_ = deleted_rows;
-    has_blocked_ = num_deleted > 0;
-    for (int64_t id : options.exclude_ids) Block(labels.Find(id));
+    for (int64_t id : options.exclude_ids) Exclude(labels.Find(id));
   }
 
   // True when every row may be returned: then no row needs a test.
-  bool passes_all() const { return !has_blocked_ && allowed_ == nullptr; }
+  bool passes_all() const { return excluded_.num_bits() == 0 && allowed_ == nullptr; }
 
   bool operator()(uint32_t row) const {
-    if (has_blocked_ && blocked_.Test(row)) return false;
-    return allowed_ == nullptr || allowed_->Test(labels_.label(row));
+    return !excluded_.Test(row) &&
+           (allowed_ == nullptr || allowed_->Test(labels_.label(row)));
   }
 
  private:
-  void Block(int64_t row) {
+  void Exclude(int64_t row) {
     if (row == LabelMap::kNoRow) return;
-    if (blocked_.num_bits() < labels_.size()) blocked_.Resize(labels_.size());
-    blocked_.Set(row);
-    has_blocked_ = true;
+    if (excluded_.num_bits() == 0) excluded_.Resize(labels_.size());
+    excluded_.Set(row);
   }
 
   const LabelMap& labels_;
   const IdBitmap* allowed_;
-  IdBitmap blocked_;
-  bool has_blocked_ = false;
+  IdBitmap excluded_;  // no bits at all where nothing is excluded
 };
 
 }  // namespace stepwell::index
