@@ -20,7 +20,12 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from stepwell.base.errors import InvalidArgumentError, StepwellError, check_range
+from stepwell.base.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    StepwellError,
+    check_range,
+)
 from stepwell.base.metrics import Metrics
 from stepwell.embeddings.label_shards import LabelShards
 from stepwell.embeddings.shard_map import Partition
@@ -84,10 +89,20 @@ def _own_shard() -> OwnShard | None:
     return OwnShard(number, shards)
 
 
+def _check_labels(index: HnswIndex, shard: OwnShard) -> None:
+    """A file of another shard, or of all of them, is noticed before it is served."""
+    try:
+        shard.shards.check_owned(index.ids(), shard.number)
+    except InvalidArgumentError as error:
+        raise FailedPreconditionError(f"{_INDEX.value}: {error}") from None
+
+
 async def _serve() -> None:
     shard = _own_shard()
     space_hash = bytes.fromhex(_SPACE_HASH.value) if _SPACE_HASH.value else None
     index = HnswIndex.open(_INDEX.value, space_hash)
+    if shard is not None:
+        _check_labels(index, shard)
     metrics = Metrics()
     options = RetrievalOptions(
         default_ef_search=_EF_SEARCH.value,

@@ -104,6 +104,7 @@ def test_a_restart_keeps_what_was_written_only_when_it_was_saved(
             ["--shard=0", "--num_shards=2", "--partition=range"],
             "num_labels is 0, must be in",
         ),
+        (["--shard=0", "--num_shards=2"], "which belongs to shard 1; this is shard 0"),
         (["--space_hash=abc"], "non-hexadecimal"),
         ([f"--space_hash={bytes(32).hex()}"], "another embedding space"),
     ],

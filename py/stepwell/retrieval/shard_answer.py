@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from stepwell.base.errors import DataLossError, InvalidArgumentError, check_range
 from stepwell.embeddings.label_shards import LabelShards
+from stepwell.index.item_filter import IdSet
 from stepwell_pb.v1 import retrieval_pb2
 
 MAX_QUERIES = 64
@@ -52,7 +53,7 @@ def search_request(
     k: int,
     ef_search: int,
     exclude_ids: Ids,
-    allowed: npt.NDArray[np.bool_] | None,
+    allowed: npt.NDArray[np.bool_] | IdSet | None,
 ) -> retrieval_pb2.SearchRequest:
     """Returns the request for queries float32 [B, D].
 
@@ -72,7 +73,7 @@ def search_request(
         exclude_labels=exclude_ids.tolist(),
     )
     if allowed is not None:
-        bitmap = np.packbits(allowed, bitorder="little").tobytes()
+        bitmap = np.packbits(_flags(allowed), bitorder="little").tobytes()
         check_range("allowed", len(bitmap), 0, MAX_ALLOWED_BYTES)
         request.allowed_labels = bitmap
     return request
@@ -122,6 +123,14 @@ def check_seat(said: int, said_of: int, shard: int, num_shards: int) -> None:
         raise DataLossError(
             f"the server is shard {said} of {said_of}, must be {shard} of {num_shards}"
         )
+
+
+def _flags(allowed: npt.NDArray[np.bool_] | IdSet) -> npt.NDArray[np.bool_]:
+    if isinstance(allowed, np.ndarray):
+        return allowed
+    flags = np.zeros(allowed.num_ids, np.bool_)
+    flags[allowed.to_numpy()] = True
+    return flags
 
 
 def _checked(

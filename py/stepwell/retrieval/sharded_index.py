@@ -15,6 +15,7 @@ from stepwell.base.errors import (
 )
 from stepwell.base.metric_names import SHARD_COVERAGE
 from stepwell.base.metrics import Metrics
+from stepwell.index.item_filter import IdSet
 from stepwell.index.search_result import IndexStats, SearchResult, Strategy
 from stepwell.retrieval.fan_out import FanOut
 from stepwell.retrieval.shard_answer import (
@@ -85,7 +86,7 @@ class ShardedIndex:
         *,
         ef_search: int = 64,
         exclude_ids: Ids | None = None,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: npt.NDArray[np.bool_] | IdSet | None = None,
         budget_us: int = 0,
         exact: bool = False,
     ) -> SearchResult:

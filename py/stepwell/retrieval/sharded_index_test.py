@@ -13,6 +13,7 @@ from stepwell.base.errors import (
 )
 from stepwell.base.metric_names import SHARD_COVERAGE, SHARD_FAILURES
 from stepwell.embeddings.label_shards import LabelShards
+from stepwell.index.item_filter import id_set
 from stepwell.index.search_result import SearchResult
 from stepwell.retrieval.scripted_shards_fixture import (
     HASH,
@@ -78,11 +79,12 @@ def test_exclusions_and_filters_reach_every_shard(start: Start) -> None:
     best = truth(LABELS, 10)[0]
     allowed = np.zeros(N, np.bool_)
     allowed[best] = True
-    found = index.search(
-        QUERIES[:1], 10, exclude_ids=best[:4].astype(np.int64), allowed=allowed
-    )
-    assert found.ids[0, :6].tolist() == best[4:].tolist()
-    assert found.counts.tolist() == [6]
+    for one in (allowed, id_set(best, N)):
+        found = index.search(
+            QUERIES[:1], 10, exclude_ids=best[:4].astype(np.int64), allowed=one
+        )
+        assert found.ids[0, :6].tolist() == best[4:].tolist()
+        assert found.counts.tolist() == [6]
 
 
 def test_a_dead_shard_costs_its_items_and_the_coverage_says_how_many(

@@ -178,6 +178,7 @@ def room_tests():
             "//py/stepwell/base:metric_names",
             "//py/stepwell/embeddings:label_shards",
             "//py/stepwell/index:ann_index",
+            "//py/stepwell/index:item_filter",
             "//py/stepwell/index:search_result",
             "//py/stepwell/models:two_tower_user",
             "//py/stepwell/pipeline:query",

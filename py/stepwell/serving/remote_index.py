@@ -13,6 +13,7 @@ from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.embeddings.shard_map import Shard
 from stepwell.index.ann_index import AnnIndex, Ids, Vectors
+from stepwell.index.item_filter import IdSet
 from stepwell.index.search_result import IndexStats, SearchResult
 from stepwell.retrieval.shard_pool import PoolOptions, ShardPool
 from stepwell.retrieval.sharded_index import ShardedIndex
@@ -22,8 +23,8 @@ _log = structlog.get_logger(__name__)
 _LOAD_TIMEOUT_S = 5.0
 _LATE_TIMEOUT_S = 0.05
 # Slowness is bounded by the hop and lowers the coverage: only an index of which nothing
-# answers is gone.
-_NEVER_SLOW_US = 1 << 40
+# answers is gone, and then all of it is: few failures tell.
+_BREAKER = BreakerOptions(slow_call_us=1 << 40, min_calls=5, window_us=4_000_000)
 
 
 class RemoteIndex:
@@ -42,7 +43,7 @@ class RemoteIndex:
         metrics: Metrics,
         options: PoolOptions | None = None,
     ) -> None:
-        self.breaker = CircuitBreaker(BreakerOptions(slow_call_us=_NEVER_SLOW_US))
+        self.breaker = CircuitBreaker(_BREAKER)
         self._pool = ShardPool(shards, options, clock)
         self._clock = clock
         self._metrics = metrics
@@ -105,7 +106,7 @@ class GuardedIndex:
         *,
         ef_search: int = 64,
         exclude_ids: Ids | None = None,
-        allowed: npt.NDArray[np.bool_] | None = None,
+        allowed: npt.NDArray[np.bool_] | IdSet | None = None,
         budget_us: int = 0,
         exact: bool = False,
     ) -> SearchResult:

@@ -197,6 +197,7 @@ async def test_an_exact_search_finds_what_the_exact_index_does(stub: Stub) -> No
     response = await stub.Search(request)
     truth = FlatIndex.build(VECTORS, np.arange(N)).search(VECTORS[:2], 5)
     assert [list(one.labels) for one in response.results] == truth.ids.tolist()
+    assert (response.strategy, response.num_exact) == ("exact", 2)
     assert response.num_items == N
 
 
