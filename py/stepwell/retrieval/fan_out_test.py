@@ -9,7 +9,7 @@ import pytest
 from stepwell.base.errors import UnavailableError
 from stepwell.base.metric_names import SHARD_FAILURES, SHARD_HEDGES, SHARD_RETRIES
 from stepwell.base.retry_budget import RetryBudget
-from stepwell.degradation.circuit_breaker import BreakerOptions
+from stepwell.degradation.circuit_breaker import BreakerOptions, BreakerState
 from stepwell.retrieval.scripted_shards_fixture import (
     OTHER_HASH,
     VECTORS,
@@ -115,10 +115,13 @@ def test_a_server_that_keeps_failing_is_left_alone_for_a_while(start: Start) -> 
 def test_a_server_that_was_left_alone_is_found_again(start: Start) -> None:
     shard, other = ScriptedShard(0, 2), ScriptedShard(1, 2)
     quick = BreakerOptions(slow_call_us=1 << 40, min_calls=3, open_us=1)
-    index = start([shard], [other], breaker=quick).connect()
+    world = start([shard], [other], breaker=quick)
+    index = world.connect()
     shard.script = [UNAVAILABLE] * 4
     coverages(index, 4)
     assert coverages(index, 5) == [1.0] * 5
+    breaker = world.pool.replicas(0)[0].breaker
+    assert breaker.state(world.pool.clock.monotonic_us()) is BreakerState.CLOSED
 
 
 def test_a_slow_server_is_overtaken_by_its_replica(start: Start) -> None:
@@ -132,6 +135,7 @@ def test_a_slow_server_is_overtaken_by_its_replica(start: Start) -> None:
     # The replica may be slower than most too, and be hedged in its turn.
     assert world.metrics.value(SHARD_HEDGES) >= 1
     assert fast.num_searches == 3
+    assert world.pool.replicas(0)[0].address == fast.address
 
 
 def test_without_budget_a_slow_server_is_waited_for(start: Start) -> None:
