@@ -54,9 +54,10 @@ class System:
         flags = project.flags(
             f"--retrieval_shards={addresses}", f"--retrieval_hop_ms={HOP_MS}"
         )
-        ranker = stack.enter_context(server_process("ranker_main", flags))
+        self.ranker = stack.enter_context(server_process("ranker_main", flags))
         options = ClientOptions(deadline_ms=20_000)
-        self._client = stack.enter_context(RecommendClient(ranker.address, options))
+        client = RecommendClient(self.ranker.address, options)
+        self._client = stack.enter_context(client)
 
     def start_shard(self, number: int, port: int = 0) -> ServerProcess:
         """The process of one shard, killed at the end."""
@@ -116,6 +117,7 @@ def test_a_killed_shard_is_short_of_coverage_until_it_is_back(system: System) ->
     assert_one_shard_short(system.served())
     system.start_shard(0, lost.port)
     assert_whole(system.served_until(is_whole))
+    assert system.ranker.terminate() == 0
 
 
 def test_a_late_shard_is_short_of_coverage_and_the_answer_is_in_time(

@@ -7,6 +7,7 @@ import numpy as np
 from stepwell.base.metric_names import INDEX_ITEMS, INDEX_MEMORY, INDEX_TOMBSTONES
 from stepwell.base.metrics import Metrics
 from stepwell.index.ann_index import AnnIndex
+from stepwell.retrieval.recall_probe import RecallProbe, RecallProbeOptions
 from stepwell.serving.limits import MAX_INNER_MESSAGE_BYTES
 from stepwell.serving.retrieval_servicer import RetrievalOptions, RetrievalServicer
 from stepwell.serving.single_service_server import SingleServiceServer
@@ -41,7 +42,11 @@ class RetrievalServer:
     ) -> None:
         self._index = index
         self._metrics = metrics
-        self._servicer = RetrievalServicer(index, metrics, options)
+        options = options or RetrievalOptions()
+        probe = RecallProbe(
+            index, metrics, RecallProbeOptions(options.recall_probe_share)
+        )
+        self._servicer = RetrievalServicer(index, metrics, options, probe=probe)
         self._server = SingleServiceServer(
             _SERVICE,
             lambda server: retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(

@@ -15,7 +15,7 @@ from stepwell.base.metric_names import INDEX_SEARCH_SECONDS, INDEX_SEARCHES_TRUN
 from stepwell.base.metrics import Metrics
 from stepwell.embeddings.label_shards import LabelShards
 from stepwell.index.ann_index import AnnIndex, SearchResult
-from stepwell.retrieval.recall_probe import RecallProbe, RecallProbeOptions
+from stepwell.retrieval.recall_probe import RecallProbe
 from stepwell.serving.bounded_executor import BoundedExecutor
 from stepwell.serving.validation import check_message
 from stepwell_pb.v1 import retrieval_pb2, retrieval_pb2_grpc
@@ -66,6 +66,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         metrics: time of searches.
         options: threads and limits.
         clock: monotonic time.
+        probe: measures the recall of a share of the queries; None measures none.
 
     Concurrency: one event loop. Searches and writes have threads and queues of their
     own, so that a queue of writes holds up no search.
@@ -77,6 +78,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         metrics: Metrics | None = None,
         options: RetrievalOptions | None = None,
         clock: Clock | None = None,
+        probe: RecallProbe | None = None,
     ) -> None:
         self._index = index
         self._metrics = metrics or Metrics()
@@ -89,9 +91,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             "retrieval-search", self._options.num_searchers, waiting
         )
         self._writer = BoundedExecutor("retrieval-write", 1, waiting)
-        self._probe = RecallProbe(
-            index, self._metrics, RecallProbeOptions(self._options.recall_probe_share)
-        )
+        self._probe = probe
         self._num_writes = 0
 
     @property
@@ -214,7 +214,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         if result.truncated.any():
             amount = int(result.truncated.sum())
             self._metrics.add(INDEX_SEARCHES_TRUNCATED, amount=amount)
-        if not request.exact:
+        if self._probe is not None and not request.exact:
             for query, ids in zip(queries, result.ids, strict=True):
                 self._probe.observe(
                     query, request.k, ids, exclude_ids=excluded, allowed=allowed

@@ -20,12 +20,15 @@ from stepwell.base.metric_names import (
     INDEX_ITEMS,
     INDEX_MEMORY,
     INDEX_SEARCHES_TRUNCATED,
+    RECALL_AT_K,
+    RECALL_PROBES,
 )
 from stepwell.base.metrics import Metrics
 from stepwell.embeddings.label_shards import LabelShards
 from stepwell.embeddings.shard_map import Partition
 from stepwell.index.ann_index import FlatIndex, HnswIndex, HnswOptions
 from stepwell.index.search_result import SearchResult
+from stepwell.retrieval.recall_probe import RecallProbe, RecallProbeOptions
 from stepwell.serving.retrieval_server import RetrievalServer
 from stepwell.serving.retrieval_servicer import (
     OwnShard,
@@ -255,6 +258,17 @@ async def test_a_search_whose_time_is_over_gives_what_it_has_and_says_so() -> No
     assert [len(one.labels) for one in response.results] == [5, 5]
     assert 8_000_000 < index.budgets[0] <= 9_000_000  # the rest is for the way home
     assert metrics.value(INDEX_SEARCHES_TRUNCATED) == 2
+    servicer.close()
+
+
+async def test_the_recall_of_live_queries_is_measured_beside_them() -> None:
+    index, metrics = _index(), Metrics()
+    probe = RecallProbe(index, metrics, RecallProbeOptions(share=1.0))
+    servicer = RetrievalServicer(index, metrics, probe=probe)
+    await _ask(servicer)
+    await asyncio.to_thread(probe.wait)
+    assert metrics.value(RECALL_PROBES, "answered") == 2
+    assert metrics.value(RECALL_AT_K) > 0.9
     servicer.close()
 
 

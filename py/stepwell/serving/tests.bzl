@@ -201,6 +201,7 @@ def room_tests():
             "//py/stepwell/embeddings:shard_map",
             "//py/stepwell/index:ann_index",
             "//py/stepwell/index:search_result",
+            "//py/stepwell/retrieval:recall_probe",
         ],
     )
     stepwell_py_test(
