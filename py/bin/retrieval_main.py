@@ -49,7 +49,7 @@ _EF_SEARCH = flags.DEFINE_integer(
 )
 _SEARCHERS = flags.DEFINE_integer("searchers", 2, "Threads that search.", 1, 256)
 _MAX_WAITING = flags.DEFINE_integer(
-    "max_waiting", 256, "Searches, and writes, that may wait for a thread.", 0, 65_536
+    "max_waiting", 64, "Searches, and writes, that may wait for a thread.", 0, 65_536
 )
 _PROBE_SHARE = flags.DEFINE_float(
     "recall_probe_share",

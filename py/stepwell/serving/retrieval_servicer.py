@@ -53,7 +53,7 @@ class RetrievalOptions:
 
     default_ef_search: int = DEFAULT_EF_SEARCH
     num_searchers: int = 2
-    max_waiting: int = 256
+    max_waiting: int = 64
     shard: OwnShard | None = None
     recall_probe_share: float = 0.001
 
