@@ -29,7 +29,8 @@ from stepwell.base.errors import StepwellError
 from stepwell.index.options import Metric
 
 NUM_CHURNS = 3
-BATCH = 500
+NUM_BATCHES = 200
+"""Of one churn: so few items at a time are missing that k are always alive."""
 EF = 400
 OPTIONS = BuildOptions(m=16, num_threads=1)
 MAX_LOST_POINTS = 1.0
@@ -191,8 +192,8 @@ def _replace_all(
 ) -> None:
     """Deletes the items of the churn before in order, each batch before its heirs."""
     coming = contents(vectors, number, num_items)
-    for start in range(0, num_items, BATCH):
-        places = np.arange(start, min(start + BATCH, num_items))
+    num_batches = min(NUM_BATCHES, num_items)
+    for places in np.array_split(np.arange(num_items), num_batches):
         ours.index.delete(places + (number - 1) * num_items)
         progress.deleted = (number - 1) * num_items + int(places[-1]) + 1
         ours.index.upsert(coming[places], places + number * num_items)

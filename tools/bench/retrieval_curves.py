@@ -2,7 +2,7 @@
 
 Each width is measured in rounds, the engines one after another in each, and the best
 round of a point counts: the others were disturbed. An engine that has passed the
-highest recall asked for is not made any slower.
+highest recall asked for, or finds no more, is not made any slower.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,12 @@ from bench.retrieval_figures import (
 from bench.retrieval_plot import PlotPoint, line_plot
 
 RECALLS = (0.95, 0.99)
-WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 22.0, 32.0)
-"""ef_search as a multiple of k."""
+WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0, 64.0)
+"""ef_search as a multiple of k, or of LEAST_WIDTH where k is less."""
+LEAST_WIDTH = 20
 ENOUGH = 0.995
+LEAST_GAIN = 0.0005
+"""What a wider search must add: quantised engines end at a recall below 1."""
 TIMES = 1.5
 PLOT_NAME = "retrieval_curves.svg"
 
@@ -40,13 +43,14 @@ def measure_curves(
     curves: Curves = {name: [] for name in engines}
     running = dict(engines)
     for multiple in WIDTHS:
-        ef = int(multiple * work.k)
+        ef = int(multiple * max(work.k, LEAST_WIDTH))
         if not running:
             break
         say(f"curves: ef {ef} of {', '.join(running)}")
         for name, point in _points(work, running, ef, num_rounds).items():
+            before = curves[name][-1].recall if curves[name] else 0.0
             curves[name].append(point)
-            if point.recall >= ENOUGH:
+            if point.recall >= ENOUGH or point.recall - before < LEAST_GAIN:
                 del running[name]
     return curves
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from bench.retrieval_data import NUM_CLUSTERS, SEED, Workload, exact_neighbours
 from bench.retrieval_engines import Hnswlib, Stepwell
 from bench.retrieval_figures import OURS, Bar, Labels, Row, recall_of, row, say, timed
+from stepwell.index.item_filter import IdSet, id_set
 
 SHARES = (0.0001, 0.01, 0.1, 0.5, 0.9)
 EF = 200
@@ -67,7 +68,7 @@ def filter_rows(work: Workload, ours: Stepwell, peer: Hnswlib | None) -> list[Ro
         truth = exact_neighbours(
             work.vectors, work.queries, work.k, work.metric, allowed
         )
-        found = _ask_ours(work, ours, flags, truth)
+        found = _ask_ours(work, ours, id_set(allowed, len(flags)), truth)
         beside = _ask_hnswlib(work, peer, flags, truth) if peer else None
         rows.append(_row(work, name, found, beside))
     return rows
@@ -94,12 +95,12 @@ def _row(work: Workload, name: str, found: _Asked, beside: _Asked | None) -> Row
     )
 
 
-def _ask_ours(work: Workload, ours: Stepwell, flags: Flags, truth: Labels) -> _Asked:
+def _ask_ours(work: Workload, ours: Stepwell, allowed: IdSet, truth: Labels) -> _Asked:
     strategies: dict[str, int] = {}
     spans, found = [], []
     for query in work.queries:
         took, result = timed(
-            ours.index.search, query[None], work.k, ef_search=EF, allowed=flags
+            ours.index.search, query[None], work.k, ef_search=EF, allowed=allowed
         )
         spans.append(took * 1e3)
         found.append(result.ids)

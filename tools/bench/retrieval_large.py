@@ -127,7 +127,7 @@ def serve(path: Path, queries: Floats, truth: Labels) -> Served:
 
     options = hnsw_options(OPTIONS, "int8", keep_vectors=False)
     ids = np.arange(len(vectors))
-    index = HnswIndex.build(vectors, ids, options)
+    index = HnswIndex.build(vectors, ids, options, progress=tell)
     build_s = time.perf_counter() - started
     del ids
     widths = [(ef, *_asked(index, queries, truth, ef)) for ef in WIDTHS]

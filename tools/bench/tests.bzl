@@ -104,6 +104,7 @@ def room_tests():
             ":retrieval_engines",
             ":retrieval_filters",
             ":retrieval_options",
+            "//py/stepwell/index:options",
         ],
     )
     stepwell_py_test(
