@@ -78,15 +78,19 @@ NodeDistance HnswGraph::Descend(const char* coded_query, int to_level,
 size_t HnswGraph::MeasureLinks(const char* coded_query, const uint32_t* links,
                                size_t num_places, WalkScratch& scratch) const {
   const GraphStorage& storage = scratch.storage();
+  const VectorCodec& codec = storage.codec();
+  const RowBlock codes = storage.codes();
+  uint32_t* const batch = scratch.batch.data();
   size_t n = 0;
   for (size_t i = 0; i < num_places; ++i) {
     const uint32_t link = LoadLink(&links[i]);
     if (link == kNoNode) break;
-    scratch.batch[n] = link;
-    n += scratch.Visit(link);
+    // Seen ones too: a branch would cost more, and most of those are in cache.
+    codec.Prefetch(codes, link);
+    batch[n] = link;
+    n += static_cast<size_t>(scratch.Visit(link));
   }
-  storage.codec().Gather(coded_query, storage.codes(), scratch.batch.data(), n,
-                         scratch.distances.data());
+  codec.Gather(coded_query, codes, batch, n, scratch.distances.data());
   ++scratch.num_visited;
   scratch.num_distances += static_cast<int64_t>(n);
   return n;
@@ -112,7 +116,10 @@ bool HnswGraph::WalkPool(const char* coded_query, NodeDistance from, int level,
     const size_t n =
         MeasureLinks(coded_query, storage.links(node, level), num_places, scratch);
     for (size_t i = 0; i < n; ++i) {
-      pool.Offer({scratch.distances[i], scratch.batch[i]});
+      const NodeDistance offered{scratch.distances[i], scratch.batch[i]};
+      if (offered.distance >= pool.bound()) continue;
+      pool.Offer(offered);
+      PrefetchList(storage.links(offered.node, level), num_places);
     }
     truncated = budget != nullptr && scratch.num_visited % kHopsPerClockRead == 0 &&
                 budget->Spent();

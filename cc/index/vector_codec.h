@@ -65,6 +65,14 @@ class VectorCodec {
   // A stored row as a query.
   void CodeToQuery(const char* code, char* coded_query) const;
 
+  // Asks for a row that is about to be compared, its first lines if it is long.
+  void Prefetch(RowBlock codes, uint32_t node) const {
+    constexpr size_t kLine = 64, kMost = 8 * kLine;
+    const char* row = codes.base + node * codes.stride_bytes;
+    const size_t num_bytes = code_stride_ < kMost ? code_stride_ : kMost;
+    for (size_t at = 0; at < num_bytes; at += kLine) __builtin_prefetch(row + at);
+  }
+
   // out[i] = distance of the query to row `nodes[i]` of `codes`, for n rows. Rows a
   // few places ahead are prefetched.
   void Gather(const char* coded_query, RowBlock codes, const uint32_t* nodes, size_t n,

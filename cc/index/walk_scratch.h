@@ -53,23 +53,24 @@ class WalkScratch {
   // Aligned memory for one coded query of the storage's codec.
   char* CodedQuery() { return query_.data(); }
 
-  // True for a node seen for the first time since ClearVisited.
+  // True for a node seen for the first time since ClearVisited. Without a branch on
+  // what was seen, which nothing predicts.
   bool Visit(uint32_t node) {
     uint64_t& word = visited_[node / 64];
+    const uint64_t before = word;
     const uint64_t bit = uint64_t{1} << (node % 64);
-    if (word & bit) return false;
-    if (word == 0) touched_.push_back(node / 64);
-    word |= bit;
-    return true;
+    word = before | bit;
+    if (lists_touched_ && before == 0) touched_.push_back(node / 64);
+    return (before & bit) == 0;
   }
   void ClearVisited() {
-    // Few words against all: a small bitmap is cleared faster than its list is read.
-    if (visited_.size() < 8 * touched_.size()) {
+    if (!lists_touched_ || visited_.size() < 8 * touched_.size()) {
       std::fill(visited_.begin(), visited_.end(), 0);
     } else {
       for (uint32_t word : touched_) visited_[word] = 0;
     }
     touched_.clear();
+    lists_touched_ = visited_.size() > kClearedWhole;
   }
 
   std::vector<NodeDistance> found;       // the answer of a walk, nearest first
@@ -82,10 +83,15 @@ class WalkScratch {
   bool gave_up = false;       // a filtered walk reached its largest number of distances
 
  private:
+  // A bitmap of up to 256 KiB (two million nodes) is cleared whole sooner than a list
+  // of what was touched is kept.
+  static constexpr size_t kClearedWhole = size_t{32} << 10;
+
   const GraphStorage* storage_ = nullptr;
   QueryBuffer query_;
   std::vector<uint64_t> visited_;
-  std::vector<uint32_t> touched_;  // words of visited_ that are not zero
+  bool lists_touched_ = false;
+  std::vector<uint32_t> touched_;  // if so: words of visited_ that are not zero
 };
 
 }  // namespace stepwell::index
