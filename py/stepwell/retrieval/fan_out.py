@@ -184,7 +184,10 @@ class FanOut(Generic[A]):
         if code is grpc.StatusCode.INVALID_ARGUMENT:
             attempt.permit.ignore()
             raise InvalidArgumentError(attempt.call.details() or "", "queries")
-        attempt.permit.drop(now_us)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._tell_late(attempt, now_us)
+        else:
+            attempt.permit.drop(now_us)
         self._on_failure(attempt, code.name.lower())
         if code is grpc.StatusCode.UNAVAILABLE:
             self._retry(attempt.shard, pause=True)
@@ -237,10 +240,17 @@ class FanOut(Generic[A]):
                 self._forget(shard)
                 continue
             for attempt in attempts:
-                attempt.permit.drop(now_us)
+                self._tell_late(attempt, now_us)
                 attempt.call.cancel()
                 self._on_failure(attempt, "deadline_exceeded")
             self._open[shard] = []
+
+    def _tell_late(self, attempt: _Attempt, now_us: int) -> None:
+        """A server is to blame only when it had a good part of the hop."""
+        if now_us - attempt.started_us >= self._pool.options.hop_us // 2:
+            attempt.permit.drop(now_us)
+        else:
+            attempt.permit.ignore()
 
     def _now_us(self) -> int:
         return self._pool.clock.monotonic_us()

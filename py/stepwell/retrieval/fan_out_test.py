@@ -1,6 +1,7 @@
 """Retry, failover, hedge and breaker: how often which server is asked, and for what."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import grpc
 import numpy as np
@@ -110,6 +111,24 @@ def test_a_server_that_keeps_failing_is_left_alone_for_a_while(start: Start) -> 
     assert shard.num_searches == 3  # one search tried twice; then the breaker is open
     assert other.num_searches == 10
     assert world.metrics.value(SHARD_FAILURES, "breaker") == 8
+
+
+@pytest.mark.parametrize(
+    ("hop_us", "expected"),
+    [(20_000_000, BreakerState.CLOSED), (20_000, BreakerState.OPEN)],
+)
+def test_a_late_server_is_left_alone_only_when_it_had_the_time(
+    start: Start, hop_us: int, expected: BreakerState
+) -> None:
+    slow, other = ScriptedShard(0, 2), ScriptedShard(1, 2)
+    world = start([slow], [other], breaker=SLEEPY, hop_us=hop_us)
+    index = world.connect()
+    slow.gate.clear()
+    for _ in range(6):
+        with suppress(UnavailableError):  # the other one may be late as well
+            index.search(QUERY, 5, budget_us=20_000)
+    state = world.pool.replicas(0)[0].breaker.state(world.pool.clock.monotonic_us())
+    assert state is expected
 
 
 def test_a_server_that_was_left_alone_is_found_again(start: Start) -> None:

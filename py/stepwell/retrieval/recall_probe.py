@@ -15,9 +15,10 @@ from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import RECALL_AT_K, RECALL_PROBES
 from stepwell.base.metrics import Metrics
 from stepwell.index.ann_index import AnnIndex, Ids, Vectors
+from stepwell.index.item_filter import IdSet
 
 Outcome = Literal["answered", "empty", "late", "dropped", "failed"]
-Allowed = npt.NDArray[np.bool_]
+Allowed = npt.NDArray[np.bool_] | IdSet
 
 _LOWEST_PRIORITY = 19
 
