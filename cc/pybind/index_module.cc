@@ -207,6 +207,12 @@ std::unique_ptr<HnswIndex> BuildHnsw(const py::object& vectors, const py::object
   return ValueOrThrow(std::move(built));
 }
 
+std::unique_ptr<HnswIndex> ImportHnswlib(const std::string& path,
+                                         const py::object& options, int64_t dim) {
+  const HnswOptions read = OptionsOf(options, dim);
+  return WithoutGil([&] { return HnswIndex::ImportHnswlib(path, read); });
+}
+
 py::array_t<int64_t> IdsIn(const HnswIndex& hnsw) {
   const std::vector<int64_t> ids = [&] {
     py::gil_scoped_release release;
@@ -253,6 +259,9 @@ PYBIND11_MODULE(_index, module) {
   py::class_<HnswIndex> hnsw(module, "HnswIndex");
   hnsw.def_static("build", &BuildHnsw);
   hnsw.def_static("open", &OpenHnsw);
+  hnsw.def_static("import_hnswlib", &ImportHnswlib);
+  hnsw.def("reclaim",
+           [](HnswIndex& self) { WithoutGil([&] { return self.Reclaim(); }); });
   hnsw.def("ids", &IdsIn);
   hnsw.def("vectors", &VectorsOf);
   DefineCommon(hnsw);

@@ -272,6 +272,36 @@ class HnswIndex(_NativeIndex):
         native = load_extension().HnswIndex
         return cls(native.build(vectors, ids, options or HnswOptions(), progress))
 
+    @classmethod
+    def import_hnswlib(
+        cls, path: str | PathLike[str], options: HnswOptions, dim: int
+    ) -> Self:
+        """Takes over a file of hnswlib 0.8's save_index: graph, labels, deletions.
+
+        M and ef_construction are the file's; its metric and D are not in it. Vectors of
+        a "cosine" file have unit norm in it.
+
+        Args:
+            path: the file.
+            options: metric, codes, keep_vectors, space_hash and those of running are
+                used.
+            dim: D, checked against the file's sizes.
+        Raises:
+            NotFoundError: there is no such file.
+            DataLossError: a count, offset, link, label or vector cannot be right; says
+                which.
+            InvalidArgumentError: an option out of its range.
+        """
+        native = load_extension().HnswIndex
+        return cls(native.import_hnswlib(fspath(path), options, dim))
+
+    def reclaim(self) -> None:
+        """Takes all deleted and replaced items out of the graph now, and waits for it.
+
+        The index's own thread does so by and by; searches and writes go on meanwhile.
+        """
+        self._native.reclaim()
+
     def ids(self) -> Ids:
         """Returns the ids that a search can return, int64 [N] ascending."""
         ids: Ids = self._native.ids()

@@ -109,6 +109,7 @@ class IndexBuild:
         except KeyboardInterrupt:
             index.save(self._partial)
             raise
+        index.reclaim()
         index.save(self._path)
         self._forget()
         return index
