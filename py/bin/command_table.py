@@ -31,6 +31,7 @@ COMMANDS = (
         "recommend", "ask a server, explain the answer", "recommend --user 1 -k 10"
     ),
     Command("load", "put load on a server, print a table", "load --users 8"),
+    Command("index", "build and check an index of vectors", "index build V.npy -o I"),
     Command("bench", "measure beside peers, check the bars", "bench retrieval --check"),
     Command("test", "build and test everything", "test //py/stepwell/base/..."),
     Command("lint", "formats, types, spelling", "lint --fix"),
