@@ -51,6 +51,9 @@ class Distance {
 
 }  // namespace scalar
 
+// Clang compiles the fuzzers alone, and does not know these pragmas.
+#ifndef __clang__
+
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace avx2 {
@@ -165,9 +168,12 @@ struct Adder {
 }  // namespace avx512_bf16
 #pragma GCC pop_options
 
+#endif
+
 template <bool kL2>
 std::vector<CodeKernel> Runnable() {
   std::vector<CodeKernel> kernels = {scalar::KernelOf<scalar::Distance<kL2>>("scalar")};
+#ifndef __clang__
   if (!HasAvx2()) return kernels;
   kernels.push_back(avx2::KernelOf<avx2::Distance<kL2>>("avx2"));
   if (!HasAvx512()) return kernels;
@@ -175,6 +181,7 @@ std::vector<CodeKernel> Runnable() {
   if (kL2 || !__builtin_cpu_supports("avx512bf16")) return kernels;
   using Bfloat16Dots = avx512_bf16::Distance<false>;
   kernels.push_back(avx512_bf16::KernelOf<Bfloat16Dots>("avx512_bf16"));
+#endif
   return kernels;
 }
 

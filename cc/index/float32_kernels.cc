@@ -46,6 +46,9 @@ class Distance {
 
 }  // namespace scalar
 
+// Clang compiles the fuzzers alone, and does not know these pragmas.
+#ifndef __clang__
+
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 namespace avx2 {
@@ -202,13 +205,17 @@ class Distance {
 }  // namespace avx512
 #pragma GCC pop_options
 
+#endif
+
 template <bool kL2>
 std::vector<CodeKernel> Runnable() {
   std::vector<CodeKernel> kernels = {scalar::KernelOf<scalar::Distance<kL2>>("scalar")};
+#ifndef __clang__
   if (!HasAvx2()) return kernels;
   kernels.push_back(avx2::KernelOf<avx2::Distance<kL2>>("avx2"));
   if (!HasAvx512()) return kernels;
   kernels.push_back(avx512::KernelOf<avx512::Distance<kL2>>("avx512"));
+#endif
   return kernels;
 }
 

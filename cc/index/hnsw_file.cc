@@ -189,11 +189,6 @@ absl::StatusOr<std::unique_ptr<HnswIndex>> HnswIndex::Open(
   const HnswOptions options = OptionsOf(header, open_options);
   STEPWELL_RETURN_IF_ERROR(CheckHnswOptions(options));
   const VectorCodec codec(header.codes, header.metric, header.dim, header.code_limit);
-  if (static_cast<int64_t>(codec.code_stride()) != header.code_stride) {
-    return AboutIndexFile(path, absl::DataLossError(absl::StrCat(
-                                    "codes of ", header.code_stride,
-                                    " bytes, such codes have ", codec.code_stride())));
-  }
   try {
     auto storage = std::make_unique<GraphStorage>(
         GraphShape{header.dim, header.m, header.seed, codec, header.keep_vectors},

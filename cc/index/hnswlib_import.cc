@@ -220,8 +220,8 @@ class Import {
   VectorCodec Codec() const {
     // As many as VectorCodec::LimitFor looks at.
     constexpr uint64_t kMostRows = 100'000;
-    float limit = options_.int8_limit;
-    if (limit == 0) {
+    float limit = options_.int8_limit > 0 ? options_.int8_limit : 1;
+    if (options_.codes == CodeKind::kInt8 && options_.int8_limit == 0) {
       std::vector<float> sample;
       const uint64_t step = raw_.num_elements / kMostRows + 1;
       for (uint64_t node = 0; node < raw_.num_elements; node += step) {

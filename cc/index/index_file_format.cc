@@ -19,8 +19,6 @@ constexpr int64_t kLargestBlock = int64_t{1} << 30;
 constexpr int64_t kMostLinks = 128;
 // GraphStorage numbers them in 32 bits.
 constexpr int64_t kMostUpperLists = 0xFFFFFFFF;
-// float32 codes and a norm, in whole lines.
-constexpr int64_t kLargestStride = kMaxDim * int64_t{sizeof(float)} + 64;
 // The square of it is in the range of float32, as that of every coordinate is.
 constexpr float kLargestLimit = 1.8446743e19f;
 
@@ -41,8 +39,6 @@ absl::Status CheckGraphFields(const IndexFileHeader& header) {
       CheckField("ef_construction", header.ef_construction, 1, kMaxEf));
   STEPWELL_RETURN_IF_ERROR(CheckField("code kind", static_cast<int64_t>(header.codes),
                                       0, static_cast<int64_t>(CodeKind::kInt8)));
-  STEPWELL_RETURN_IF_ERROR(
-      CheckField("code_stride", header.code_stride, header.dim, kLargestStride));
   if (header.codes == CodeKind::kFloat32 && header.keep_vectors) {
     return absl::DataLossError("vectors beside float32 codes, which are the vectors");
   }
@@ -58,6 +54,10 @@ absl::Status CheckGraphFields(const IndexFileHeader& header) {
       (header.code_limit != 1 || header.keep_limit)) {
     return absl::DataLossError("an int8 limit, but other codes");
   }
+  const VectorCodec codec(header.codes, header.metric, header.dim, header.code_limit);
+  const auto stride = static_cast<int64_t>(codec.code_stride());
+  STEPWELL_RETURN_IF_ERROR(
+      CheckField("code_stride", header.code_stride, stride, stride));
   const bool is_empty = header.entry_node == kNoNode && header.max_level == -1;
   if (header.num_items == 0 && is_empty) return absl::OkStatus();
   STEPWELL_RETURN_IF_ERROR(CheckField("max_level", header.max_level, 0, kMaxLevel));

@@ -172,6 +172,7 @@ TEST(IndexFileViewTest, HeadersWithRightChecksumsThatNoIndexHasAreRefused) {
       {[](RawIndexHeader& h) { h.ef_construction = 0; }, "ef_construction is 0"},
       {[](RawIndexHeader& h) { h.code_stride = 0; }, "code_stride is 0"},
       {[](RawIndexHeader& h) { h.code_stride = 0xFFFFFFF0; }, "code_stride"},
+      {[](RawIndexHeader& h) { h.code_stride = 32; }, "code_stride is 32"},
       {[](RawIndexHeader& h) { h.code_limit = 0; }, "limit"},
       {[](RawIndexHeader& h) { h.code_limit = -1; }, "limit"},
       {[](RawIndexHeader& h) { h.code_limit = 3e38f; }, "limit"},
