@@ -2,13 +2,19 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from stepwell.base.errors import InvalidArgumentError, UnavailableError
+from stepwell.base.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
 from stepwell.index.ann_index import (
     FlatIndex,
     FlatOptions,
@@ -16,6 +22,7 @@ from stepwell.index.ann_index import (
     HnswOptions,
     Metric,
 )
+from stepwell.index.item_filter import ItemAttributes, any_of
 
 N, D, K = 4_000, 32, 10
 SEED = 20_171_126
@@ -130,6 +137,12 @@ def test_other_threads_run_while_a_search_does(
         (HnswOptions(num_threads=0), "num_threads is 0"),
         (HnswOptions(space_hash=b"short"), "space_hash has 5 bytes"),
         (HnswOptions(metric="dot"), 'metric is "dot"'),  # type: ignore[arg-type]
+        (HnswOptions(codes="int4"), "codes is"),  # type: ignore[arg-type]
+        (HnswOptions(seed=-1), "seed is -1"),
+        (HnswOptions(num_threads=1 << 40), "num_threads is 1099511627776"),
+        (HnswOptions(m="many"), "m is 'many'"),  # type: ignore[arg-type]
+        (HnswOptions(int8_limit=-1.0), "int8_limit is"),
+        (HnswOptions(capacity=-1), "capacity is"),
     ],
 )
 def test_options_out_of_range_are_refused(options: HnswOptions, message: str) -> None:
@@ -151,3 +164,127 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
         index.save(path)
     assert path.is_dir()
     assert [p.name for p in tmp_path.iterdir()] == ["index"]
+
+
+def test_progress_counts_up_to_all_items(vectors: npt.NDArray[np.float32]) -> None:
+    seen: list[tuple[int, int]] = []
+    options = HnswOptions(ef_construction=20)
+    HnswIndex.build(
+        vectors[:N],
+        np.arange(N),
+        options,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (N, N)
+    assert seen == sorted(seen)
+
+
+def test_what_progress_raises_ends_the_build(vectors: npt.NDArray[np.float32]) -> None:
+    def stop(_done: int, _total: int) -> None:
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        HnswIndex.build(vectors[:N], np.arange(N), progress=stop)
+
+
+def test_an_opened_index_is_mapped_until_it_is_written(
+    vectors: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    path = tmp_path / "index"
+    HnswIndex.build(vectors[:500], np.arange(500)).save(path)
+    index = HnswIndex.open(path)
+    assert index.stats().mapped
+    index.upsert(vectors[500:501], np.array([500]))
+    assert not index.stats().mapped
+    assert HnswIndex.open(path).stats().num_items == 500
+
+
+def test_reclaiming_frees_the_places_of_deleted_items(
+    vectors: npt.NDArray[np.float32],
+) -> None:
+    options = HnswOptions(ef_construction=50, background=False)
+    index = HnswIndex.build(vectors[:500], np.arange(500), options)
+    index.delete(np.arange(100))
+    index.upsert(vectors[100:150], np.arange(200, 250))
+    assert index.stats().num_deleted == 150
+    index.reclaim()
+    stats = index.stats()
+    assert (stats.num_items, stats.num_deleted, stats.num_free) == (400, 0, 150)
+    nodes = stats.num_nodes
+    index.upsert(vectors[:100], np.arange(100))
+    assert index.stats().num_nodes == nodes
+    truth = FlatIndex.build(index.vectors(index.ids()), index.ids())
+    found = index.search(vectors[N:], K, ef_search=200)
+    assert _recall(found.ids, truth.search(vectors[N:], K).ids) >= 0.97
+
+
+def test_ids_are_those_alive_and_vectors_are_as_compared(
+    vectors: npt.NDArray[np.float32],
+) -> None:
+    index = HnswIndex.build(vectors[:50], np.arange(50)[::-1].copy() * 2)
+    index.delete(np.array([4]))
+    assert index.ids().tolist() == [i * 2 for i in range(50) if i != 2]
+    found = index.vectors(np.array([98, 0]))
+    want = vectors[[0, 49]]
+    unit = want / np.linalg.norm(want, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, unit, rtol=1e-5)
+    with pytest.raises(NotFoundError, match="4"):
+        index.vectors(np.array([4]))
+
+
+def test_an_exact_search_is_that_of_the_exact_index(
+    vectors: npt.NDArray[np.float32],
+) -> None:
+    options = HnswOptions(m=4, ef_construction=10)
+    index = HnswIndex.build(vectors[:N], np.arange(N), options)
+    truth = FlatIndex.build(vectors[:N], np.arange(N)).search(vectors[N:], K)
+    found = index.search(vectors[N:], K, exact=True)
+    assert found.ids.tolist() == truth.ids.tolist()
+    assert (found.strategy, found.num_exact) == ("exact", 100)
+    assert index.search(vectors[N:], K).strategy == "graph"
+
+
+def test_a_compiled_set_filters_as_its_flags_do(
+    vectors: npt.NDArray[np.float32],
+) -> None:
+    index = HnswIndex.build(vectors[:N], np.arange(N), HnswOptions(ef_construction=50))
+    tags = np.arange(N) % 7
+    attributes = ItemAttributes(N, tags={"group": tags})
+    compiled = attributes.compile(any_of("group", [3, 5]))
+    by_set = index.search(vectors[N:], K, allowed=compiled)
+    by_flags = index.search(vectors[N:], K, allowed=np.isin(tags, [3, 5]))
+    assert by_set.ids.tolist() == by_flags.ids.tolist()
+    assert by_set.strategy == by_flags.strategy != "graph"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda rows: rows.astype(np.float64),
+        lambda rows: np.asfortranarray(rows),
+        lambda rows: rows.astype(">f4"),
+        lambda rows: np.repeat(rows, 2, axis=0)[::2],
+        lambda rows: rows.tolist(),
+        lambda rows: _unaligned(rows),
+    ],
+)
+def test_other_numbers_are_converted(
+    vectors: npt.NDArray[np.float32], made: Callable[[Any], Any]
+) -> None:
+    index = FlatIndex.build(vectors[:50], np.arange(50))
+    want = index.search(vectors[:5], K)
+    assert index.search(made(vectors[:5]), K).ids.tolist() == want.ids.tolist()
+
+
+def _unaligned(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    raw = np.frombuffer(b"\0" + rows.tobytes(), np.uint8)
+    return raw[1:].view(np.float32).reshape(rows.shape)
+
+
+@pytest.mark.parametrize("queries", [["a"], [["a", "b"]], None, [[1], [1, 2]]])
+def test_what_is_no_array_of_numbers_is_refused(
+    vectors: npt.NDArray[np.float32], queries: Any
+) -> None:
+    index = FlatIndex.build(vectors[:50], np.arange(50))
+    with pytest.raises(InvalidArgumentError, match="queries"):
+        index.search(queries, K)
