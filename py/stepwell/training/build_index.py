@@ -9,7 +9,13 @@ import numpy.typing as npt
 import torch
 from scipy import sparse
 
-from stepwell.index.ann_index import FlatIndex, FlatOptions, HnswIndex, HnswOptions
+from stepwell.index.ann_index import (
+    Codes,
+    FlatIndex,
+    FlatOptions,
+    HnswIndex,
+    HnswOptions,
+)
 from stepwell.models.two_tower import TwoTower
 from stepwell.models.two_tower_user import UserTower
 from stepwell.training.co_occurrence import LowRank
@@ -26,7 +32,7 @@ class IndexOptions:
 
     Attributes:
         gain: weight of the trained block beside the co-occurrence block.
-        m, ef_construction: as in HnswOptions.
+        m, ef_construction, codes, keep_vectors: as in HnswOptions.
         num_threads: of the build; None takes every core.
     """
 
@@ -34,6 +40,8 @@ class IndexOptions:
     m: int = 24
     ef_construction: int = 200
     num_threads: int | None = None
+    codes: Codes = "int8"
+    keep_vectors: bool = True
 
 
 def export_towers(
@@ -100,6 +108,8 @@ def build_index(
             ef_construction=options.ef_construction,
             num_threads=options.num_threads or min(os.cpu_count() or 1, 64),
             space_hash=space_hash,
+            codes=options.codes,
+            keep_vectors=options.keep_vectors,
         ),
     )
 
