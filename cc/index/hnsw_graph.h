@@ -61,9 +61,9 @@ class HnswGraph {
   // distances.
   void Insert(uint32_t node, WalkScratch& scratch);
 
-  // Greedy walk from the entry down to the nearest node met above `to_level`: where
-  // that level's walk begins. The graph is not empty.
-  NodeDistance Descend(const char* coded_query, int to_level,
+  // Greedy walk from `top`, an entry read once by the caller, down to the nearest node
+  // met above `to_level` <= top.level: where that level's walk begins.
+  NodeDistance Descend(const char* coded_query, Entry top, int to_level,
                        WalkScratch& scratch) const;
   // Leaves the about `ef` nearest nodes of one level in scratch.found, nearest first.
   void WalkLevel(const char* coded_query, NodeDistance from, int level, size_t ef,
@@ -101,6 +101,9 @@ class HnswGraph {
 
   std::mutex& LockOf(uint32_t node) { return link_locks_[node % kNumLocks]; }
   bool BecomeFirst(uint32_t node, int level);
+  NodeDistance FindLinkable(uint32_t node, NodeDistance from, int level,
+                            WalkScratch& scratch,
+                            std::vector<NodeDistance>& linkable) const;
   void ForceLink(uint32_t node, uint32_t target);
   void RaiseEntry(uint32_t node, int level);
   size_t MeasureLinks(const char* coded_query, const uint32_t* links, size_t num_places,

@@ -156,6 +156,27 @@ TEST(HnswGraphTest, NoInsertLinksToADoomedNode) {
   }
 }
 
+// 1,000 doomed nodes around 100 new ones: more than a walk of ef_construction meets.
+TEST(HnswGraphTest, NewNodesHangTogetherWhereAllOthersAreDoomed) {
+  const auto graph = UnlinkedGraph(RandomVectors(1'100, 1), CodeKind::kInt8);
+  WalkScratch scratch;
+  for (uint32_t node = 0; node < 1'000; ++node) graph->Insert(node, scratch);
+  const uint32_t entry = graph->entry().node;
+  for (uint32_t node = 0; node < 1'000; ++node) graph->set_doomed(node, node != entry);
+  for (uint32_t node = 1'000; node < 1'100; ++node) graph->Insert(node, scratch);
+  const GraphStorage& storage = graph->storage();
+  std::set<uint32_t> seen = {1'000};
+  std::vector<uint32_t> left = {1'000};
+  while (!left.empty()) {
+    const uint32_t* list = storage.links(left.back(), 0);
+    left.pop_back();
+    for (int64_t i = 0; i < 2 * kM && list[i] != kNoNode; ++i) {
+      if (list[i] >= 1'000 && seen.insert(list[i]).second) left.push_back(list[i]);
+    }
+  }
+  EXPECT_EQ(seen.size(), 100u);
+}
+
 TEST(HnswGraphTest, AFullListTakesANearerNodeFirst) {
   const auto graph = UnlinkedGraph(RandomVectors(200, 1), CodeKind::kFloat32);
   const GraphStorage& storage = graph->storage();

@@ -6,6 +6,10 @@
 namespace stepwell::index {
 namespace {
 
+// A walk for neighbours that met fewer than this many times M nodes to link to, because
+// the others are doomed, is made again, this many times wider, up to about this width.
+constexpr size_t kEnoughLinkable = 4, kWiderWalk = 4, kWidestWalk = 20'000;
+
 // Work memory of one thread for the lists of other nodes, apart from the scratch of
 // the walk that found them.
 struct ListWork {
@@ -86,24 +90,46 @@ void HnswGraph::ForceLink(uint32_t node, uint32_t target) {
   StoreLink(&places[at], target);
 }
 
+// Walks one level for a new node's neighbours; returns the nearest node met. Where most
+// nodes around are doomed the walk is made wider until enough others are found: the
+// doomed will be gone, and the new nodes must hang together without them.
+NodeDistance HnswGraph::FindLinkable(uint32_t node, NodeDistance from, int level,
+                                     WalkScratch& scratch,
+                                     std::vector<NodeDistance>& linkable) const {
+  const auto m = static_cast<size_t>(scratch.storage().shape().m);
+  const size_t enough = std::min(ef_construction_, kEnoughLinkable * m);
+  for (size_t ef = ef_construction_;; ef *= kWiderWalk) {
+    WalkLevel(scratch.CodedQuery(), from, level, ef, scratch);
+    linkable.clear();
+    for (const NodeDistance& candidate : scratch.found) {
+      if (linkable.size() == ef_construction_) break;
+      if (candidate.node == node || doomed(candidate.node)) continue;
+      linkable.push_back(candidate);
+    }
+    const bool all_met = scratch.found.size() < ef;
+    if (linkable.size() >= enough || all_met || ef > kWidestWalk) {
+      return scratch.found.front();
+    }
+  }
+}
+
 void HnswGraph::Insert(uint32_t node, WalkScratch& scratch) {
   GraphStorage& storage = this->storage();
   const int level = storage.level(node);
-  const Entry top = entry();
-  if (top.node == kNoNode && BecomeFirst(node, level)) return;
+  // Read once: reclaiming may put a lower one in its place meanwhile.
+  Entry top = entry();
+  if (top.node == kNoNode) {
+    if (BecomeFirst(node, level)) return;
+    top = entry();
+  }
   scratch.Begin(storage);
   const char* query = scratch.CodedQuery();
   storage.codec().CodeToQuery(storage.code(node), scratch.CodedQuery());
-  const int linked_levels = std::min(level, entry().level) + 1;
-  NodeDistance from = Descend(query, linked_levels - 1, scratch);
+  const int linked_levels = std::min(level, top.level) + 1;
+  NodeDistance from = Descend(query, top, linked_levels - 1, scratch);
   std::vector<std::vector<NodeDistance>> links(linked_levels);
   for (int at = linked_levels - 1; at >= 0; --at) {
-    WalkLevel(query, from, at, ef_construction_, scratch);
-    from = scratch.found.front();
-    for (const NodeDistance& candidate : scratch.found) {
-      if (candidate.node == node || doomed(candidate.node)) continue;
-      links[at].push_back(candidate);
-    }
+    from = FindLinkable(node, from, at, scratch, links[at]);
     SelectNeighbours(links[at], static_cast<size_t>(storage.shape().m));
   }
   if (links[0].empty()) {

@@ -153,7 +153,7 @@ void HnswRepair::SearchBeyond(uint32_t node, int level) {
   const HnswGraph::Entry entry = graph_.entry();
   if (entry.level < level) return;
   const char* query = scratch_.CodedQuery();
-  const NodeDistance from = graph_.Descend(query, level, scratch_);
+  const NodeDistance from = graph_.Descend(query, entry, level, scratch_);
   graph_.WalkLevel(query, from, level, kSearchWidth, scratch_);
   beyond_.clear();
   for (const NodeDistance& found : scratch_.found) {

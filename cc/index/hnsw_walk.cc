@@ -42,10 +42,9 @@ void PrefetchList(const uint32_t* links, size_t num_places) {
 }  // namespace
 
 // Greedy search of the upper levels, one nearest node each (Alg. 5, lines 3-5).
-NodeDistance HnswGraph::Descend(const char* coded_query, int to_level,
+NodeDistance HnswGraph::Descend(const char* coded_query, Entry top, int to_level,
                                 WalkScratch& scratch) const {
   const GraphStorage& storage = scratch.storage();
-  const Entry top = entry();
   NodeDistance nearest{0, top.node};
   storage.codec().Gather(coded_query, storage.codes(), &top.node, 1, &nearest.distance);
   ++scratch.num_distances;
@@ -139,7 +138,7 @@ bool HnswGraph::WalkAll(const char* coded_query, size_t width, SearchBudget& bud
   scratch.found.clear();
   if (entry().node == kNoNode) return false;
   if (budget.Spent()) return true;
-  const NodeDistance from = Descend(coded_query, 0, scratch);
+  const NodeDistance from = Descend(coded_query, entry(), 0, scratch);
   return WalkPool(coded_query, from, 0, width, &budget, scratch);
 }
 
@@ -156,7 +155,7 @@ bool HnswGraph::WalkFiltered(const char* coded_query, size_t ef,
   if (budget.Spent()) return true;
   const auto num_places = static_cast<size_t>(storage.list_size(0));
   const int64_t end_distances = scratch.num_distances + max_distances;
-  const NodeDistance from = Descend(coded_query, 0, scratch);
+  const NodeDistance from = Descend(coded_query, entry(), 0, scratch);
   scratch.ClearVisited();
   scratch.Visit(from.node);
   candidates.push_back(from);
