@@ -120,8 +120,9 @@ bool AddByBits(const NodeFilter& filter, BlockScanner& scanner) {
   return true;
 }
 
-bool AddByNodes(const GraphStorage& storage, const NodeFilter& filter,
-                BlockScanner& scanner) {
+// `keeps(node)` for every node that is not hidden.
+template <typename Keeps>
+bool AddByNodes(const GraphStorage& storage, Keeps keeps, BlockScanner& scanner) {
   const auto num_nodes = static_cast<uint32_t>(storage.num_nodes());
   const uint64_t* hidden = storage.hidden_words();
   for (uint32_t first = 0; first < num_nodes; first += 64) {
@@ -129,7 +130,7 @@ bool AddByNodes(const GraphStorage& storage, const NodeFilter& filter,
     if (num_nodes - first < 64) left &= (uint64_t{1} << (num_nodes - first)) - 1;
     for (; left != 0; left &= left - 1) {
       const uint32_t node = first + static_cast<uint32_t>(__builtin_ctzll(left));
-      scanner.Add(node, filter.Allows(node) && filter.MayShow(node));
+      scanner.Add(node, keeps(node));
     }
     if (!scanner.MakeRoom()) return false;
     if (first / 64 % kBlockWords == kBlockWords - 1 && !scanner.Continue()) {
@@ -147,10 +148,18 @@ ScanOutcome ExactScan(const GraphStorage& storage, const ScanQuery& query,
   BlockScanner scanner(storage, query, width, budget, found);
   if (!scanner.Continue()) return scanner.FinishTruncated();
   const IdBitmap* allowed = filter.allowed();
-  const bool by_bits =
-      allowed != nullptr && ScansByBits(allowed->CountSet(), storage.num_nodes());
-  const bool whole =
-      by_bits ? AddByBits(filter, scanner) : AddByNodes(storage, filter, scanner);
+  const auto may_show = [&](uint32_t node) { return filter.MayShow(node); };
+  const auto may_show_allowed = [&](uint32_t node) {
+    return filter.MayShow(node) & allowed->TestUnpredicted(storage.label(node));
+  };
+  bool whole = true;
+  if (allowed == nullptr) {
+    whole = AddByNodes(storage, may_show, scanner);
+  } else if (ScansByBits(allowed->CountSet(), storage.num_nodes())) {
+    whole = AddByBits(filter, scanner);
+  } else {
+    whole = AddByNodes(storage, may_show_allowed, scanner);
+  }
   return whole ? scanner.Finish() : scanner.FinishTruncated();
 }
 

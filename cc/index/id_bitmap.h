@@ -34,6 +34,12 @@ class IdBitmap {
   bool Test(int64_t id) const {
     return id >= 0 && id < num_bits_ && ((words_[id >> 6] >> (id & 63)) & 1);
   }
+  // Test without a branch, for ids in no order, of a set with num_bits() > 0.
+  bool TestUnpredicted(int64_t id) const {
+    const bool inside = static_cast<uint64_t>(id) < static_cast<uint64_t>(num_bits_);
+    const uint64_t at = static_cast<uint64_t>(id) * inside;
+    return inside & (words_[at >> 6] >> (at & 63));
+  }
   // id in [0, num_bits).
   void Set(int64_t id) {
     words_[id >> 6] |= uint64_t{1} << (id & 63);

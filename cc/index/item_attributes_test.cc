@@ -1,12 +1,10 @@
 // Predicates against the plain evaluation of every item.
 #include "cc/index/item_attributes.h"
 
-#include <atomic>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <set>
-#include <thread>
 
 #include "cc/base/field_error.h"
 #include "gtest/gtest.h"
@@ -244,30 +242,6 @@ TEST(ItemAttributesTest, ErrorsNameTheColumnTheValueAndTheRange) {
   ErrorOf(attributes.AddRange("price", plain.prices), "price");
   const std::vector<int64_t> offsets = {0, 5};
   ErrorOf(attributes.SetTags("tag", {3}, {offsets, {}}), "tag");
-}
-
-TEST(ItemAttributesTest, ACompileBesideSetsSeesEachOfThemWhole) {
-  constexpr int64_t kItems = 5'000;
-  ItemAttributes attributes(kItems);
-  const std::vector<double> low(kItems, 1.0), high(kItems, 2.0);
-  ASSERT_TRUE(attributes.AddRange("price", low).ok());
-  std::vector<int64_t> ids(kItems);
-  for (int64_t i = 0; i < kItems; ++i) ids[i] = i;
-  std::atomic<bool> stop = false;
-  std::thread writer([&] {
-    for (int round = 0; round < 200; ++round) {
-      EXPECT_TRUE(attributes.SetRange("price", ids, round % 2 ? low : high).ok());
-    }
-    stop = true;
-  });
-  while (!stop) {
-    const int64_t count = attributes.Compile({InRange("price", 2, 3)})->CountSet();
-    EXPECT_TRUE(count == 0 || count == kItems) << count;
-    const std::vector<PredicateToken> both = {
-        InRange("price", 2, 3), InRange("price", 1, 1), Operator(Kind::kOr)};
-    EXPECT_EQ(attributes.Compile(both)->CountSet(), kItems);
-  }
-  writer.join();
 }
 
 }  // namespace

@@ -17,19 +17,26 @@ namespace {
 constexpr double kDistances = 1.35;
 constexpr double kGrowth = 0.82;
 // A filtered walk keeps two heaps and tests nodes in random order.
-constexpr double kFilteredDistance = 1.3;
+constexpr double kFilteredDistance = 1.4;
 // A row of a scan, known far ahead; by bits the node of the id is looked up first.
-constexpr double kScanRow = 0.25;
-constexpr double kScanRowByBits = 1.0;
+constexpr double kScanRow = 0.2;
+constexpr double kScanRowByBits = 1.5;
 // A node of a scan that is only asked about.
 constexpr double kScanNode = 0.05;
 
 // A pool so many times as wide as asked for costs more than the heaps of a filtered
 // walk: a new place moves all that are farther.
-constexpr double kMaxWiderPool = 3;
+constexpr double kMaxWiderPool = 4;
 // Matches among the nodes of a pool are spread by chance: so many standard deviations
 // are added to its width.
 constexpr double kSpread = 2;
+
+// A filtered walk is given up at this share of the scan's cost. Its distances cost more
+// the longer it goes on without matches, since the heap of candidates grows: both
+// together then cost less than twice the scan.
+constexpr double kGivenUpShare = 0.33;
+// But not before it has computed so many times the distances it should need.
+constexpr double kPatience = 1.5;
 
 double WalkDistances(const SearchCase& search, double width) {
   return kDistances * 2 * static_cast<double>(search.m) * std::pow(width, kGrowth);
@@ -45,9 +52,9 @@ double ScanCost(const SearchCase& search, double matches) {
 }  // namespace
 
 bool ScansByBits(int64_t num_matches, int64_t num_nodes) {
-  // Looking up the node of an id costs about as much as asking 16 nodes in the order
-  // of memory.
-  constexpr int64_t kNodesPerLookUp = 16;
+  // Looking up the node of an id costs about as much as asking so many nodes in the
+  // order of memory.
+  constexpr int64_t kNodesPerLookUp = 40;
   return num_matches <= num_nodes / kNodesPerLookUp;
 }
 
@@ -64,8 +71,10 @@ SearchPlan ChoosePlan(const SearchCase& search) {
   if (matches < 1) return {SearchStrategy::kGraph, width, 1};
 
   const double scan = ScanCost(search, matches);
-  const auto max_distances = static_cast<int64_t>(scan / kFilteredDistance) + 1;
   const double share = matches / nodes;
+  const double filtered = WalkDistances(search, std::min(nodes, ef / share));
+  const auto max_distances = static_cast<int64_t>(
+      std::max(kPatience * filtered, kGivenUpShare * scan / kFilteredDistance));
   const double spread = kSpread * std::sqrt(ef * (1 - share));
   // Exclusions are items that were shown: they may all be among the nearest.
   const double wide =
@@ -75,8 +84,7 @@ SearchPlan ChoosePlan(const SearchCase& search) {
     return {SearchStrategy::kGraph, wide_width, max_distances};
   }
   const double wide_cost = WalkDistances(search, wide);
-  const double filtered_cost =
-      kFilteredDistance * WalkDistances(search, std::min(nodes, ef / share));
+  const double filtered_cost = kFilteredDistance * filtered;
   if (search.has_filter && scan <= std::min(wide_cost, filtered_cost)) {
     return {SearchStrategy::kExact, width, 0};
   }

@@ -37,7 +37,7 @@ struct SearchPlan {
 // (kFilteredGraph, stops by itself once ef matches are found, whatever the share near
 // the query is). A scan (kExact) costs about a distance a match. A filter that shuns
 // the query's neighbourhood makes the share wrong: max_distances then ends the walk
-// at the cost of the scan, so that both together cost at most twice the scan.
+// early enough that walk and scan together cost less than twice the scan.
 //
 // Pure. Each count >= 0.
 SearchPlan ChoosePlan(const SearchCase& search);
