@@ -44,13 +44,7 @@ HnswIndex::HnswIndex(const HnswOptions& options, std::unique_ptr<GraphStorage> s
     : options_(options),
       graph_(std::move(storage), options.ef_construction),
       labels_(gate_),
-      reclaimer_([this](const std::atomic<bool>& stop) {
-        try {
-          TidyUp(stop);
-        } catch (const std::bad_alloc&) {
-          // What is not done now is done after the next write.
-        }
-      }) {
+      reclaimer_([this](const std::atomic<bool>& stop) { TidyUp(stop); }) {
   if (options_.codes == CodeKind::kFloat32) options_.keep_vectors = true;
 }
 

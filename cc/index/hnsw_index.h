@@ -146,16 +146,19 @@ class HnswIndex : public AnnIndex {
   void Grow(int64_t count, absl::Span<const float> vectors);
   VectorCodec CodecFor(absl::Span<const float> vectors) const;
 
-  // Of hnsw_reclaim.cc, with none of the locks held. TidyUp is Reclaim, the rest are
-  // its steps; throws std::bad_alloc, after which it can begin again.
+  // Of hnsw_reclaim.cc, with none of the locks held but reclaiming_ where it says
+  // steps. They throw std::bad_alloc, after which they can begin again.
   void TidyUp(const std::atomic<bool>& stop);
+  // Steps. Null: nobody stops it.
+  bool TakeOutDead(const std::atomic<bool>* stop);
   std::vector<uint32_t> DoomDead(HnswRepair& repair);
-  bool BypassDoomed(HnswRepair& repair, const std::atomic<bool>& stop);
+  bool BypassDoomed(HnswRepair& repair, const std::atomic<bool>* stop);
   void FreeDoomed(const std::vector<uint32_t>& nodes);
+  void ReconnectUnreached();
   // After items were written or deleted: has the thread tidy up, at once or later.
   void NoteWrites();
-  // Before items are written: waits while there are too many dead.
-  void WaitForReclaim();
+  // Before items are written: takes dead nodes out where the thread is far behind.
+  void HelpToReclaim();
   bool DeadExceed(int64_t share, int64_t at_least) const;
   bool IsWritable() const;
 
@@ -177,7 +180,8 @@ class HnswIndex : public AnnIndex {
   std::vector<uint32_t> free_;  // the next items' places
   std::vector<uint32_t> dead_;  // hidden for good, still in the graph
 
-  std::mutex reclaiming_;  // before writers_
+  std::mutex reclaiming_;            // before writers_
+  std::atomic<bool> helped_{false};  // a writer waits for reclaiming_
   // Last: its thread ends before what it works on.
   Reclaimer reclaimer_;
 };

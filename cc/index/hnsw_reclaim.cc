@@ -10,17 +10,17 @@
 namespace stepwell::index {
 namespace {
 
-// Dead nodes, as a share of the items, above which they are taken out at once: fewer
-// are not in the way of searches, and many share the work. See kWaitShare for more.
-constexpr int64_t kReclaimShare = 25;  // 4 %
+// Dead nodes, as a share of the items, above which the thread takes them out at once:
+// fewer are not in the way of searches, and many share the work.
+constexpr int64_t kReclaimShare = 32;  // 3 %
 constexpr int64_t kMinReclaimed = 256;
-// And above which Upsert waits for that, so that memory stays flat however fast the
-// writers are.
-constexpr int64_t kWaitShare = 12;  // 8 %
-constexpr int64_t kMinWaitedFor = 1024;
+// And above which a writer does it, so that memory stays flat however fast writers are
+// and however little of a core the thread gets.
+constexpr int64_t kHelpShare = 16;  // 6 %
+constexpr int64_t kMinHelped = 1024;
 
-// Nodes looked at between two chances for growth and Save: some milliseconds' work.
-constexpr int64_t kNodesPerSlice = 1024;
+// Nodes looked at between two chances for growth, Save and helpers: some milliseconds.
+constexpr int64_t kNodesPerSlice = 256;
 
 // The lists are read again until none holds a doomed node; twice is expected.
 constexpr int kMaxRounds = 4;
@@ -28,31 +28,44 @@ constexpr int kMaxRounds = 4;
 }  // namespace
 
 absl::Status HnswIndex::Reclaim() {
-  static const std::atomic<bool> kNeverStop{false};
   try {
     if (!IsWritable()) Grow(0, {});
-    TidyUp(kNeverStop);
+    std::lock_guard one_at_a_time(reclaiming_);
+    TakeOutDead(nullptr);
+    ReconnectUnreached();
     return absl::OkStatus();
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("reclaiming: memory is out");
   }
 }
 
-// (1) Inserts that start from now on do not link to dead nodes; (2) those of before are
-// over; (3) no list leads to the dead; (4) nor does a search stand on one; (5) their
-// places are free.
+// The thread's work. Gives way to writers that help: it has less of a core than they.
 void HnswIndex::TidyUp(const std::atomic<bool>& stop) {
   std::lock_guard one_at_a_time(reclaiming_);
+  try {
+    if (TakeOutDead(&stop)) ReconnectUnreached();
+  } catch (const std::bad_alloc&) {
+    // What is not done now is done after the next write.
+  }
+}
+
+// (1) Inserts that start from now on do not link to dead nodes; (2) those of before are
+// over; (3) no list leads to the dead; (4) nor does a search stand on one; (5) their
+// places are free. False when it was stopped; whoever begins again goes on from there.
+bool HnswIndex::TakeOutDead(const std::atomic<bool>* stop) {
   HnswRepair repair(graph_);
   const std::vector<uint32_t> nodes = DoomDead(repair);
-  if (!nodes.empty()) {
-    gate_.Synchronize();
-    if (!BypassDoomed(repair, stop)) return;
-    gate_.Synchronize();
-    FreeDoomed(nodes);
-  }
+  if (nodes.empty()) return true;
+  gate_.Synchronize();
+  if (!BypassDoomed(repair, stop)) return false;
+  gate_.Synchronize();
+  FreeDoomed(nodes);
+  return true;
+}
+
+void HnswIndex::ReconnectUnreached() {
   std::shared_lock writers(writers_);
-  if (graph_.storage().writable()) repair.ReconnectUnreached();
+  if (graph_.storage().writable()) HnswRepair(graph_).ReconnectUnreached();
 }
 
 std::vector<uint32_t> HnswIndex::DoomDead(HnswRepair& repair) {
@@ -68,11 +81,11 @@ std::vector<uint32_t> HnswIndex::DoomDead(HnswRepair& repair) {
 }
 
 // False when it was stopped: the nodes stay dead and doomed, and their lists stay.
-bool HnswIndex::BypassDoomed(HnswRepair& repair, const std::atomic<bool>& stop) {
+bool HnswIndex::BypassDoomed(HnswRepair& repair, const std::atomic<bool>* stop) {
   for (int round = 0; round < kMaxRounds; ++round) {
     int64_t num_rewritten = 0;
     for (int64_t first = 0, end = 1; first < end; first += kNodesPerSlice) {
-      if (stop) return false;
+      if (stop != nullptr && (*stop || helped_)) return false;
       std::shared_lock writers(writers_);
       end = graph_.storage().num_nodes();
       num_rewritten += repair.BypassDoomed(
@@ -116,13 +129,17 @@ void HnswIndex::NoteWrites() {
   }
 }
 
-void HnswIndex::WaitForReclaim() {
+// Many writers may come here at once: the others then find that it is done.
+void HnswIndex::HelpToReclaim() {
   if (!options_.background || !IsWritable()) return;
-  if (!DeadExceed(kWaitShare, kMinWaitedFor)) return;
+  if (!DeadExceed(kHelpShare, kMinHelped)) return;
+  helped_ = true;
+  std::lock_guard one_at_a_time(reclaiming_);
+  helped_ = false;
   try {
-    reclaimer_.RunAndWait();
-  } catch (const std::system_error&) {
-    // As above: rather more memory than no writes.
+    if (DeadExceed(kHelpShare, kMinHelped)) TakeOutDead(nullptr);
+  } catch (const std::bad_alloc&) {
+    // Rather more memory than no writes: if there is none, the write will say so.
   }
 }
 

@@ -51,7 +51,7 @@ absl::Status HnswIndex::Upsert(absl::Span<const float> vectors,
                                         static_cast<int64_t>(ids.size()),
                                         options_.metric, "vectors"));
   STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
-  WaitForReclaim();
+  HelpToReclaim();
   const absl::Status status = Put(vectors, ids, nullptr);
   NoteWrites();
   return status;

@@ -8,9 +8,10 @@
 namespace stepwell::index {
 namespace {
 
-// Searches and inserts go first where cores are few; who deletes faster than that
-// leaves room for is made to wait, see HnswIndex::Upsert.
-constexpr int kNiceness = 10;
+// Searches go first where cores are few: a thread beside them costs each burst of its
+// own to one search. Who writes faster than that leaves room for has to help, see
+// HnswIndex::HelpToReclaim.
+constexpr int kNiceness = 19;
 
 // Lazy work takes at most one part in so many of a core's time.
 constexpr int kShareOfTime = 20;
@@ -39,13 +40,6 @@ void Reclaimer::RunNow() {
   Ask(Request::kNow);
 }
 
-void Reclaimer::RunAndWait() {
-  std::unique_lock lock(mutex_);
-  Ask(Request::kNow);
-  const int64_t awaited = num_begun_ + 1;
-  ended_.wait(lock, [&] { return num_ended_ >= awaited || stop_; });
-}
-
 int64_t Reclaimer::num_runs() const {
   std::lock_guard lock(mutex_);
   return num_ended_;
@@ -65,7 +59,6 @@ void Reclaimer::Loop() {
   std::unique_lock lock(mutex_);
   while (AwaitRequest(lock)) {
     request_ = Request::kNone;
-    ++num_begun_;
     lock.unlock();
     const Clock::time_point begin = Clock::now();
     work_(stop_);
@@ -73,9 +66,7 @@ void Reclaimer::Loop() {
     lock.lock();
     lazy_begin_ = end + std::max<Clock::duration>(rest_, kShareOfTime * (end - begin));
     ++num_ended_;
-    ended_.notify_all();
   }
-  ended_.notify_all();
 }
 
 // False when it is time to stop.

@@ -12,8 +12,8 @@
 
 namespace stepwell::index {
 
-// Runs one piece of work again and again in a thread of low priority, when it is asked
-// to: now, or when there is time for it.
+// Runs one piece of work again and again in a thread of the lowest priority, when it is
+// asked to: now, or when there is time for it.
 //
 // Concurrency: every method but the destructor from any thread. The thread starts with
 // the first request. The destructor asks the work to stop and waits for it. Source of
@@ -35,8 +35,6 @@ class Reclaimer {
   // std::system_error when there is no thread to be had.
   void RunSoon();
   void RunNow();
-  // RunNow, and waits until that work has ended. Not from the work itself.
-  void RunAndWait();
 
   int64_t num_runs() const;  // ended
 
@@ -54,10 +52,8 @@ class Reclaimer {
 
   mutable std::mutex mutex_;
   std::condition_variable asked_;
-  std::condition_variable ended_;
   Request request_ = Request::kNone;
   Clock::time_point lazy_begin_;  // not before
-  int64_t num_begun_ = 0;
   int64_t num_ended_ = 0;
   std::thread thread_;
 };
