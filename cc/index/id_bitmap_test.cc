@@ -60,6 +60,13 @@ TEST(IdBitmapTest, SetAlgebraTakesTheSizeOfTheLeftSide) {
   EXPECT_EQ(changed(longer, shorter, &IdBitmap::AndNot), (Ids{75, 299}));
 }
 
+TEST(IdBitmapTest, TestingWithoutABranchAgreesWithTesting) {
+  const IdBitmap bitmap = SetOf(70, {0, 5, 63, 64, 69});
+  for (int64_t id : {-1, 0, 1, 5, 63, 64, 68, 69, 70, 71, 127, 128, 1'000'000}) {
+    EXPECT_EQ(bitmap.TestUnpredicted(id), bitmap.Test(id)) << id;
+  }
+}
+
 TEST(IdBitmapTest, InvertingLeavesNothingPastTheEnd) {
   IdBitmap bitmap = SetOf(67, {0, 66});
   bitmap.Invert();
