@@ -132,13 +132,19 @@ class HnswIndex : public AnnIndex {
 
   // Delete, but for what follows from it.
   absl::StatusOr<DeleteResult> Hide(absl::Span<const int64_t> ids);
-  // Upsert in its steps; all but Grow under writers_ shared.
+  // Upsert in its steps; all but Grow under writers_ shared, which a large batch gives
+  // up now and then.
+  struct Batch {
+    absl::Span<const float> vectors;
+    absl::Span<const int64_t> ids;
+    const std::vector<uint32_t>& nodes;
+    const BuildProgress& progress;
+  };
   absl::Status Put(absl::Span<const float> vectors, absl::Span<const int64_t> ids,
                    const BuildProgress& progress);
   // False when there is no room.
   bool TakeNodes(int64_t count, std::vector<uint32_t>& nodes);
-  bool LinkNodes(absl::Span<const float> vectors, absl::Span<const int64_t> ids,
-                 const std::vector<uint32_t>& nodes, const BuildProgress& progress);
+  bool LinkNodes(const Batch& batch, int64_t first, int64_t end);
   void Publish(absl::Span<const int64_t> ids, const std::vector<uint32_t>& nodes);
   void Abandon(const std::vector<uint32_t>& nodes);
   // Makes room for `count` more nodes, in memory that can be written. Takes writers_
