@@ -14,8 +14,10 @@ from commands import publish, train
 from demo.phases import PhaseTimer
 from project_state import ProjectState
 from stepwell.base.errors import FailedPreconditionError, UnavailableError
+from stepwell.index.ann_index import HnswIndex
 from stepwell.releases.manifest import MANIFEST_NAME, parse_manifest
 from stepwell.releases.source import DirectorySource
+from stepwell.retrieval.artifacts import INDEX_FILE
 from stepwell.training.datasets import prepare
 
 MOVIELENS = "movielens-100k"
@@ -55,7 +57,7 @@ class Preparation:
         state = self._state
         with self._timer.phase("data", f"{state.data} into {state.dataset}"):
             self._prepare_data()
-        if retrain or not DirectorySource(state.registry).versions():
+        if retrain or not self._has_release():
             with self._timer.phase("train", f"preset {self._preset}"):
                 self._run(train, "--data", str(state.dataset), *self._training())
             with self._timer.phase("publish", f"signed, into {state.registry}"):
@@ -68,6 +70,17 @@ class Preparation:
                 "run: ./stepwell demo --retrain"
             )
         return dict(card["quality"])
+
+    def _has_release(self) -> bool:
+        """Whether a release is there that this version of the server reads."""
+        if not DirectorySource(self._state.registry).versions():
+            return False
+        try:
+            HnswIndex.open(_newest(self._state) / INDEX_FILE)
+        except FailedPreconditionError as error:
+            self._console.print(f"the release is of another version: {error}")
+            return False
+        return True
 
     def _training(self) -> tuple[str, ...]:
         return ("--out", str(self._state.training), "--preset", self._preset)
