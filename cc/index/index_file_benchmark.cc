@@ -1,17 +1,24 @@
 // How long opening a file of 1,000,000 x 64 int8 with float32 vectors takes, M = 16, in
-// the page cache: mapping it, and checking all of it with one thread and more.
+// the page cache: mapping it, checking all of it with one thread and more, the whole
+// HnswIndex::Open; and what of its memory two processes share.
 //
 //   bazel run -c opt //cc/index:index_file_benchmark
 //
 // The links are random: what a check of them costs does not depend on where they lead.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <memory>
 #include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "benchmark/benchmark.h"
+#include "cc/index/hnsw_index.h"
 #include "cc/index/index_file_view.h"
 #include "cc/index/mapped_file.h"
 #include "cc/index/new_index_file.h"
@@ -96,11 +103,16 @@ class IndexFile {
   const std::string path_;
 };
 
-void BM_OpenIndexFile(benchmark::State& state) {
+const IndexFile& TheFile() {
   static const IndexFile kFile;
+  return kFile;
+}
+
+void BM_CheckIndexFile(benchmark::State& state) {
+  TheFile();
   int64_t bytes = 0;
   for (auto _ : state) {
-    const auto mapped = *MappedFile::Open(kFile.path());
+    const auto mapped = *MappedFile::Open(TheFile().path());
     const auto view = *IndexFileView::Parse(mapped->bytes());
     if (state.range(0) > 0) {
       Check(CheckIndexFileContent(view, static_cast<int>(state.range(0))));
@@ -109,7 +121,7 @@ void BM_OpenIndexFile(benchmark::State& state) {
   }
   state.SetBytesProcessed(bytes);
 }
-BENCHMARK(BM_OpenIndexFile)
+BENCHMARK(BM_CheckIndexFile)
     ->ArgName("threads")
     ->Arg(0)
     ->Arg(1)
@@ -118,6 +130,61 @@ BENCHMARK(BM_OpenIndexFile)
     ->Unit(benchmark::kMillisecond)
     ->MeasureProcessCPUTime()
     ->UseRealTime();
+
+std::unique_ptr<HnswIndex> Opened() {
+  HnswOpenOptions options;
+  options.background = false;
+  auto index = HnswIndex::Open(TheFile().path(), nullptr, options);
+  Check(index.status());
+  return *std::move(index);
+}
+
+void BM_OpenHnswIndex(benchmark::State& state) {
+  TheFile();
+  for (auto _ : state) benchmark::DoNotOptimize(Opened());
+}
+BENCHMARK(BM_OpenHnswIndex)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime();
+
+// Of the mapped file, in MiB: `key` is Rss (pages in use) or Pss (those divided by the
+// number of processes that use them).
+double MappedMebibytes(const std::string& key) {
+  std::ifstream maps("/proc/self/smaps");
+  bool is_file = false;
+  for (std::string word; maps >> word;) {
+    if (word.find("index_file_benchmark.idx") != std::string::npos) is_file = true;
+    if (!is_file || word != key + ":") continue;
+    double kibibytes = 0;
+    maps >> kibibytes;
+    return kibibytes / 1024;
+  }
+  return 0;
+}
+
+// Another process has the file open meanwhile.
+void BM_SharedWithAnotherProcess(benchmark::State& state) {
+  int opened[2], done[2];
+  TheFile();
+  if (pipe(opened) != 0 || pipe(done) != 0) return state.SkipWithError("no pipe");
+  const pid_t child = fork();
+  char byte = 0;
+  if (child == 0) {
+    const auto index = Opened();
+    const bool told = write(opened[1], &byte, 1) == 1 && read(done[0], &byte, 1) == 1;
+    _exit(told ? 0 : 1);
+  }
+  const bool told = read(opened[0], &byte, 1) == 1;
+  for (auto _ : state) {
+    const auto index = Opened();
+    state.counters["rss_MiB"] = MappedMebibytes("Rss");
+    state.counters["pss_MiB"] = MappedMebibytes("Pss");
+  }
+  if (!told || write(done[1], &byte, 1) != 1) state.SkipWithError("no other process");
+  waitpid(child, nullptr, 0);
+}
+BENCHMARK(BM_SharedWithAnotherProcess)->Iterations(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace stepwell::index
