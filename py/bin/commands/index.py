@@ -20,6 +20,12 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from commands.index_split import (
+    SPLIT_EXPLAINED,
+    SPLIT_SUMMARY,
+    add_split_arguments,
+    split,
+)
 from stepwell.base.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -39,6 +45,7 @@ Builds, checks and converts files of a nearest-neighbour index.
   ./stepwell index build glove.npy -o glove.index --threads 2
   ./stepwell index info glove.index
   ./stepwell index verify glove.index
+  ./stepwell index split glove.index -o shards/ --shards 3
   ./stepwell index import-hnswlib old.bin -o new.index --metric cosine --dim 100
 
 A file appears whole or not at all; it is opened mapped, and every byte of it is
@@ -90,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what is wrong, and where, and exits with 1.",
     )
     verify.add_argument("index", type=Path, metavar="FILE")
+    add_split_arguments(_add_action(actions, "split", SPLIT_SUMMARY, SPLIT_EXPLAINED))
     imports = _add_action(
         actions,
         "import-hnswlib",
@@ -227,6 +235,14 @@ def _verify(args: argparse.Namespace, _: Console) -> dict[str, Any]:
     }
 
 
+def _split(args: argparse.Namespace, console: Console) -> dict[str, Any]:
+    with _bar(console) as progress:
+        bar = progress.add_task("split", total=None)
+        return split(
+            args, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+
+
 def _import(args: argparse.Namespace, _: Console) -> dict[str, Any]:
     options = HnswOptions(
         metric=args.metric, codes=args.codes, keep_vectors=not args.drop_vectors
@@ -240,6 +256,7 @@ _ACTIONS = {
     "build": _build,
     "info": _info,
     "verify": _verify,
+    "split": _split,
     "import-hnswlib": _import,
 }
 
@@ -298,5 +315,9 @@ def _bar(console: Console) -> Progress:
 def _print(facts: dict[str, Any], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():
-        table.add_row(name, str(value))
+        # Parts of a split: each a line of its own.
+        lines = value if isinstance(value, list) else [value]
+        for line in lines:
+            shown = line["flags"] if isinstance(line, dict) else str(line)
+            table.add_row(name, shown)
     console.print(table)
