@@ -82,7 +82,7 @@ class IndexBuild:
         *,
         resume: bool = True,
     ) -> HnswIndex:
-        """Builds, or goes on building, saves and returns the index.
+        """Builds, or goes on building, saves, and returns the index opened again.
 
         Args:
             vectors: float32 [N, D]; may be mapped, it is read by chunks.
@@ -112,7 +112,14 @@ class IndexBuild:
         index.reclaim()
         index.save(self._path)
         self._forget()
-        return index
+        # Its memory goes before the file is mapped in its place.
+        del index
+        return HnswIndex.open(
+            self._path,
+            options.space_hash,
+            num_threads=options.num_threads,
+            background=self._options.background,
+        )
 
     def _with_limit(self, vectors: Vectors) -> HnswOptions:
         # No thread of its own: what is mended when must not be left to chance.

@@ -55,6 +55,7 @@ def test_builds_a_whole_index_and_leaves_nothing_else(
     index = IndexBuild(tmp_path / "index", OPTIONS, NEVER).run(vectors, ids)
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
     assert index.stats().num_items == N
+    assert index.stats().mapped
     truth = FlatIndex.build(vectors, ids).search(vectors[:50], 10)
     found = HnswIndex.open(tmp_path / "index").search(vectors[:50], 10, ef_search=N)
     assert found.ids.tolist() == truth.ids.tolist()
