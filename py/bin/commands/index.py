@@ -314,6 +314,8 @@ def _bar(console: Console) -> Progress:
 
 def _print(facts: dict[str, Any], console: Console) -> None:
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in facts.items():
         # Parts of a split: each a line of its own.
         lines = value if isinstance(value, list) else [value]
