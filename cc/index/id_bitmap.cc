@@ -9,6 +9,7 @@ IdBitmap IdBitmap::FromFlags(absl::Span<const uint8_t> flags) {
   for (size_t id = 0; id < flags.size(); ++id) {
     bitmap.words_[id >> 6] |= uint64_t{flags[id] != 0} << (id & 63);
   }
+  bitmap.KeepCount();
   return bitmap;
 }
 

@@ -15,7 +15,7 @@ class IdBitmap {
   // All bits clear, for ids in [0, num_bits).
   explicit IdBitmap(int64_t num_bits = 0) { Resize(num_bits); }
 
-  // Bit i is set when flags[i] != 0.
+  // Bit i is set when flags[i] != 0; counted.
   static IdBitmap FromFlags(absl::Span<const uint8_t> flags);
 
   // New bits are clear; bits from num_bits on are gone.
