@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <string>
@@ -134,6 +135,18 @@ TEST_F(HnswFileTest, WritesGoOnWhereTheSavedIndexStopped) {
   EXPECT_EQ(opened->Ids(), index->Ids());
   ExpectSameAnswers(*index, *opened);
   // The file has not changed under those who still map it.
+  EXPECT_TRUE(HnswIndex::Open(path_).ok());
+}
+
+TEST_F(HnswFileTest, ALimitThatNoFileHoldsIsRefusedBeforeTheBuild) {
+  HnswOptions options = Options();
+  for (float limit : {1e20f, -1.0f, std::numeric_limits<float>::infinity()}) {
+    options.int8_limit = limit;
+    EXPECT_EQ(HnswIndex::Build({}, {}, options).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+  options.int8_limit = kMaxInt8Limit;
+  ASSERT_TRUE((*HnswIndex::Build({}, {}, options))->Save(path_).ok());
   EXPECT_TRUE(HnswIndex::Open(path_).ok());
 }
 

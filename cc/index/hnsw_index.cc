@@ -1,7 +1,6 @@
 #include "cc/index/hnsw_index.h"
 
 #include <algorithm>
-#include <cmath>
 #include <exception>
 #include <shared_mutex>
 #include <utility>
@@ -32,9 +31,9 @@ absl::Status CheckHnswOptions(const HnswOptions& options) {
   STEPWELL_RETURN_IF_ERROR(
       CheckRange("ef_construction", options.ef_construction, 1, kMaxEf));
   STEPWELL_RETURN_IF_ERROR(CheckRange("capacity", options.capacity, 0, kMaxItems));
-  if (!(options.int8_limit >= 0) || std::isinf(options.int8_limit)) {
+  if (!(options.int8_limit >= 0 && options.int8_limit <= kMaxInt8Limit)) {
     return FieldError("int8_limit", absl::StrCat("is ", options.int8_limit,
-                                                 ", must be finite and >= 0 (0: from "
+                                                 ", must be in [0, 1.8e19] (0: from "
                                                  "the items)"));
   }
   return CheckRange("num_threads", options.num_threads, 1, 64);

@@ -19,8 +19,6 @@ constexpr int64_t kLargestBlock = int64_t{1} << 30;
 constexpr int64_t kMostLinks = 128;
 // GraphStorage numbers them in 32 bits.
 constexpr int64_t kMostUpperLists = 0xFFFFFFFF;
-// The square of it is in the range of float32, as that of every coordinate is.
-constexpr float kLargestLimit = 1.8446743e19f;
 
 constexpr uint64_t Aligned(uint64_t offset) {
   return (offset + kIndexFileAlignment - 1) / kIndexFileAlignment * kIndexFileAlignment;
@@ -46,7 +44,7 @@ absl::Status CheckGraphFields(const IndexFileHeader& header) {
       CheckField("upper lists", header.num_upper_lists, 0,
                  std::min(kMaxLevel * header.num_nodes, kMostUpperLists)));
   if (header.codes == CodeKind::kInt8 &&
-      !(header.code_limit > 0 && header.code_limit <= kLargestLimit)) {
+      !(header.code_limit > 0 && header.code_limit <= kMaxInt8Limit)) {
     return absl::DataLossError(
         absl::StrCat("int8 limit ", header.code_limit, " is out of range"));
   }

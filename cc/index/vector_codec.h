@@ -17,6 +17,9 @@ namespace stepwell::index {
 // The numbers are part of the file format.
 enum class CodeKind : uint32_t { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
 
+// Of int8 codes: the square of a larger coordinate is no float32, so none has one.
+inline constexpr float kMaxInt8Limit = 1.8446743e19f;
+
 absl::StatusOr<CodeKind> ParseCodeKind(std::string_view name);
 std::string_view CodeKindName(CodeKind kind);
 
