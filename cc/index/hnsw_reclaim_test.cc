@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <atomic>
+#include <future>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -7,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "cc/base/clock.h"
 #include "cc/index/flat_index.h"
 #include "cc/index/hnsw_index.h"
 #include "gtest/gtest.h"
@@ -140,6 +143,48 @@ TEST(HnswReclaimTest, AMappedIndexIsCopiedFirst) {
   EXPECT_EQ(index->Stats().num_deleted, 0);
   EXPECT_EQ(index->Ids(), Ids(100, 400));
   EXPECT_EQ(CountLost(*index), 0);
+}
+
+// Stops a search at its second reading, the first in the midst of the walk, until the
+// test goes on.
+class HeldClock : public Clock {
+ public:
+  int64_t NowNanos() const override {
+    if (++num_readings_ == 2) {
+      reached_.set_value();
+      go_on_.get_future().wait();
+    }
+    return 0;
+  }
+  void AwaitReader() { reached_.get_future().wait(); }
+  void Release() { go_on_.set_value(); }
+
+ private:
+  mutable std::atomic<int> num_readings_{0};
+  mutable std::promise<void> reached_, go_on_;
+};
+
+TEST(HnswReclaimTest, NoPlaceIsFreeWhileASearchOfBeforeGoesOn) {
+  const auto index = BuiltIndex(500, false);
+  ASSERT_TRUE(index->Delete(Ids(0, 100)).ok());
+  HeldClock clock;
+  SearchOptions options;
+  options.clock = &clock;
+  options.budget_nanos = 1'000'000;
+  std::thread search(
+      [&] { EXPECT_TRUE(index->Search(Vectors(1, 8), 5, options).ok()); });
+  clock.AwaitReader();
+  std::thread reclaim([&] { EXPECT_TRUE(index->Reclaim().ok()); });
+  int64_t num_free = 0;
+  for (int look = 0; look < 1000; ++look) {
+    std::this_thread::yield();
+    num_free = std::max(num_free, index->Stats().num_free);
+  }
+  clock.Release();
+  search.join();
+  reclaim.join();
+  EXPECT_EQ(num_free, 0);
+  EXPECT_EQ(index->Stats().num_free, 100);
 }
 
 // The thread needs to be asked only by writes; it is not waited for but by writers who

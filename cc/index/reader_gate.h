@@ -21,9 +21,9 @@ namespace stepwell::index {
 // A thread must not call Synchronize while it holds a Guard, nor hold a mutex then
 // for which the holder of a Guard may wait. Guards may be nested. Cost of a Guard:
 // two atomic additions on a cache line shared with few other threads. Synchronize
-// waits for the longest reader, but for none that began after it. Source: McKenney,
-// "Is Parallel Programming Hard", the counter-pair form of RCU (appendix B of the
-// 2011 edition).
+// waits for the readers of its time and for some that begin meanwhile, never for an
+// endless row of them. Source: McKenney, "Is Parallel Programming Hard", the
+// counter-pair form of RCU (appendix B of the 2011 edition).
 class ReaderGate {
  public:
   class Guard {
