@@ -42,6 +42,10 @@ py::array Converted(py::handle values, const char* field, const char* kinds,
   }
   const py::array row_major =
       py::array_t<T, py::array::c_style | py::array::forcecast>::ensure(array);
+  // Where memory is out, or a warning of numpy's is an error in the caller's program.
+  if (!row_major) {
+    ThrowStatus(FieldError(field, std::string("cannot be converted to ") + wanted));
+  }
   if (IsAligned(row_major)) return row_major;
   return row_major.attr("copy")();
 }
@@ -75,7 +79,8 @@ Floats FloatsOf(py::handle values, const char* field) {
 Flags FlagsOf(py::handle values, const char* field) {
   const py::array array = py::array::ensure(values);
   if (array && array.ndim() == 1 && array.dtype().kind() == 'b') {
-    return Flags::ensure(array);
+    Flags flags = Flags::ensure(array);
+    if (flags) return flags;
   }
   PyErr_Clear();
   ThrowStatus(FieldError(field, "must be a bool array of one dimension or an IdSet"));

@@ -288,3 +288,12 @@ def test_what_is_no_array_of_numbers_is_refused(
     index = FlatIndex.build(vectors[:50], np.arange(50))
     with pytest.raises(InvalidArgumentError, match="queries"):
         index.search(queries, K)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_conversion_that_numpy_gives_up_is_an_error(
+    vectors: npt.NDArray[np.float32],
+) -> None:
+    index = FlatIndex.build(vectors[:50], np.arange(50))
+    with pytest.raises(InvalidArgumentError, match="queries cannot be converted"):
+        index.search(np.full((1, D), 1e300), K)  # type: ignore[arg-type]
