@@ -9,9 +9,10 @@
 Items are the ids 0 .. num_items - 1 of the index. Letters: N items, T tags.
 """
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -100,15 +101,25 @@ def any_of(column: str, tags: Iterable[int]) -> AnyOf:
     A tag that no item carries is no error: the last one may just have been sold.
 
     Raises:
-        InvalidArgumentError: a tag outside 0 .. 2^32 - 1; names column and tag.
+        InvalidArgumentError: a tag that is no whole number or outside 0 .. 2^32 - 1;
+            names column and tag.
     """
-    numbers = tuple(int(tag) for tag in tags)
+    numbers = tuple(_whole_tag(column, tag) for tag in tags)
     for tag in numbers:
         if not 0 <= tag <= MAX_TAG:
             raise InvalidArgumentError(
                 f"tag {tag} of column '{column}' must be in 0..{MAX_TAG}", column
             )
     return AnyOf(column, numbers)
+
+
+def _whole_tag(column: str, tag: SupportsIndex) -> int:
+    """The tag as an int; one that had to be rounded is a mistake of the caller."""
+    try:
+        return operator.index(tag)
+    except TypeError as error:
+        text = f"tag {tag!r} of column '{column}' must be a whole number"
+        raise InvalidArgumentError(text, column) from error
 
 
 def in_range(column: str, low: float = -np.inf, high: float = np.inf) -> InRange:

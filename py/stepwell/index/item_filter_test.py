@@ -149,6 +149,8 @@ def test_sets_combine() -> None:
     [
         (lambda: any_of("category", [-1]), ["category", "-1"]),
         (lambda: any_of("category", [2**32]), ["category", str(2**32)]),
+        (lambda: any_of("category", [1.5]), ["category", "1.5"]),  # type: ignore[list-item]
+        (lambda: any_of("category", "12"), ["category", "'1'"]),  # type: ignore[arg-type]
         (lambda: in_range("price", 5, 1), ["price", "[5, 1]"]),
         (lambda: in_range("price", math.nan, 1), ["price", "nan"]),
         (lambda: ATTRIBUTES.compile(any_of("colour", [1])), ["colour", "category"]),
