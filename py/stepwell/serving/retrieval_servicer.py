@@ -134,8 +134,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             )
             raise InvalidArgumentError(f"{text}, one per label", "vectors")
         vectors = self._matrix(request.vectors, "vectors")
-        await self._writer.run(lambda: self._index.upsert(vectors, labels))
-        self._num_writes += 1
+        await self._writer.run(lambda: self._upsert(vectors, labels))
         return retrieval_pb2.UpsertResponse(num_upserted=len(labels))
 
     async def Delete(
@@ -145,8 +144,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         check_message(request)
         labels = np.array(request.labels, np.int64)
         self._check_owned(labels[labels >= 0])
-        deleted, unknown = await self._writer.run(lambda: self._index.delete(labels))
-        self._num_writes += deleted > 0
+        deleted, unknown = await self._writer.run(lambda: self._delete(labels))
         return retrieval_pb2.DeleteResponse(num_deleted=deleted, num_unknown=unknown)
 
     async def Stats(
@@ -220,6 +218,18 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
                     query, request.k, ids, exclude_ids=excluded, allowed=allowed
                 )
         return result
+
+    # On the writer's one thread: a write whose caller has gone is a change as well.
+    def _upsert(
+        self, vectors: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+    ) -> None:
+        self._index.upsert(vectors, labels)
+        self._num_writes += 1
+
+    def _delete(self, labels: npt.NDArray[np.int64]) -> tuple[int, int]:
+        deleted, unknown = self._index.delete(labels)
+        self._num_writes += deleted > 0
+        return deleted, unknown
 
     def _answer(self, result: SearchResult) -> retrieval_pb2.SearchResponse:
         shard = self._options.shard

@@ -247,6 +247,11 @@ class _Gated:
         found = self._index.search(*args, **kwargs)
         return replace(found, truncated=found.truncated | self.truncated)
 
+    def delete(self, ids: Any) -> tuple[int, int]:
+        self.entered.release()
+        self.gate.wait(30)
+        return self._index.delete(ids)
+
 
 async def test_a_search_whose_time_is_over_gives_what_it_has_and_says_so() -> None:
     index, metrics = _Gated(), Metrics()
@@ -285,6 +290,20 @@ async def test_a_full_queue_of_searches_is_refused_and_writes_go_on() -> None:
     index.gate.set()
     await asyncio.gather(*running)
     servicer.close()
+
+
+async def test_a_write_whose_caller_has_gone_is_still_a_change() -> None:
+    index = _Gated()
+    servicer = RetrievalServicer(index)  # type: ignore[arg-type]
+    request = retrieval_pb2.DeleteRequest(labels=[7])
+    call = asyncio.create_task(servicer.Delete(request, _Call(60.0)))  # type: ignore[arg-type]
+    await asyncio.to_thread(index.entered.acquire)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    index.gate.set()
+    servicer.close()
+    assert servicer.changed and index.stats().num_items == N - 1
 
 
 async def test_labels_of_another_shard_are_refused_by_label_and_shard() -> None:
