@@ -67,6 +67,11 @@ is given again. With --threads 1 the finished file is the same, byte for byte, a
 of a build that ran through. --no-resume begins anew."""
 
 
+_INFO_EXPLAINED = """\
+Checks a file, then says what is in it: how many items of how many dimensions, how they
+are compared and coded, the graph's parameters, the memory and the embedding space."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `index`."""
     parser.description = _EXPLAINED
@@ -87,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="go on with a build that was cut off",
     )
-    info = _add_action(actions, "info", "what an index holds", "Says what is in it.")
+    info = _add_action(actions, "info", "what an index holds", _INFO_EXPLAINED)
     info.add_argument("index", type=Path, metavar="FILE")
     verify = _add_action(
         actions,
@@ -149,7 +154,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="width of the search for links, 1 to 10000 (default: %(default)s)",
     )
     parser.add_argument(
-        "--seed", type=int, default=_DEFAULTS.seed, help="(default: %(default)s)"
+        "--seed",
+        type=int,
+        default=_DEFAULTS.seed,
+        help="of the items' levels (default: %(default)s)",
     )
     parser.add_argument(
         "--threads",

@@ -290,6 +290,8 @@ class HnswIndex(_NativeIndex):
             NotFoundError: there is no such file.
             DataLossError: a count, offset, link, label or vector cannot be right; says
                 which.
+            FailedPreconditionError: vectors of another D, or lists of other sizes than
+                M in [2, 128] and 2 M.
             InvalidArgumentError: an option out of its range.
         """
         native = load_extension().HnswIndex
