@@ -68,7 +68,8 @@ using BuildProgress = std::function<bool(int64_t done, int64_t total)>;
 // Concurrency: every method may be called from any thread. Searches wait for nobody.
 // Upserts and Deletes run side by side with them and with each other; they wait for a
 // growth (an Upsert that found no place copies the index) and for Save. An item that
-// is replaced while a filtered search runs may be missing from that one answer.
+// is replaced while a filtered or exact search runs may be missing from that one
+// answer.
 //
 // Errors: as AnnIndex; Cancelled where a BuildProgress said stop.
 //
@@ -147,6 +148,9 @@ class HnswIndex : public AnnIndex {
   bool LinkNodes(const Batch& batch, int64_t first, int64_t end);
   void Publish(absl::Span<const int64_t> ids, const std::vector<uint32_t>& nodes);
   void Abandon(const std::vector<uint32_t>& nodes);
+  // Memory of tables of ids that were outgrown. Waits for searches where there are any;
+  // with none of the locks held.
+  void FreeOutgrown();
   // Makes room for `count` more nodes, in memory that can be written. Takes writers_
   // alone.
   void Grow(int64_t count, absl::Span<const float> vectors);
@@ -160,7 +164,7 @@ class HnswIndex : public AnnIndex {
   std::vector<uint32_t> DoomDead(HnswRepair& repair);
   bool BypassDoomed(HnswRepair& repair, const std::atomic<bool>* stop);
   void FreeDoomed(const std::vector<uint32_t>& nodes);
-  void ReconnectUnreached();
+  void ReconnectUnreached(const std::atomic<bool>* stop);
   // After items were written or deleted: has the thread tidy up, at once or later.
   void NoteWrites();
   // Before items are written: takes dead nodes out where the thread is far behind.

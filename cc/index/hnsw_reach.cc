@@ -12,11 +12,14 @@ namespace {
 constexpr size_t kWidths[] = {64, 256, 1024};
 // Nodes whose lists are asked for ahead of the one being read.
 constexpr size_t kPrefetchDistance = 8;
+// Nodes whose lists are read between two looks at whether to stop: a millisecond.
+constexpr size_t kNodesPerLook = 4096;
 constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
 }  // namespace
 
-ReachReport HnswRepair::ReconnectUnreached() {
+ReachReport HnswRepair::ReconnectUnreached(const std::atomic<bool>* stop) {
+  stop_ = stop;
   ReachReport report;
   const GraphStorage& storage = graph_.storage();
   const uint32_t entry = graph_.entry().node;
@@ -27,6 +30,7 @@ ReachReport HnswRepair::ReconnectUnreached() {
   queue_.reserve(num_nodes);
   parents_[entry] = entry;
   ReachFrom(entry);
+  if (Stopped()) return report;
   std::vector<uint32_t> unreached;
   for (uint32_t node = 0; node < num_nodes; ++node) {
     if (!Reached(node) && !storage.hidden(node)) unreached.push_back(node);
@@ -34,6 +38,7 @@ ReachReport HnswRepair::ReconnectUnreached() {
   report.num_unreached = static_cast<int64_t>(unreached.size());
   for (size_t width : kWidths) {
     for (uint32_t node : unreached) {
+      if (Stopped()) return report;
       if (!Reached(node) && Connect(node, width)) ReachFrom(node);
     }
     std::erase_if(unreached, [this](uint32_t node) { return Reached(node); });
@@ -51,6 +56,7 @@ void HnswRepair::ReachFrom(uint32_t node) {
   const auto size = static_cast<size_t>(storage.list_size(0));
   queue_.assign(1, node);
   for (size_t at = 0; at < queue_.size(); ++at) {
+    if (at % kNodesPerLook == kNodesPerLook - 1 && Stopped()) return;
     if (at + kPrefetchDistance < queue_.size()) {
       __builtin_prefetch(storage.links(queue_[at + kPrefetchDistance], 0));
     }

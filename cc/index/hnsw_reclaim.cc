@@ -32,7 +32,7 @@ absl::Status HnswIndex::Reclaim() {
     if (!IsWritable()) Grow(0, {});
     std::lock_guard one_at_a_time(reclaiming_);
     TakeOutDead(nullptr);
-    ReconnectUnreached();
+    ReconnectUnreached(nullptr);
     return absl::OkStatus();
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("reclaiming: memory is out");
@@ -43,7 +43,7 @@ absl::Status HnswIndex::Reclaim() {
 void HnswIndex::TidyUp(const std::atomic<bool>& stop) {
   std::lock_guard one_at_a_time(reclaiming_);
   try {
-    if (TakeOutDead(&stop)) ReconnectUnreached();
+    if (TakeOutDead(&stop)) ReconnectUnreached(&stop);
   } catch (const std::bad_alloc&) {
     // What is not done now is done after the next write.
   }
@@ -63,9 +63,9 @@ bool HnswIndex::TakeOutDead(const std::atomic<bool>* stop) {
   return true;
 }
 
-void HnswIndex::ReconnectUnreached() {
+void HnswIndex::ReconnectUnreached(const std::atomic<bool>* stop) {
   std::shared_lock writers(writers_);
-  if (graph_.storage().writable()) HnswRepair(graph_).ReconnectUnreached();
+  if (graph_.storage().writable()) HnswRepair(graph_).ReconnectUnreached(stop);
 }
 
 std::vector<uint32_t> HnswIndex::DoomDead(HnswRepair& repair) {

@@ -2,6 +2,7 @@
 #ifndef STEPWELL_CC_INDEX_HNSW_REPAIR_H_
 #define STEPWELL_CC_INDEX_HNSW_REPAIR_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -44,9 +45,10 @@ class HnswRepair {
 
   // Finds the nodes that are not hidden and that no path of level 0 leads to from the
   // entry, and links to each from near nodes that are reached. Only links that no
-  // path needs give way. Throws std::bad_alloc. Cost: reading all lists of level 0,
-  // and one walk for each unreached node.
-  ReachReport ReconnectUnreached();
+  // path needs give way. Ends soon after `stop` has become true, with what was done
+  // until then; null: nobody stops it. Throws std::bad_alloc. Cost: reading all lists of
+  // level 0, and one walk for each unreached node.
+  ReachReport ReconnectUnreached(const std::atomic<bool>* stop = nullptr);
 
  private:
   bool MoveEntry(HnswGraph::Entry from);
@@ -58,6 +60,7 @@ class HnswRepair {
   void SelectBeside(size_t limit);
   void LinkBack(uint32_t node, int level);
 
+  bool Stopped() const { return stop_ != nullptr && *stop_; }
   void ReachFrom(uint32_t node);
   bool Reached(uint32_t node) const { return parents_[node] != kNoNode; }
   bool Connect(uint32_t node, size_t ef);
@@ -78,6 +81,7 @@ class HnswRepair {
   // Of ReconnectUnreached: the tree of a breadth-first walk.
   std::vector<uint32_t> parents_;  // kNoNode: not reached
   std::vector<uint32_t> queue_;
+  const std::atomic<bool>* stop_ = nullptr;
 };
 
 }  // namespace stepwell::index

@@ -283,8 +283,8 @@ TEST(HnswRepairTest, EveryNodeIsLedToAfterItsLinksWereLost) {
   EXPECT_EQ(repair.ReconnectUnreached().num_unreached, 0);
 }
 
-TEST(HnswRepairTest, FullListsGiveUpOnlyLinksThatNoPathNeeds) {
-  // A ring of full lists: node n leads to the 16 after it.
+// A ring of full lists: node n leads to the 16 after it, none of them the lost one.
+std::unique_ptr<HnswGraph> RingWithALostNode() {
   constexpr uint32_t kNodes = 100;
   const std::vector<float> vectors = ClusteredVectors(kNodes, 12);
   auto graph = GraphOf(vectors);
@@ -298,6 +298,19 @@ TEST(HnswRepairTest, FullListsGiveUpOnlyLinksThatNoPathNeeds) {
     }
     graph->WriteLinks(node, 0, links);
   }
+  return graph;
+}
+
+TEST(HnswRepairTest, AStoppedLookForLostNodesChangesNothing) {
+  const auto graph = RingWithALostNode();
+  HnswRepair repair(*graph);
+  const std::atomic<bool> stop{true};
+  EXPECT_EQ(repair.ReconnectUnreached(&stop).num_unreached, 0);
+  EXPECT_EQ(repair.ReconnectUnreached().num_unreached, 1);
+}
+
+TEST(HnswRepairTest, FullListsGiveUpOnlyLinksThatNoPathNeeds) {
+  const auto graph = RingWithALostNode();
   HnswRepair repair(*graph);
   const ReachReport report = repair.ReconnectUnreached();
   EXPECT_EQ(report.num_unreached, 1);

@@ -256,7 +256,9 @@ std::unique_ptr<FlatIndex> BuildFlat(const py::object& vectors, const py::object
 PYBIND11_MODULE(_index, module) {
   module.doc() = "Nearest-neighbour indexes; see stepwell.index for the typed face.";
   BindItemFilter(module);
-  py::class_<HnswIndex> hnsw(module, "HnswIndex");
+  // A large index takes a while to go: its thread ends, its pages are unmapped.
+  const py::release_gil_before_calling_cpp_dtor without_gil;
+  py::class_<HnswIndex> hnsw(module, "HnswIndex", without_gil);
   hnsw.def_static("build", &BuildHnsw);
   hnsw.def_static("open", &OpenHnsw);
   hnsw.def_static("import_hnswlib", &ImportHnswlib);
@@ -265,7 +267,7 @@ PYBIND11_MODULE(_index, module) {
   hnsw.def("ids", &IdsIn);
   hnsw.def("vectors", &VectorsOf);
   DefineCommon(hnsw);
-  py::class_<FlatIndex> flat(module, "FlatIndex");
+  py::class_<FlatIndex> flat(module, "FlatIndex", without_gil);
   flat.def_static("build", &BuildFlat, py::arg("vectors"), py::arg("ids"),
                   py::kw_only(), py::arg("metric"), py::arg("space_hash"));
   flat.def_static("open", &OpenFlat);
