@@ -261,6 +261,21 @@ TEST(HnswIndexTest, ABuildTellsItsProgressAndStopsWhenAsked) {
   EXPECT_EQ(seen.back(), 40);
 }
 
+TEST(HnswIndexTest, ItemsInManySmallWritesTakeNoMoreMemoryThanInOne) {
+  HnswOptions options = Options();
+  options.capacity = kItems;
+  options.background = false;
+  const auto whole = Built(options);
+  const auto parts = Built(options, 0);
+  const std::vector<float> points = Points(kItems, 1);
+  for (int64_t first = 0; first < kItems; first += 30) {
+    const auto rows = absl::MakeConstSpan(points).subspan(first * kDim, 30 * kDim);
+    ASSERT_TRUE(parts->Upsert(rows, Iota(30, first)).ok());
+  }
+  // The table of ids may be a quarter larger than it has to be.
+  EXPECT_LE(parts->Stats().memory_bytes, whole->Stats().memory_bytes + kItems * 6);
+}
+
 TEST(HnswIndexTest, MemoryOfInt8CodesAloneIsAQuarterOfTheVectors) {
   HnswOptions options = Options();
   options.m = 2;

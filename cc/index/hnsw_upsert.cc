@@ -55,8 +55,10 @@ absl::Status HnswIndex::Upsert(absl::Span<const float> vectors,
                                         static_cast<int64_t>(ids.size()),
                                         options_.metric, "vectors"));
   STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
+  if (ids.empty()) return absl::OkStatus();
   HelpToReclaim();
   const absl::Status status = Put(vectors, ids, nullptr);
+  FreeOutgrown();
   NoteWrites();
   return status;
 }
@@ -162,6 +164,17 @@ void HnswIndex::Publish(absl::Span<const int64_t> ids,
 void HnswIndex::Abandon(const std::vector<uint32_t>& nodes) {
   std::lock_guard slots(slots_mutex_);
   dead_.insert(dead_.end(), nodes.begin(), nodes.end());
+}
+
+// Some searches' time now and then: a table lasts until a seventh more ids are there.
+void HnswIndex::FreeOutgrown() {
+  {
+    std::lock_guard slots(slots_mutex_);
+    if (!labels_.has_replaced()) return;
+  }
+  gate_.Synchronize();
+  std::lock_guard slots(slots_mutex_);
+  labels_.FreeReplaced();
 }
 
 void HnswIndex::Grow(int64_t count, absl::Span<const float> vectors) {

@@ -164,7 +164,7 @@ uint32_t LabelTable::Remove(int64_t label) {
 }
 
 LabelTable::Table& LabelTable::WritableTable() {
-  if (!retired_.empty()) FreeRetired();
+  if (!retired_.empty()) FreeReplaced();
   Table* table = table_.load(std::memory_order_relaxed);
   return table == nullptr ? Replace(size()) : *table;
 }
@@ -187,7 +187,7 @@ LabelTable::Table& LabelTable::Replace(int64_t num_labels) {
   return *next.release();
 }
 
-void LabelTable::FreeRetired() {
+void LabelTable::FreeReplaced() {
   std::erase_if(retired_, [this](const Retired& retired) {
     if (!gate_.Passed(retired.ticket)) return false;
     bytes_.fetch_sub(retired.table->MemoryBytes(), std::memory_order_relaxed);

@@ -19,7 +19,8 @@ namespace stepwell::index {
 // A place once taken keeps its id until the table is replaced, since a reader may
 // stand on it; a removed id leaves a place without a node. A table that is full of
 // ids or of such places is replaced by one of the right size. The old one is freed by
-// a later write, once no reader is left (ReaderGate::Passed): no write ever waits.
+// a later write, once no reader is left (ReaderGate::Passed): no write ever waits. Where
+// nobody calls Synchronize for long, old tables pile up: see has_replaced.
 //
 // A table over a file starts as the file's own order (`nodes_by_label`, binary
 // search, nothing copied) and becomes a hash table with the first write.
@@ -55,6 +56,11 @@ class LabelTable {
   // order is then replaced.
   uint32_t Remove(int64_t label);
 
+  // Of writers: whether there are old tables, and freeing those that no reader is left
+  // in; all of them after a Synchronize.
+  bool has_replaced() const { return !retired_.empty(); }
+  void FreeReplaced();
+
   // Ids held.
   int64_t size() const { return size_.load(std::memory_order_relaxed); }
   int64_t MemoryBytes() const { return bytes_.load(std::memory_order_relaxed); }
@@ -69,7 +75,6 @@ class LabelTable {
   uint32_t FindInFile(int64_t label) const;
   Table& WritableTable();
   Table& Replace(int64_t num_labels);
-  void FreeRetired();
 
   ReaderGate& gate_;
   std::atomic<Table*> table_{nullptr};  // null while the file's order is in use
