@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from stepwell.base.clock import Clock, SystemClock
-from stepwell.base.errors import InvalidArgumentError
+from stepwell.base.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+)
 from stepwell.index.ann_index import HnswIndex, Ids, Progress, Vectors
 from stepwell.index.build_record import BuildRecord
 from stepwell.index.extension import load_extension
@@ -71,8 +75,8 @@ class IndexBuild:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether an unfinished build stands beside the path."""
-        return self._record.exists()
+        """Whether an unfinished index stands beside the path."""
+        return self._record.exists() and self._partial.exists()
 
     def run(
         self,
@@ -90,12 +94,14 @@ class IndexBuild:
             progress: called with (items done, N) at the start and after each chunk.
             resume: go on where a build was cut off; else what it left is removed.
         Raises:
-            InvalidArgumentError: a bad option, vector or id; names the rows.
+            InvalidArgumentError: a bad path, option, vector or id; names the rows.
             FailedPreconditionError: what was cut off is another build; says in what.
             DataLossError: what was cut off is damaged.
             UnavailableError: the disk refused.
         Cost: as HnswIndex.build, and a read of all vectors for their SHA-256.
         """
+        if self._path.is_dir():
+            raise InvalidArgumentError(f"{self._path} is a directory", "path")
         vectors, numbers = _checked(vectors, ids)
         options = self._with_limit(vectors)
         record = BuildRecord.of(
@@ -134,21 +140,27 @@ class IndexBuild:
 
     def _begun(self, record: BuildRecord, options: HnswOptions) -> HnswIndex:
         """The unfinished index of this build, or an empty one."""
-        noted = BuildRecord.load(self._record)
-        if noted is not None:
-            record.check_same(noted, self._record)
-            if self._partial.exists():
-                return HnswIndex.open(
-                    self._partial,
-                    options.space_hash,
-                    num_threads=options.num_threads,
-                    background=False,
-                )
+        # A record alone keeps no work: it must not stand in the way of another build.
+        if self.is_cut_off:
+            try:
+                return self._cut_off(record, options)
+            except (DataLossError, FailedPreconditionError) as error:
+                hint = "resume=False (--no-resume) begins anew"
+                raise type(error)(f"{error}; {hint}") from error
         empty = np.empty((0, record.dim), np.float32)
         index = HnswIndex.build(empty, np.empty(0, np.int64), options)
         # Only now: bad options must leave no record that a corrected build meets.
         record.save(self._record)
         return index
+
+    def _cut_off(self, record: BuildRecord, options: HnswOptions) -> HnswIndex:
+        record.check_same(BuildRecord.load(self._record), self._record)
+        return HnswIndex.open(
+            self._partial,
+            options.space_hash,
+            num_threads=options.num_threads,
+            background=False,
+        )
 
     def _add_rest(
         self, index: HnswIndex, vectors: Vectors, ids: Ids, progress: Progress | None

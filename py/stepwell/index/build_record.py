@@ -8,7 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stepwell.base.errors import DataLossError, FailedPreconditionError
+from stepwell.base.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    UnavailableError,
+)
 from stepwell.index.ann_index import Ids, Vectors
 from stepwell.index.options import HnswOptions
 
@@ -62,16 +66,14 @@ class BuildRecord:
         )
 
     @classmethod
-    def load(cls, path: Path) -> "BuildRecord | None":
-        """Reads what `save` wrote; None when there is no such file.
+    def load(cls, path: Path) -> "BuildRecord":
+        """Reads what `save` wrote.
 
         Raises:
             DataLossError: it is no such record.
         """
         try:
             read = json.loads(path.read_text())
-        except FileNotFoundError:
-            return None
         except (OSError, ValueError) as error:
             raise DataLossError(f"{path} cannot be read: {error}") from error
         known = {field.name for field in fields(cls)}
@@ -80,13 +82,20 @@ class BuildRecord:
         return cls(**read)
 
     def save(self, path: Path) -> None:
-        """Writes the record whole or not at all."""
+        """Writes the record whole or not at all.
+
+        Raises:
+            UnavailableError: the disk refused.
+        """
         temporary = path.with_name(path.name + ".tmp")
-        with temporary.open("w") as file:
-            json.dump(asdict(self), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("w") as file:
+                json.dump(asdict(self), file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            raise UnavailableError(f"cannot write {path}: {error}") from error
 
     def check_same(self, noted: "BuildRecord", path: Path) -> None:
         """Passes when what was cut off is this build.

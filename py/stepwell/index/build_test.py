@@ -13,6 +13,7 @@ from stepwell.base.errors import (
     DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
+    UnavailableError,
 )
 from stepwell.index.ann_index import FlatIndex, HnswIndex, HnswOptions
 from stepwell.index.build import CheckpointOptions, IndexBuild
@@ -193,7 +194,7 @@ def test_a_damaged_checkpoint_is_refused(vectors: Floats, tmp_path: Path) -> Non
     damaged = bytearray(partial.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     partial.write_bytes(damaged)
-    with pytest.raises(DataLossError, match=r"index\.partial"):
+    with pytest.raises(DataLossError, match=r"index\.partial: .*--no-resume"):
         IndexBuild(path, OPTIONS, NEVER).run(vectors)
     (tmp_path / "index.partial.json").write_text('{"m": 6}')
     with pytest.raises(DataLossError, match="not the record of a build"):
@@ -245,6 +246,27 @@ def test_bad_options_leave_nothing_behind(vectors: Floats, tmp_path: Path) -> No
     with pytest.raises(InvalidArgumentError, match="M is 1"):
         IndexBuild(tmp_path / "index", HnswOptions(m=1)).run(vectors)
     assert not list(tmp_path.iterdir())
+
+
+def test_vectors_that_were_corrected_build_where_bad_ones_did_not(
+    vectors: Floats, tmp_path: Path
+) -> None:
+    bad = vectors.copy()
+    bad[N - 1, 0] = np.nan
+    build = IndexBuild(tmp_path / "index", OPTIONS, NEVER)
+    with pytest.raises(InvalidArgumentError):
+        build.run(bad)
+    assert not build.is_cut_off
+    assert build.run(vectors).stats().num_items == N
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_the_work(
+    vectors: Floats, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="is a directory"):
+        IndexBuild(tmp_path, OPTIONS).run(vectors)
+    with pytest.raises(UnavailableError, match="cannot write"):
+        IndexBuild(tmp_path / "none" / "index", OPTIONS).run(vectors)
 
 
 def test_no_vectors_make_an_empty_index(tmp_path: Path) -> None:
