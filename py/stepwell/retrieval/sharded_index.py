@@ -122,14 +122,16 @@ class ShardedIndex:
         """Adds or replaces items at every server of their shards.
 
         Raises:
-            InvalidArgumentError: so says a shard; others may have taken their part.
+            InvalidArgumentError: not finite, an id below 0 or twice: nothing is
+                changed; or so says a shard, and others may have taken their part.
             UnavailableError: names the servers that did not take theirs; sent again
                 as it was, it changes nothing where it was taken.
         """
-        vectors, ids = np.asarray(vectors, np.float32), np.asarray(ids, np.int64)
+        vectors, ids = np.asarray(vectors, np.float32), _whole(ids)
         if vectors.ndim != 2 or ids.shape != vectors.shape[:1]:
             text = f"vectors has shape {vectors.shape}, ids {ids.shape}: one id a row"
             raise InvalidArgumentError(text, "vectors")
+        _check_items(vectors, ids)
         step = max(1, min(_WRITE_LABELS, _WRITE_BYTES // (4 * vectors.shape[1] + 16)))
         requests = {
             shard: [
@@ -152,7 +154,9 @@ class ShardedIndex:
         Raises:
             UnavailableError: as upsert.
         """
-        ids = np.asarray(ids, np.int64)
+        num_asked, ids = len(ids), _whole(ids)
+        # No shard has these; they are unknown, as everywhere.
+        ids = ids[ids >= 0]
         requests = {
             shard: [
                 retrieval_pb2.DeleteRequest(labels=ids[some].tolist())
@@ -162,7 +166,7 @@ class ShardedIndex:
         }
         responses = self._write("Delete", requests)
         removed = sum(response.num_deleted for response in responses)
-        return removed, len(ids) - removed
+        return removed, num_asked - removed
 
     def save(self, path: str | PathLike[str]) -> None:
         """Not here: each server saves its own file."""
@@ -207,8 +211,6 @@ class ShardedIndex:
 
     def _places(self, ids: Ids) -> dict[int, npt.NDArray[np.int64]]:
         """Where the ids of each shard stand."""
-        if ids.size and ids.min() < 0:
-            raise InvalidArgumentError(f"ids has {ids.min()}, must be >= 0", "ids")
         owners = self._seen.shards.of_labels(ids)
         return {int(n): np.flatnonzero(owners == n) for n in np.unique(owners)}
 
@@ -236,6 +238,26 @@ class ShardedIndex:
         if failed:
             raise UnavailableError(f"not written at {', '.join(sorted(failed))}")
         return answers
+
+
+def _whole(ids: Ids) -> Ids:
+    """The ids as int64; one that had to be rounded is a mistake of the caller."""
+    given = np.asarray(ids)
+    if given.size and given.dtype.kind not in "iu":
+        raise InvalidArgumentError(f"ids has dtype {given.dtype}, must be int64", "ids")
+    return given.astype(np.int64)
+
+
+def _check_items(vectors: Vectors, ids: Ids) -> None:
+    """What would be noticed by one shard when others have taken their part."""
+    if ids.size and ids.min() < 0:
+        raise InvalidArgumentError(f"ids has {ids.min()}, must be >= 0", "ids")
+    values, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        raise InvalidArgumentError(f"ids has {values[counts > 1][0]} twice", "ids")
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if bad.size:
+        raise InvalidArgumentError(f"vectors row {bad[0]} is not finite", "vectors")
 
 
 def _outcome(call: Any) -> Any:

@@ -275,6 +275,32 @@ def test_a_long_write_is_sent_in_parts(start: Start) -> None:
     assert shard.written == list(range(2_500))
 
 
+@pytest.mark.parametrize(
+    ("vectors", "ids", "message"),
+    [
+        (np.ones((1_001, D)), [*range(1_000), 0], "ids has 0 twice"),
+        (np.ones((2, D)), [1, -5], "ids has -5"),
+        (np.ones((1, D)), [1.5], "dtype float64"),
+        (np.array([[1.0] * D, [np.nan] * D]), [1, 2], "row 1 is not finite"),
+    ],
+)
+def test_a_bad_upsert_reaches_no_shard(
+    start: Start, vectors: Any, ids: Any, message: str
+) -> None:
+    shards = three()
+    index = start(*shards).connect()
+    with pytest.raises(InvalidArgumentError, match=message):
+        index.upsert(vectors, ids)
+    assert not any(one.written for (one,) in shards)
+
+
+def test_a_delete_counts_ids_below_0_as_unknown_and_rounds_none(start: Start) -> None:
+    index = start(*three()).connect()
+    assert index.delete(np.array([-1, -(2**40)])) == (0, 2)
+    with pytest.raises(InvalidArgumentError, match="dtype float64"):
+        index.delete(np.array([1.5]))
+
+
 def test_stats_are_those_of_all_shards(start: Start) -> None:
     stats = start(*three()).connect().stats()
     assert (stats.num_items, stats.dim, stats.metric) == (N, D, "inner_product")
