@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <shared_mutex>
 
@@ -77,15 +78,32 @@ absl::Status FlatIndex::Upsert(absl::Span<const float> vectors,
   STEPWELL_RETURN_IF_ERROR(CheckVectors(vectors, options_.dim,
                                         static_cast<int64_t>(ids.size()),
                                         options_.metric, "vectors"));
-  STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
-  const std::vector<float> stored = StoredForm(vectors, options_.dim, options_.metric);
-  std::unique_lock lock(mutex_);
-  if (labels_.size() + static_cast<int64_t>(ids.size()) > kMaxItems) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("an index holds at most ", kMaxItems, " items"));
+  try {
+    STEPWELL_RETURN_IF_ERROR(CheckIds(ids));
+    const std::vector<float> stored =
+        StoredForm(vectors, options_.dim, options_.metric);
+    std::unique_lock lock(mutex_);
+    const int64_t most_rows = labels_.size() + static_cast<int64_t>(ids.size());
+    if (most_rows > kMaxItems) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("an index holds at most ", kMaxItems, " items"));
+    }
+    MakeRoom(most_rows);
+    for (size_t i = 0; i < ids.size(); ++i) PutRow(ids[i], &stored[i * options_.dim]);
+    return absl::OkStatus();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("adding items: memory is out");
   }
-  for (size_t i = 0; i < ids.size(); ++i) PutRow(ids[i], &stored[i * options_.dim]);
-  return absl::OkStatus();
+}
+
+// After this no row of a batch fails, and none is left with an id and no vector. A half
+// more each time, so that copies stay a constant share of the work.
+void FlatIndex::MakeRoom(int64_t num_rows) {
+  const auto num_values = static_cast<size_t>(num_rows * options_.dim);
+  if (num_values > vectors_.capacity()) {
+    vectors_.reserve(std::max(num_values, vectors_.capacity() * 3 / 2));
+  }
+  labels_.Reserve(num_rows);
 }
 
 void FlatIndex::PutRow(int64_t id, const float* vector) {
@@ -128,6 +146,16 @@ absl::StatusOr<SearchResult> FlatIndex::Search(absl::Span<const float> queries,
                                                const SearchOptions& options) const {
   const int64_t dim = options_.dim;
   STEPWELL_RETURN_IF_ERROR(CheckSearch(queries, dim, options_.metric, k, options));
+  try {
+    return SearchRows(queries, k, options);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("searching: memory is out");
+  }
+}
+
+SearchResult FlatIndex::SearchRows(absl::Span<const float> queries, int64_t k,
+                                   const SearchOptions& options) const {
+  const int64_t dim = options_.dim;
   const std::vector<float> stored = StoredForm(queries, dim, options_.metric);
   SearchResult result = EmptyResult(static_cast<int64_t>(queries.size()) / dim, k);
   SearchBudget budget(options);

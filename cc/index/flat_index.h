@@ -50,6 +50,9 @@ class FlatIndex : public AnnIndex {
   explicit FlatIndex(const FlatOptions& options)
       : options_(options), kernel_(BestDistanceKernel(options.metric)) {}
 
+  SearchResult SearchRows(absl::Span<const float> queries, int64_t k,
+                          const SearchOptions& options) const;
+  void MakeRoom(int64_t num_rows);
   void PutRow(int64_t id, const float* vector);
   void RemoveRow(int64_t row);
 

@@ -2,6 +2,8 @@
 #ifndef STEPWELL_CC_INDEX_LABEL_MAP_H_
 #define STEPWELL_CC_INDEX_LABEL_MAP_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -26,9 +28,14 @@ class LabelMap {
     return found == rows_.end() ? kNoRow : found->second;
   }
 
+  // Append does not fail up to that many rows. Grows by at least a half. Throws
+  // std::bad_alloc.
   void Reserve(int64_t num_rows) {
-    labels_.reserve(num_rows);
-    rows_.reserve(num_rows);
+    const auto size = static_cast<size_t>(num_rows);
+    if (size > labels_.capacity()) {
+      labels_.reserve(std::max(size, labels_.capacity() * 3 / 2));
+    }
+    rows_.reserve(size);
   }
 
   // Gives the next row to a new id; false, with nothing changed, for a known
@@ -47,12 +54,6 @@ class LabelMap {
       rows_[labels_[row]] = static_cast<uint32_t>(row);
     }
     labels_.pop_back();
-  }
-
-  // Removes the rows from `num_rows` on: undoes a batch that failed half-way.
-  void Truncate(int64_t num_rows) {
-    for (int64_t row = num_rows; row < size(); ++row) rows_.erase(labels_[row]);
-    labels_.resize(num_rows);
   }
 
   // About 8 bytes a row for the ids and 17 / load for the way back.
