@@ -20,7 +20,7 @@ namespace stepwell::index {
 inline constexpr int64_t kMaxDim = 4096;
 inline constexpr int64_t kMaxK = 10'000;
 inline constexpr int64_t kMaxEf = 10'000;
-// A walk keeps a mark in the highest bit of a node's number.
+// Nodes are numbered in 32 bits; the upper half is never used.
 inline constexpr int64_t kMaxItems = (int64_t{1} << 31) - 2;
 
 // SHA-256 of the embedding space: an index answers only towers of its own
@@ -28,8 +28,9 @@ inline constexpr int64_t kMaxItems = (int64_t{1} << 31) - 2;
 using SpaceHash = std::array<uint8_t, 32>;
 
 struct SearchOptions {
-  // Width of the graph search, 1 <= ef_search <= 10'000; k when smaller than k.
-  // hnswlib calls it ef, faiss efSearch. Ignored by the exact index.
+  // Width of the graph search, 1 <= ef_search <= 10'000. At least k is used, and 1.25 k
+  // where the best by codes are scored again by kept vectors. hnswlib calls it ef, faiss
+  // efSearch. Ignored by the exact index.
   int64_t ef_search = 64;
   // Ids never to return; unknown ones are ignored.
   absl::Span<const int64_t> exclude_ids;

