@@ -46,8 +46,8 @@ class HnswRepair {
   // Finds the nodes that are not hidden and that no path of level 0 leads to from the
   // entry, and links to each from near nodes that are reached. Only links that no
   // path needs give way. Ends soon after `stop` has become true, with what was done
-  // until then; null: nobody stops it. Throws std::bad_alloc. Cost: reading all lists of
-  // level 0, and one walk for each unreached node.
+  // until then; null: nobody stops it. Throws std::bad_alloc. Cost: reading all lists
+  // of level 0, and one walk for each unreached node.
   ReachReport ReconnectUnreached(const std::atomic<bool>* stop = nullptr);
 
  private:

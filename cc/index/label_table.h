@@ -19,8 +19,8 @@ namespace stepwell::index {
 // A place once taken keeps its id until the table is replaced, since a reader may
 // stand on it; a removed id leaves a place without a node. A table that is full of
 // ids or of such places is replaced by one of the right size. The old one is freed by
-// a later write, once no reader is left (ReaderGate::Passed): no write ever waits. Where
-// nobody calls Synchronize for long, old tables pile up: see has_replaced.
+// a later write, once no reader is left (ReaderGate::Passed): no write ever waits.
+// Where nobody calls Synchronize for long, old tables pile up: see has_replaced.
 //
 // A table over a file starts as the file's own order (`nodes_by_label`, binary
 // search, nothing copied) and becomes a hash table with the first write.
