@@ -261,6 +261,21 @@ TEST(HnswIndexTest, ABuildTellsItsProgressAndStopsWhenAsked) {
   EXPECT_EQ(seen.back(), 40);
 }
 
+TEST(HnswIndexTest, AQuarterMoreThanKIsLookedAtWhereVectorsTellMore) {
+  const std::vector<float> queries = Points(kQueries, 2);
+  SearchOptions narrow, wide;
+  narrow.ef_search = 1;
+  wide.ef_search = 50;
+  for (bool keep_vectors : {true, false}) {
+    HnswOptions options = Options();
+    options.keep_vectors = keep_vectors;
+    const auto index = Built(options);
+    const int64_t least = index->Search(queries, 40, narrow)->num_distances;
+    const int64_t quarter_more = index->Search(queries, 40, wide)->num_distances;
+    EXPECT_EQ(least == quarter_more, keep_vectors);
+  }
+}
+
 TEST(HnswIndexTest, ItemsInManySmallWritesTakeNoMoreMemoryThanInOne) {
   HnswOptions options = Options();
   options.capacity = kItems;
