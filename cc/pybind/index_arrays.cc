@@ -97,8 +97,9 @@ Ids IdsOf(py::handle values, const char* field) {
 absl::Span<const float> RowsOf(const Floats& rows, int64_t dim, const char* field) {
   if (rows.ndim() == 2 && rows.shape(1) == dim) return SpanOf(rows);
   const std::string shape = py::str(rows.attr("shape"));
-  ThrowStatus(FieldError(
-      field, "has shape " + shape + ", must be [N, " + std::to_string(dim) + "]"));
+  const std::string columns = dim > 0 ? std::to_string(dim) : "D";
+  ThrowStatus(
+      FieldError(field, "has shape " + shape + ", must be [N, " + columns + "]"));
 }
 
 index::SpaceHash HashOf(const py::bytes& bytes) {

@@ -290,6 +290,11 @@ def test_what_is_no_array_of_numbers_is_refused(
         index.search(queries, K)
 
 
+def test_one_vector_is_no_set_of_vectors() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"vectors has .* must be \[N, D\]"):
+        HnswIndex.build(np.ones(D, np.float32), np.arange(1))
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_conversion_that_numpy_gives_up_is_an_error(
     vectors: npt.NDArray[np.float32],
