@@ -301,4 +301,4 @@ def test_a_conversion_that_numpy_gives_up_is_an_error(
 ) -> None:
     index = FlatIndex.build(vectors[:50], np.arange(50))
     with pytest.raises(InvalidArgumentError, match="queries cannot be converted"):
-        index.search(np.full((1, D), 1e300), K)  # type: ignore[arg-type]
+        index.search(np.full((1, D), 1e300), K)
