@@ -15,10 +15,17 @@ std::unique_ptr<std::atomic<uint64_t>[]> Bitmap(int64_t num_bits) {
       static_cast<size_t>((num_bits + 63) / 64));
 }
 
+// Bytes put some neighbours behind others: a quarter more are looked at, and the graph
+// is as good as one that was built by the vectors.
+size_t WidthOfInserts(int64_t ef_construction, CodeKind codes) {
+  const auto width = static_cast<size_t>(ef_construction);
+  return codes == CodeKind::kInt8 ? width + width / 4 : width;
+}
+
 }  // namespace
 
 HnswGraph::HnswGraph(std::unique_ptr<GraphStorage> storage, int64_t ef_construction)
-    : ef_construction_(static_cast<size_t>(ef_construction)),
+    : width_of_inserts_(WidthOfInserts(ef_construction, storage->codec().kind())),
       storage_(storage.get()),
       entry_(Packed({})),
       doomed_(Bitmap(storage->capacity())) {

@@ -111,7 +111,7 @@ class HnswGraph {
   bool WalkPool(const char* coded_query, NodeDistance from, int level, size_t width,
                 SearchBudget* budget, WalkScratch& scratch) const;
 
-  const size_t ef_construction_;
+  const size_t width_of_inserts_;
   std::atomic<GraphStorage*> storage_;
   std::atomic<uint64_t> entry_;
   std::mutex entry_mutex_;  // of writers of entry_

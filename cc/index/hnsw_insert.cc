@@ -97,12 +97,12 @@ NodeDistance HnswGraph::FindLinkable(uint32_t node, NodeDistance from, int level
                                      WalkScratch& scratch,
                                      std::vector<NodeDistance>& linkable) const {
   const auto m = static_cast<size_t>(scratch.storage().shape().m);
-  const size_t enough = std::min(ef_construction_, kEnoughLinkable * m);
-  for (size_t ef = ef_construction_;; ef *= kWiderWalk) {
+  const size_t enough = std::min(width_of_inserts_, kEnoughLinkable * m);
+  for (size_t ef = width_of_inserts_;; ef *= kWiderWalk) {
     WalkLevel(scratch.CodedQuery(), from, level, ef, scratch);
     linkable.clear();
     for (const NodeDistance& candidate : scratch.found) {
-      if (linkable.size() == ef_construction_) break;
+      if (linkable.size() == width_of_inserts_) break;
       if (candidate.node == node || doomed(candidate.node)) continue;
       linkable.push_back(candidate);
     }
