@@ -6,6 +6,7 @@ search began is an error.
 """
 
 import threading
+from array import array
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,11 +44,12 @@ class Load:
     """What a searching thread saw.
 
     Attributes:
-        spans: microseconds of each call.
+        spans: microseconds of each call, as doubles: a float object for each would
+            count as memory of the index.
         errors: what went wrong, in words.
     """
 
-    spans: list[float] = field(default_factory=list)
+    spans: "array[float]" = field(default_factory=lambda: array("d"))
     errors: list[str] = field(default_factory=list)
 
     @property
@@ -190,13 +192,17 @@ def contents(vectors: Floats, number: int, num_items: int) -> Floats:
 def _replace_all(
     ours: Stepwell, vectors: Floats, number: int, num_items: int, progress: Progress
 ) -> None:
-    """Deletes the items of the churn before in order, each batch before its heirs."""
-    coming = contents(vectors, number, num_items)
+    """Deletes the items of the churn before in order, each batch before its heirs.
+
+    Reads a batch of vectors at a time: a copy of all would count as memory of the
+    index even after it is freed.
+    """
     num_batches = min(NUM_BATCHES, num_items)
     for places in np.array_split(np.arange(num_items), num_batches):
         ours.index.delete(places + (number - 1) * num_items)
         progress.deleted = (number - 1) * num_items + int(places[-1]) + 1
-        ours.index.upsert(coming[places], places + number * num_items)
+        coming = vectors[(places + number * num_items) % len(vectors)]
+        ours.index.upsert(coming, places + number * num_items)
 
 
 def search_while(
