@@ -29,8 +29,8 @@ using SpaceHash = std::array<uint8_t, 32>;
 
 struct SearchOptions {
   // Width of the graph search, 1 <= ef_search <= 10'000. At least k is used, and 1.25 k
-  // where the best by codes are scored again by kept vectors. hnswlib calls it ef, faiss
-  // efSearch. Ignored by the exact index.
+  // where the best by codes are scored again by kept vectors. hnswlib calls it ef,
+  // faiss efSearch. Ignored by the exact index.
   int64_t ef_search = 64;
   // Ids never to return; unknown ones are ignored.
   absl::Span<const int64_t> exclude_ids;
