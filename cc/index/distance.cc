@@ -52,12 +52,6 @@ struct ScalarL2 {
 };
 
 template <typename Distance>
-float ScalarPair(const void* a, const void* b, const void* dim) {
-  return Distance::Of(static_cast<const float*>(a), static_cast<const float*>(b),
-                      *static_cast<const size_t*>(dim));
-}
-
-template <typename Distance>
 void ScalarGather(const float* query, size_t dim, RowBlock block, const uint32_t* rows,
                   size_t n, float* out) {
   for (size_t i = 0; i < n; ++i) {
@@ -107,12 +101,6 @@ struct Avx2L2 {
     return sum;
   }
 };
-
-template <typename Distance>
-STEPWELL_AVX2 float Avx2Pair(const void* a, const void* b, const void* dim) {
-  return Distance::Of(static_cast<const float*>(a), static_cast<const float*>(b),
-                      *static_cast<const size_t*>(dim));
-}
 
 template <typename Distance>
 STEPWELL_AVX2 void Avx2Gather(const float* query, size_t dim, RowBlock block,
@@ -171,12 +159,6 @@ struct Avx512L2 {
 };
 
 template <typename Distance>
-STEPWELL_AVX512 float Avx512Pair(const void* a, const void* b, const void* dim) {
-  return Distance::Of(static_cast<const float*>(a), static_cast<const float*>(b),
-                      *static_cast<const size_t*>(dim));
-}
-
-template <typename Distance>
 STEPWELL_AVX512 void Avx512Gather(const float* query, size_t dim, RowBlock block,
                                   const uint32_t* rows, size_t n, float* out) {
   for (size_t i = 0; i < n; ++i) {
@@ -188,15 +170,15 @@ STEPWELL_AVX512 void Avx512Gather(const float* query, size_t dim, RowBlock block
 // ---- choice
 
 constexpr DistanceKernel kDotKernels[] = {
-    {"scalar", ScalarPair<ScalarDot>, ScalarGather<ScalarDot>},
-    {"avx2", Avx2Pair<Avx2Dot>, Avx2Gather<Avx2Dot>},
-    {"avx512", Avx512Pair<Avx512Dot>, Avx512Gather<Avx512Dot>},
+    {"scalar", ScalarGather<ScalarDot>},
+    {"avx2", Avx2Gather<Avx2Dot>},
+    {"avx512", Avx512Gather<Avx512Dot>},
 };
 
 constexpr DistanceKernel kL2Kernels[] = {
-    {"scalar", ScalarPair<ScalarL2>, ScalarGather<ScalarL2>},
-    {"avx2", Avx2Pair<Avx2L2>, Avx2Gather<Avx2L2>},
-    {"avx512", Avx512Pair<Avx512L2>, Avx512Gather<Avx512L2>},
+    {"scalar", ScalarGather<ScalarL2>},
+    {"avx2", Avx2Gather<Avx2L2>},
+    {"avx512", Avx512Gather<Avx512L2>},
 };
 
 const DistanceKernel* KernelsOf(Metric metric) {

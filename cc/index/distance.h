@@ -23,16 +23,11 @@ struct RowBlock {
 // Concurrency: pure functions. Cost of one distance: D / 16 multiply-adds with
 // AVX-512, D / 8 with AVX2; a row that is not in cache costs more than that.
 struct DistanceKernel {
-  // hnswlib's signature: two vectors and a pointer to a size_t with their
-  // length.
-  using PairFn = float (*)(const void* a, const void* b, const void* dim);
-
   // out[i] = distance of `query` to row `rows[i]`, for n rows.
   using GatherFn = void (*)(const float* query, size_t dim, RowBlock block,
                             const uint32_t* rows, size_t n, float* out);
 
   const char* name;
-  PairFn pair;
   GatherFn gather;
 };
 
