@@ -14,9 +14,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from absl import app, flags
 
@@ -25,10 +25,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import structlog
 
+from serving_config import ServingConfig
 from stepwell.base.errors import StepwellError
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
-from stepwell.degradation.controller import LadderOptions
 from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS
 from stepwell.models.packed_mlp import PRECISIONS, Precision
 from stepwell.releases.loader import Loader, trusted_key
@@ -60,6 +60,12 @@ _STORE = flags.DEFINE_string(
 )
 _EVENT_LOG = flags.DEFINE_string(
     "event_log", None, "Event log: a folder or redis://host:port/0.", required=True
+)
+_CONFIG = flags.DEFINE_string(
+    "config",
+    None,
+    "YAML file of the ladder's and the tiers' constants, see docs/configuration.md; "
+    "a flag that is given wins over it.",
 )
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address that callers reach.")
 _PORT = flags.DEFINE_integer(
@@ -158,14 +164,30 @@ def _remote_index(clock: EventClock, metrics: Metrics) -> RemoteIndex | None:
     return RemoteIndex(parse_shards(_RETRIEVAL_SHARDS.value), clock, metrics, options)
 
 
-def _parts() -> RankerParts:
+def _config() -> ServingConfig:
+    return ServingConfig.read(Path(_CONFIG.value)) if _CONFIG.value else ServingConfig()
+
+
+T = TypeVar("T")
+
+
+def _chosen(flag: "flags.FlagHolder[T]", configured: T | None) -> T:
+    """The flag where it was given, else the file's value, else the flag's default."""
+    return flag.value if flag.present or configured is None else configured
+
+
+def _parts(config: ServingConfig) -> RankerParts:
     clock = EventClock(follows_releases=_EVENT_CLOCK.value == "release")
     metrics = Metrics()
     source, registry = _source()
     key_file = Path(_TRUSTED_KEY.value) if _TRUSTED_KEY.value else None
     key = trusted_key(registry, key_file)
     store = open_key_value_store(_STORE.value)
-    breaker = CircuitBreaker(BreakerOptions(slow_call_us=DEFAULT_HOP_MS * 1_000))
+    breaker = CircuitBreaker(
+        config.breaker_options(
+            "store", BreakerOptions(slow_call_us=DEFAULT_HOP_MS * 1_000)
+        )
+    )
     guarded = GuardedStore(store, breaker, clock)
     breakers = {"store": breaker}
     remote = _remote_index(clock, metrics)
@@ -175,10 +197,12 @@ def _parts() -> RankerParts:
     window = RerankingOptions(
         purchase_window_seconds=_HIDE_PURCHASED_DAYS.value * 86_400
     )
+    precision = _chosen(_SCORER_PRECISION, config.scorer.precision)
     options = EngineOptions(
+        planner=config.planner_options(),
         policy=rules,
         reranking=window,
-        scorer_precision=cast(Precision, _SCORER_PRECISION.value),
+        scorer_precision=cast(Precision, precision),
         open_index=remote.open if remote is not None else None,
     )
     builder = EngineBuilder(guarded, clock, metrics, options)
@@ -193,18 +217,21 @@ def _parts() -> RankerParts:
     )
 
 
-def _options() -> RankerOptions:
+def _options(config: ServingConfig) -> RankerOptions:
+    ladder = config.ladder_options()
+    budget_ms = _chosen(_LATENCY_BUDGET_MS, config.latency_budget_ms)
+    deadline_ms = _chosen(_DEFAULT_DEADLINE_MS, config.deadline.default_ms)
     return RankerOptions(
         listen=Listen(_HOST.value, _PORT.value, _ADMIN_PORT.value),
         metrics_host=_METRICS_HOST.value,
         metrics_port=_METRICS_PORT.value,
-        default_deadline_us=_DEFAULT_DEADLINE_MS.value * 1_000,
+        default_deadline_us=deadline_ms * 1_000,
         num_workers=_WORKERS.value,
-        max_queue_size=_MAX_QUEUE_SIZE.value,
+        max_queue_size=_chosen(_MAX_QUEUE_SIZE, config.queue.max_size),
         poll_seconds=_POLL_SECONDS.value,
         event_retention_days=_EVENT_RETENTION_DAYS.value,
         apply_wait_seconds=_APPLY_WAIT_MS.value / 1_000,
-        ladder=LadderOptions(latency_budget_us=_LATENCY_BUDGET_MS.value * 1_000),
+        ladder=replace(ladder, latency_budget_us=budget_ms * 1_000),
     )
 
 
@@ -224,7 +251,8 @@ async def _serve() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await Ranker(_parts(), _options()).run(stop, _announce)
+    config = _config()
+    await Ranker(_parts(config), _options(config)).run(stop, _announce)
 
 
 def _log_as_json() -> None:
