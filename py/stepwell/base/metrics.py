@@ -4,15 +4,18 @@ The only module that imports prometheus_client.
 """
 
 import threading
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import TypeVar
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
 )
+from prometheus_client.registry import Collector
 
 from stepwell.base.metric_names import ALL_METRICS, MetricKind, MetricSpec
 
@@ -22,79 +25,174 @@ LATENCY_EDGES_SECONDS = (
 )  # fmt: skip
 """Edges of every latency histogram; they stand around the budgets of the tiers."""
 
-# A second series for each series, that says when it was made: nobody asks for it.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-
+_EDGE_NAMES = (*(str(edge) for edge in LATENCY_EDGES_SECONDS), "+Inf")
 _KNOWN = frozenset(ALL_METRICS)
 _Labels = tuple[str, ...]
 
 
-class Metrics:
+class CounterSeries:
+    """One counter that only grows. Concurrency: thread-safe. Cost: about 0.2 us."""
+
+    __slots__ = ("_lock", "value")
+
+    def __init__(self) -> None:
+        self.value = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, amount: float = 1.0) -> None:
+        """Adds to the counter."""
+        with self._lock:
+            self.value += amount
+
+
+class GaugeSeries:
+    """One value that goes up and down. Concurrency: thread-safe. Cost: 0.1 us."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def set(self, value: float) -> None:
+        """Sets the gauge."""
+        self.value = value
+
+
+class HistogramSeries:
+    """One distribution of seconds. Concurrency: thread-safe. Cost: about 0.4 us."""
+
+    __slots__ = ("_lock", "counts", "total_seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(_EDGE_NAMES)
+        self.total_seconds = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def value(self) -> float:
+        """Number of observations."""
+        return float(sum(self.counts))
+
+    def observe(self, seconds: float) -> None:
+        """Adds one observation."""
+        place = bisect_left(LATENCY_EDGES_SECONDS, seconds)
+        with self._lock:
+            self.counts[place] += 1
+            self.total_seconds += seconds
+
+    def read(self) -> tuple[list[tuple[str, float]], float]:
+        """Returns the cumulated counts by upper edge, and the sum in seconds."""
+        with self._lock:
+            counts, total_seconds = list(self.counts), self.total_seconds
+        cumulated = map(float, accumulate(counts))
+        return list(zip(_EDGE_NAMES, cumulated, strict=True)), total_seconds
+
+
+_Series = CounterSeries | GaugeSeries | HistogramSeries
+S = TypeVar("S", CounterSeries, GaugeSeries, HistogramSeries)
+
+
+class Metrics(Collector):
     """The metrics of one process or one test; nothing is global.
 
-    Concurrency: thread-safe. Cost: `add`, `set` and `observe` about 1 us each.
+    What a request passes keeps the series it counts in; `add`, `set` and `observe`
+    look theirs up.
+
+    Concurrency: thread-safe. Cost: `add`, `set` and `observe` about 0.5 us each.
     """
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._families: dict[MetricSpec, Counter | Gauge | Histogram] = {}
-        self._series: dict[tuple[MetricSpec, _Labels], Counter | Gauge | Histogram] = {}
+        self._families: dict[MetricSpec, dict[_Labels, _Series]] = {}
         self._lock = threading.Lock()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def counter(self, spec: MetricSpec, *labels: str) -> CounterSeries:
+        """Returns the series of a counter."""
+        return self._series(spec, labels, CounterSeries)
+
+    def gauge(self, spec: MetricSpec, *labels: str) -> GaugeSeries:
+        """Returns the series of a gauge."""
+        return self._series(spec, labels, GaugeSeries)
+
+    def histogram(self, spec: MetricSpec, *labels: str) -> HistogramSeries:
+        """Returns the series of a histogram."""
+        return self._series(spec, labels, HistogramSeries)
 
     def add(self, spec: MetricSpec, *labels: str, amount: float = 1.0) -> None:
         """Adds to a counter."""
-        series = self._series_of(spec, labels)
-        assert isinstance(series, Counter), f"{spec.name} is no counter"
-        series.inc(amount)
+        self.counter(spec, *labels).add(amount)
 
     def set(self, spec: MetricSpec, value: float, *labels: str) -> None:
         """Sets a gauge."""
-        series = self._series_of(spec, labels)
-        assert isinstance(series, Gauge), f"{spec.name} is no gauge"
-        series.set(value)
+        self.gauge(spec, *labels).set(value)
 
     def observe(self, spec: MetricSpec, seconds: float, *labels: str) -> None:
         """Adds one observation to a histogram."""
-        series = self._series_of(spec, labels)
-        assert isinstance(series, Histogram), f"{spec.name} is no histogram"
-        series.observe(seconds)
+        self.histogram(spec, *labels).observe(seconds)
 
     def value(self, spec: MetricSpec, *labels: str) -> float:
-        """Returns a counter's or gauge's value, 0 when it was never touched."""
-        sample = (
-            f"{spec.name}_count" if spec.kind is MetricKind.HISTOGRAM else spec.name
-        )
-        named = dict(zip(spec.labels, labels, strict=True))
-        return self._registry.get_sample_value(sample, named) or 0.0
+        """Returns a counter's or gauge's value, a histogram's number of observations.
+
+        0 when it was never touched.
+        """
+        series = self._families.get(spec, {}).get(labels)
+        return series.value if series is not None else 0.0
 
     def exposition(self) -> bytes:
         """Returns all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
-    def _series_of(
-        self, spec: MetricSpec, labels: _Labels
-    ) -> Counter | Gauge | Histogram:
-        series = self._series.get((spec, labels))
-        return series if series is not None else self._make_series(spec, labels)
+    def collect(
+        self,
+    ) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
+        """Yields the families that were touched, for the registry."""
+        with self._lock:
+            families = [(spec, dict(named)) for spec, named in self._families.items()]
+        for spec, named in families:
+            yield _family(spec, named)
 
-    def _make_series(
-        self, spec: MetricSpec, labels: _Labels
-    ) -> Counter | Gauge | Histogram:
+    def _series(self, spec: MetricSpec, labels: _Labels, kind: type[S]) -> S:
+        family = self._families.get(spec)
+        series = family.get(labels) if family is not None else None
+        if series is None:
+            series = self._make_series(spec, labels)
+        assert isinstance(series, kind), f"{spec.name} is no {kind.__name__}"
+        return series
+
+    def _make_series(self, spec: MetricSpec, labels: _Labels) -> _Series:
         if spec not in _KNOWN:
             raise ValueError(f"metric {spec.name} is not listed in metric_names")
+        if len(labels) != len(spec.labels):
+            raise ValueError(f"{spec.name} has labels {spec.labels}, not {labels}")
         with self._lock:
-            family = self._families.get(spec)
-            if family is None:
-                family = self._families[spec] = self._make_family(spec)
-            series = family.labels(*labels) if spec.labels else family
-            self._series[spec, labels] = series
-            return series
+            family = self._families.setdefault(spec, {})
+            return family.setdefault(labels, _SERIES_OF_KIND[spec.kind]())
 
-    def _make_family(self, spec: MetricSpec) -> Counter | Gauge | Histogram:
-        name, meaning, labels = spec.name, spec.meaning, spec.labels
-        if spec.kind is MetricKind.COUNTER:
-            return Counter(name, meaning, labels, registry=self._registry)
-        if spec.kind is MetricKind.GAUGE:
-            return Gauge(name, meaning, labels, registry=self._registry)
-        edges = LATENCY_EDGES_SECONDS
-        return Histogram(name, meaning, labels, registry=self._registry, buckets=edges)
+
+_SERIES_OF_KIND: dict[MetricKind, type[_Series]] = {
+    MetricKind.COUNTER: CounterSeries,
+    MetricKind.GAUGE: GaugeSeries,
+    MetricKind.HISTOGRAM: HistogramSeries,
+}
+
+
+def _family(
+    spec: MetricSpec, named: dict[_Labels, _Series]
+) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
+    name, meaning, labels = spec.name, spec.meaning, spec.labels
+    if spec.kind is MetricKind.HISTOGRAM:
+        histograms = HistogramMetricFamily(name, meaning, labels=labels)
+        for values, series in named.items():
+            assert isinstance(series, HistogramSeries)
+            buckets, total_seconds = series.read()
+            histograms.add_metric(values, buckets, total_seconds)
+        return histograms
+    family: CounterMetricFamily | GaugeMetricFamily
+    if spec.kind is MetricKind.COUNTER:
+        family = CounterMetricFamily(name, meaning, labels=labels)
+    else:
+        family = GaugeMetricFamily(name, meaning, labels=labels)
+    for values, series in named.items():
+        family.add_metric(values, series.value)
+    return family
