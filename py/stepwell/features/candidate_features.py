@@ -72,7 +72,7 @@ class CandidateFeatures:
                 history, self._items, column, rows, own_recent
             )
             at += AFFINITY_FEATURE_COUNT
-        return FeatureBatch(np.ascontiguousarray(block.T), self._sparse(user, rows))
+        return FeatureBatch(np.ascontiguousarray(block.T), self._sparse(user, rows), rows)
 
     def _user_part(
         self, user: UserContext, history: HistoryColumns, now: int, num_rows: int

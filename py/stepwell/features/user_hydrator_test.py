@@ -28,7 +28,9 @@ class _Memory:
     def __init__(self, blobs: dict[str, bytes] | None) -> None:
         self.blobs = blobs
 
-    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(
+        self, view: str, keys: Sequence[str], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         assert view == VIEW
         if self.blobs is None:
             raise UnavailableError("the store is down")

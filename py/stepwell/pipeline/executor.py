@@ -13,7 +13,7 @@ from stepwell.degradation.tier import Tier
 from stepwell.pipeline.candidate import INDEX_SOURCE, CandidateSet, RankedSet
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 from stepwell.pipeline.planner import Planner
-from stepwell.pipeline.query import FeatureBatch, Query, Scores, UserContext
+from stepwell.pipeline.query import Query, Scores, UserContext
 from stepwell.pipeline.slate import PopularSlates, Slate
 from stepwell.pipeline.stages import (
     CandidateHydrator,
@@ -103,7 +103,7 @@ class Executor:
         )
         kept = run.kept(candidates)
         if len(kept) < len(candidates):
-            features = _head(features, len(kept))
+            features = features.head(len(kept))
         scores = run.stage(
             "ranking", lambda _: stages.scorers[run.plan.scorer].score(features)
         )
@@ -254,10 +254,6 @@ def _rest_us(budgets: StageBudgets, name: str) -> int:
     """Returns what the stages after `name` need, microseconds."""
     later = STAGE_NAMES[STAGE_NAMES.index(name) + 1 :]
     return sum(getattr(budgets, f"{stage}_us") for stage in later)
-
-
-def _head(features: FeatureBatch, num_rows: int) -> FeatureBatch:
-    return FeatureBatch(features.dense[:num_rows], features.sparse[:num_rows])
 
 
 def _best_first(candidates: CandidateSet, scores: Scores) -> RankedSet:

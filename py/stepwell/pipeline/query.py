@@ -78,10 +78,18 @@ class FeatureBatch:
     Attributes:
         dense: float32 [N, F], raw values in the catalogue's order, C-contiguous.
         sparse: int64 [N, T], rows of the categorical tables in the catalogue's order.
+        item_rows: int64 [N], the candidates' rows in the release: what a scorer knows
+            of an item beforehand is found by it. None where they are not known.
     """
 
     dense: npt.NDArray[np.float32]
     sparse: npt.NDArray[np.int64]
+    item_rows: RowArray | None = None
+
+    def head(self, num_rows: int) -> "FeatureBatch":
+        """Returns the inputs of the first `num_rows` candidates."""
+        rows = None if self.item_rows is None else self.item_rows[:num_rows]
+        return FeatureBatch(self.dense[:num_rows], self.sparse[:num_rows], rows)
 
 
 @dataclass(frozen=True, slots=True)
