@@ -26,6 +26,7 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
 
     Attributes:
         delay_s: of every answer.
+        one_at_a_time: the next call waits until the last one is answered.
         refusal: status in place of an answer.
         stalled_until_s: time.perf_counter() before which no answer leaves, as of a
             server that is stopped.
@@ -33,10 +34,12 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
     """
 
     delay_s: float = 0.0
+    one_at_a_time: bool = False
     refusal: grpc.StatusCode | None = None
     stalled_until_s: float = 0.0
     num_calls: int = 0
     num_cancelled: int = 0
+    queue: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: list[str] = field(default_factory=list)
     timeouts_s: list[float | None] = field(default_factory=list)
     address: str = ""
@@ -49,8 +52,11 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
         self.users.append(request.user_id)
         self.timeouts_s.append(context.time_remaining())
         try:
-            stall_s = self.stalled_until_s - time.perf_counter()
-            await asyncio.sleep(max(self.delay_s, stall_s, 0.0))
+            if self.one_at_a_time:
+                async with self.queue:
+                    await self._work()
+            else:
+                await self._work()
         except asyncio.CancelledError:
             self.num_cancelled += 1
             raise
@@ -63,6 +69,10 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
             )
             await context.abort(self.refusal, "shed, said the café")
         return _answer(request)
+
+    async def _work(self) -> None:
+        stall_s = self.stalled_until_s - time.perf_counter()
+        await asyncio.sleep(max(self.delay_s, stall_s, 0.0))
 
 
 def _answer(
