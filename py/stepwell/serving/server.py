@@ -2,12 +2,9 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 import structlog
-from google.protobuf import message_factory
-from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -15,10 +12,9 @@ from grpc_reflection.v1alpha import reflection
 from stepwell.base.errors import UnavailableError, check_range
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
-from stepwell.serving.interceptors import BorderInterceptor
+from stepwell.serving.border import Border
 from stepwell.serving.limits import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from stepwell_pb.v1 import (
-    admin_pb2,
     admin_pb2_grpc,
     feedback_pb2,
     feedback_pb2_grpc,
@@ -30,7 +26,6 @@ _log = structlog.get_logger(__name__)
 
 _RECOMMEND = recommend_pb2.DESCRIPTOR.services_by_name["RecommendService"]
 _FEEDBACK = feedback_pb2.DESCRIPTOR.services_by_name["FeedbackService"]
-_ADMIN = admin_pb2.DESCRIPTOR.services_by_name["AdminService"]
 
 CHANNEL_OPTIONS = (
     # A second server on the same port must fail, not share it in silence.
@@ -71,8 +66,9 @@ class RankerServer:
         self._metrics = metrics
         self._health = HealthServicer()
         self._server = self._caller_server(servicers, metrics)
-        self._admin = _server(metrics, _ADMIN)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, self._admin)
+        admin = Border(metrics)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, admin)
+        self._admin = _server(admin)
         self.port = _bound(self._server, listen.host, listen.port)
         self.admin_port = _bound(self._admin, "127.0.0.1", listen.admin_port)
 
@@ -102,13 +98,14 @@ class RankerServer:
     def _caller_server(
         self, servicers: Servicers, metrics: Metrics
     ) -> "grpc.aio.Server":
-        server = _server(metrics, _RECOMMEND, _FEEDBACK)
+        border = Border(metrics)
         recommend_pb2_grpc.add_RecommendServiceServicer_to_server(
-            servicers.recommend, server
+            servicers.recommend, border
         )
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
-            servicers.feedback, server
+            servicers.feedback, border
         )
+        server = _server(border)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (
             _RECOMMEND.full_name,
@@ -120,18 +117,10 @@ class RankerServer:
         return server
 
 
-def _server(metrics: Metrics, *services: Any) -> "grpc.aio.Server":
-    requests = {
-        f"/{service.full_name}/{method.name}": _message_class(method.input_type)
-        for service in services
-        for method in service.methods
-    }
-    interceptor = BorderInterceptor(metrics, requests)
-    return grpc.aio.server(interceptors=[interceptor], options=CHANNEL_OPTIONS)
-
-
-def _message_class(descriptor: Any) -> type[Message]:
-    return message_factory.GetMessageClass(descriptor)
+def _server(border: Border) -> "grpc.aio.Server":
+    server = grpc.aio.server(options=CHANNEL_OPTIONS)
+    server.add_generic_rpc_handlers((border,))
+    return server
 
 
 def _bound(server: "grpc.aio.Server", host: str, port: int) -> int:

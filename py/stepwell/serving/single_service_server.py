@@ -1,10 +1,8 @@
 """A gRPC server of one service: listener, health, reflection, drain."""
 
 from collections.abc import Callable
-from typing import Any
 
 import grpc
-from google.protobuf import message_factory
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
@@ -13,7 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from stepwell.base.errors import UnavailableError
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
-from stepwell.serving.interceptors import BorderInterceptor
+from stepwell.serving.border import Border
 from stepwell.serving.limits import MAX_MESSAGE_BYTES
 from stepwell.serving.server import CHANNEL_OPTIONS
 
@@ -23,7 +21,7 @@ class SingleServiceServer:
 
     Args:
         service: what it is called on the wire.
-        add_servicer: registers the servicer with the server.
+        add_servicer: registers the servicer with the border that it is given.
         metrics: calls by method and code.
         address: host:port to listen on; port 0 takes a free one, see `port`.
         max_message_bytes: largest request that is read from the wire.
@@ -36,7 +34,7 @@ class SingleServiceServer:
     def __init__(
         self,
         service: ServiceDescriptor,
-        add_servicer: "Callable[[grpc.aio.Server], None]",
+        add_servicer: Callable[[Border], None],
         metrics: Metrics,
         address: str = "127.0.0.1:0",
         max_message_bytes: int = MAX_MESSAGE_BYTES,
@@ -44,15 +42,14 @@ class SingleServiceServer:
         self._service = service
         self._metrics = metrics
         self._health = HealthServicer()
-        interceptor = BorderInterceptor(metrics, _request_classes(service))
+        border = Border(metrics)
+        add_servicer(border)
         options = {
             **dict(CHANNEL_OPTIONS),
             "grpc.max_receive_message_length": max_message_bytes,
         }
-        self._server = grpc.aio.server(
-            interceptors=[interceptor], options=tuple(options.items())
-        )
-        add_servicer(self._server)
+        self._server = grpc.aio.server(options=tuple(options.items()))
+        self._server.add_generic_rpc_handlers((border,))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (service.full_name, health_name, reflection.SERVICE_NAME)
@@ -74,12 +71,3 @@ class SingleServiceServer:
         await self._health.enter_graceful_shutdown()
         self._metrics.set(SERVING_READY, 0.0)
         await self._server.stop(grace_seconds)
-
-
-def _request_classes(service: ServiceDescriptor) -> dict[str, Any]:
-    return {
-        f"/{service.full_name}/{method.name}": message_factory.GetMessageClass(
-            method.input_type
-        )
-        for method in service.methods
-    }
