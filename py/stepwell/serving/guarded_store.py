@@ -7,6 +7,9 @@ from stepwell.base.errors import UnavailableError
 from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.stores.key_value_store import Guard, KeyValueStore
 
+_TELLING_US = 1_000
+"""A caller who gave the store less than this was late himself: no verdict on it."""
+
 
 class GuardedStore:
     """A KeyValueStore whose reads stop while the store is slow or failing.
@@ -23,16 +26,23 @@ class GuardedStore:
         self._breaker = breaker
         self._clock = clock
 
-    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(
+        self, view: str, keys: Sequence[str], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         """As the store's; UnavailableError at once while the breaker is open."""
+        if timeout_us is not None and timeout_us <= 0:
+            raise UnavailableError("no time is left for the online store")
         started_us = self._clock.monotonic_us()
         permit = self._breaker.try_acquire(started_us)
         if permit is None:
             raise UnavailableError("the online store's breaker is open")
         try:
-            blobs = self._store.get_many(view, keys)
+            blobs = self._store.get_many(view, keys, timeout_us)
         except UnavailableError:
-            permit.drop(self._clock.monotonic_us())
+            if timeout_us is not None and timeout_us < _TELLING_US:
+                permit.ignore()
+            else:
+                permit.drop(self._clock.monotonic_us())
             raise
         except BaseException:
             permit.ignore()

@@ -25,7 +25,9 @@ class _Store:
         self.num_reads = 0
         self.written: dict[str, bytes] = {}
 
-    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(
+        self, view: str, keys: Sequence[str], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         self.num_reads += 1
         self.clock.advance_us(self.takes_us)
         if self.error is not None:
@@ -85,6 +87,27 @@ def test_a_mistake_of_the_caller_says_nothing_of_the_store() -> None:
         with pytest.raises(InvalidArgumentError):
             _read(guarded)
     assert store.num_reads == 20
+
+
+def test_a_caller_without_time_is_told_so_and_the_store_is_left_alone() -> None:
+    guarded, store, _ = _guarded()
+    with pytest.raises(UnavailableError, match="no time is left"):
+        guarded.get_many("user_history", ["u"], timeout_us=0)
+    assert store.num_reads == 0
+
+
+@pytest.mark.parametrize(
+    ("timeout_us", "state"), [(999, BreakerState.CLOSED), (1_000, BreakerState.OPEN)]
+)
+def test_a_store_that_had_a_millisecond_is_judged_and_one_that_had_less_is_not(
+    timeout_us: int, state: BreakerState
+) -> None:
+    guarded, store, breaker = _guarded()
+    store.error = UnavailableError("late")
+    for _ in range(10):
+        with pytest.raises(UnavailableError):
+            guarded.get_many("user_history", ["u"], timeout_us)
+    assert breaker.state(store.clock.monotonic_us()) is state
 
 
 def test_writes_pass_while_reads_are_stopped() -> None:

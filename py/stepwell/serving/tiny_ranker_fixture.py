@@ -106,9 +106,11 @@ class _FaultyReads:
         self.write_if = store.write_if
         self.close = store.close
 
-    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(
+        self, view: str, keys: Sequence[str], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         self._faults.strike("store")
-        return self._store.get_many(view, keys)
+        return self._store.get_many(view, keys, timeout_us)
 
 
 class _StoredUsers:

@@ -31,9 +31,14 @@ class KeyValueStore(Protocol):
     ResourceExhaustedError when it is full; InvalidArgumentError for a bad name or size.
     """
 
-    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(
+        self, view: str, keys: Sequence[str], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         """Returns the blob of each key in order, None where there is none.
 
+        Args:
+            timeout_us: the caller's remaining time; what takes longer is given up with
+                UnavailableError. None: the store's own limit only, which holds anyway.
         Cost: one round trip for all keys.
         """
         ...

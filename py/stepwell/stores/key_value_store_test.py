@@ -45,6 +45,11 @@ def test_returns_blobs_in_the_order_of_the_keys(store: KeyValueStore) -> None:
     assert found == [b"\0\xff", None, b"", b"1", b"\0\xff"]
 
 
+def test_a_read_in_good_time_is_whole(store: KeyValueStore) -> None:
+    store.put_many("history", {"a": b"1"})
+    assert store.get_many("history", ["a", "b"], timeout_us=2_000_000) == [b"1", None]
+
+
 def test_asking_for_nothing_returns_nothing(store: KeyValueStore) -> None:
     store.put_many("history", {})
     assert store.get_many("history", []) == []

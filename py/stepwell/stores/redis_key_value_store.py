@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from stepwell.stores.key_value_store import Guard, checked_entries, entry_key
-from stepwell.stores.redis_connection import WatchError, connect, redis_errors
+from stepwell.stores.redis_connection import (
+    WatchError,
+    all_within,
+    connect,
+    redis_errors,
+)
 
 MAX_HOP_KEYS = 64
 """Keys that a request may ask for in one hop."""
@@ -15,8 +20,8 @@ class RedisKeyValueStore:
 
     Args:
         url: redis://host:port/database, rediss: or unix:.
-        timeout_ms: limit of a read of at most MAX_HOP_KEYS keys, the hop budget of the
-            request path.
+        timeout_ms: limit of a whole read of at most MAX_HOP_KEYS keys, connecting
+            included: the hop budget of the request path.
         prefix: put before every key, so that several systems share one server.
         bulk_timeout_ms: limit of writes and of larger reads: the updater's, imports.
 
@@ -31,17 +36,25 @@ class RedisKeyValueStore:
         prefix: str = "stepwell:",
         bulk_timeout_ms: int = 2_000,
     ) -> None:
+        bulk_timeout_ms = max(timeout_ms, bulk_timeout_ms)
         self._client = connect(url, timeout_ms)
-        self._bulk = connect(url, max(timeout_ms, bulk_timeout_ms))
+        self._bulk = connect(url, bulk_timeout_ms)
+        self._hop_us = timeout_ms * 1_000
+        self._bulk_us = bulk_timeout_ms * 1_000
         self._prefix = prefix.encode()
 
-    def get_many(self, view: str, keys: Sequence[str]) -> list[bytes | None]:
+    def get_many(
+        self, view: str, keys: Sequence[str], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         if not keys:
             return []
         entries = [self._prefix + entry_key(view, key) for key in keys]
         with redis_errors(f"get {view}"):
-            hop = self._client if len(keys) <= MAX_HOP_KEYS else self._bulk
-            blobs = hop.mget(entries)
+            is_hop = len(keys) <= MAX_HOP_KEYS
+            client = self._client if is_hop else self._bulk
+            own_us = self._hop_us if is_hop else self._bulk_us
+            with all_within(own_us if timeout_us is None else min(timeout_us, own_us)):
+                blobs = client.mget(entries)
         # Replies are bytes: the client was made without decode_responses.
         return cast(list[bytes | None], blobs)
 

@@ -26,14 +26,17 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(folder: Path, arguments: Sequence[str] = ()) -> Iterator[RedisServer]:
+def redis_server(
+    folder: Path, arguments: Sequence[str] = (), port: int = 0
+) -> Iterator[RedisServer]:
     """Runs redis-server on loopback with every acknowledged write on disk.
 
     Args:
         folder: where it keeps its files; a second run there finds the data again.
         arguments: further options, such as ("--maxmemory", "2mb").
+        port: where it listens; 0 takes a free one.
     """
-    server = _start(folder, arguments)
+    server = _start(folder, arguments, port)
     try:
         yield server
     finally:
@@ -41,14 +44,14 @@ def redis_server(folder: Path, arguments: Sequence[str] = ()) -> Iterator[RedisS
         server.process.wait(timeout=10)
 
 
-def _start(folder: Path, arguments: Sequence[str]) -> RedisServer:
+def _start(folder: Path, arguments: Sequence[str], wanted_port: int) -> RedisServer:
     executable = shutil.which("redis-server")
     if executable is None:
         raise RuntimeError("redis-server is missing; apt-get install redis-server")
     folder.mkdir(parents=True, exist_ok=True)
     # The port is free when chosen and may be taken when used: then another one.
     for _ in range(_START_ATTEMPTS):
-        port = _free_port()
+        port = wanted_port or _free_port()
         process = subprocess.Popen(
             [
                 executable,
