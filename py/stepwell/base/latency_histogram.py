@@ -1,12 +1,10 @@
 """A histogram of latencies in fixed logarithmic buckets."""
 
-import numpy as np
-import numpy.typing as npt
-
 _SUB_BITS = 5
 _SUB_BUCKETS = 1 << _SUB_BITS
 _MAX_US = (1 << 32) - 1
-NUM_BUCKETS = (32 - _SUB_BITS + 1) * _SUB_BUCKETS
+_NUM_OCTAVES = 32 - _SUB_BITS + 1
+NUM_BUCKETS = _NUM_OCTAVES * _SUB_BUCKETS
 
 
 def bucket_of(latency_us: int) -> int:
@@ -30,11 +28,17 @@ class LatencyHistogram:
     """Counts of latencies; quantiles err upwards by at most 1/32 of the value.
 
     Concurrency: none; the owner locks.
-    Cost: `record` about 0.3 us, `quantile_us` about 5 us, memory 7 KiB.
+    Cost: `record` about 0.3 us, `quantile_us` at most 3 us, `add` and `subtract` about
+    30 us, memory 7 KiB. Plain lists: one number at a time is three times quicker in
+    them than in an array.
     """
 
+    __slots__ = ("_counts", "_num_samples", "_octaves", "_sum_us")
+
     def __init__(self) -> None:
-        self._counts: npt.NDArray[np.int64] = np.zeros(NUM_BUCKETS, np.int64)
+        self._counts = [0] * NUM_BUCKETS
+        # The sums of 32 buckets each: a quantile looks at 60 numbers, not at 900.
+        self._octaves = [0] * _NUM_OCTAVES
         self._num_samples = 0
         self._sum_us = 0
 
@@ -48,9 +52,20 @@ class LatencyHistogram:
 
     def record(self, latency_us: int) -> None:
         """Adds one latency; a negative one counts as 0."""
-        self._counts[bucket_of(latency_us)] += 1
+        if latency_us < 0:
+            latency_us = 0
+        # As `bucket_of`, without the calls.
+        if latency_us < 2 * _SUB_BUCKETS:
+            bucket = latency_us
+        elif latency_us <= _MAX_US:
+            shift = latency_us.bit_length() - _SUB_BITS - 1
+            bucket = (shift << _SUB_BITS) + (latency_us >> shift)
+        else:
+            bucket = NUM_BUCKETS - 1
+        self._counts[bucket] += 1
+        self._octaves[bucket >> _SUB_BITS] += 1
         self._num_samples += 1
-        self._sum_us += max(latency_us, 0)
+        self._sum_us += latency_us
 
     def mean_us(self) -> int:
         """Returns the mean, rounded down; 0 when empty."""
@@ -66,27 +81,43 @@ class LatencyHistogram:
         """
         if not self._num_samples:
             return 0
-        needed = -(-self._num_samples * permille // 1000)
-        bucket = int(np.searchsorted(np.cumsum(self._counts), needed))
+        # From the top: as many may lie above the bucket as the quantile leaves out.
+        above = self._num_samples * (1000 - permille) // 1000
+        octave = _NUM_OCTAVES - 1
+        while self._octaves[octave] <= above:
+            above -= self._octaves[octave]
+            octave -= 1
+        bucket = (octave << _SUB_BITS) + _SUB_BUCKETS - 1
+        while self._counts[bucket] <= above:
+            above -= self._counts[bucket]
+            bucket -= 1
         return upper_edge_us(bucket)
 
     def add(self, other: "LatencyHistogram") -> None:
         """Adds all of the other's samples."""
-        self._counts += other._counts
-        self._num_samples += other._num_samples
-        self._sum_us += other._sum_us
+        self._combine(other, 1)
 
     def subtract(self, other: "LatencyHistogram") -> None:
         """Removes the other's samples, which must have been added before."""
-        self._counts -= other._counts
-        self._num_samples -= other._num_samples
-        self._sum_us -= other._sum_us
+        self._combine(other, -1)
 
     def clear(self) -> None:
         """Forgets everything."""
-        self._counts[:] = 0
+        self._counts = [0] * NUM_BUCKETS
+        self._octaves = [0] * _NUM_OCTAVES
         self._num_samples = 0
         self._sum_us = 0
+
+    def _combine(self, other: "LatencyHistogram", sign: int) -> None:
+        for octave, count in enumerate(other._octaves):
+            if not count:
+                continue
+            self._octaves[octave] += sign * count
+            first = octave << _SUB_BITS
+            for bucket in range(first, first + _SUB_BUCKETS):
+                self._counts[bucket] += sign * other._counts[bucket]
+        self._num_samples += sign * other._num_samples
+        self._sum_us += sign * other._sum_us
 
 
 class WindowedHistogram:
@@ -99,24 +130,36 @@ class WindowedHistogram:
         num_slices: steps in which old samples leave; resolution window_us / num_slices.
 
     Concurrency: none; the owner locks. Time is the caller's and must not go back.
+    Cost: `record` about 0.7 us; a slice that leaves costs about 10 us.
     """
+
+    __slots__ = ("_current", "_current_slice", "_slice_us", "_slices", "_total")
 
     def __init__(self, window_us: int, num_slices: int = 8) -> None:
         self._slice_us = max(window_us // num_slices, 1)
         self._slices = [LatencyHistogram() for _ in range(num_slices)]
         self._total = LatencyHistogram()
         self._current_slice = 0
+        self._current = self._slices[0]
 
     def record(self, latency_us: int, now_us: int) -> None:
         """Adds one latency that ended at `now_us`."""
-        self._advance(now_us)
-        self._slices[self._current_slice % len(self._slices)].record(latency_us)
+        if now_us // self._slice_us > self._current_slice:
+            self._advance(now_us)
+        self._current.record(latency_us)
         self._total.record(latency_us)
 
     def at(self, now_us: int) -> LatencyHistogram:
         """Returns the histogram of the window that ends now; read it at once."""
-        self._advance(now_us)
+        if now_us // self._slice_us > self._current_slice:
+            self._advance(now_us)
         return self._total
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        for histogram in (*self._slices, self._total):
+            if len(histogram):
+                histogram.clear()
 
     def _advance(self, now_us: int) -> None:
         newest = now_us // self._slice_us
@@ -126,4 +169,5 @@ class WindowedHistogram:
             if len(leaving):
                 self._total.subtract(leaving)
                 leaving.clear()
-        self._current_slice = max(newest, self._current_slice)
+        self._current_slice = newest
+        self._current = self._slices[newest % len(self._slices)]

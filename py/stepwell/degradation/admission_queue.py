@@ -105,12 +105,18 @@ class AdmissionQueue(Generic[T]):
             self._closed = True
             self._changed.notify_all()
 
-    def abandon(self, ticket: Ticket[T]) -> None:
-        """Notes that the ticket's caller has gone: nobody serves it or waits for it."""
+    def abandon(self, ticket: Ticket[T]) -> bool:
+        """Notes that the ticket's caller has gone: nobody serves it or waits for it.
+
+        Returns:
+            True when it was waiting: no taker has it, and none will.
+        """
         with self._changed:
-            if ticket.waiting and not ticket.abandoned:
+            was_waiting = ticket.waiting and not ticket.abandoned
+            if was_waiting:
                 self._num_live[ticket.priority] -= 1
             ticket.abandoned = True
+            return was_waiting
 
     def num_ahead(self, priority: Priority) -> int:
         """Returns how many tickets would be taken before a new one of this priority.

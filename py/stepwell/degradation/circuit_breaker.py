@@ -4,6 +4,8 @@ import enum
 import threading
 from dataclasses import dataclass
 
+from stepwell.base.errors import check_range
+
 MILLION = 1_000_000
 _NUM_SLICES = 10
 
@@ -37,6 +39,15 @@ class BreakerOptions:
     window_us: int = 1_000_000
     open_us: int = 1_000_000
     num_probes: int = 3
+
+    def __post_init__(self) -> None:
+        check_range("slow_call_us", self.slow_call_us, 1, 600 * MILLION)
+        check_range("max_slow_ppm", self.max_slow_ppm, 0, MILLION)
+        check_range("max_error_ppm", self.max_error_ppm, 0, MILLION)
+        check_range("min_calls", self.min_calls, 1, MILLION)
+        check_range("window_us", self.window_us, _NUM_SLICES, 600 * MILLION)
+        check_range("open_us", self.open_us, 1, 600 * MILLION)
+        check_range("num_probes", self.num_probes, 1, 1_000)
 
 
 class Permit:
@@ -75,6 +86,27 @@ class CircuitBreaker:
         self._probes_good = 0
         self._window = _OutcomeWindow(options.window_us)
         self._lock = threading.Lock()
+
+    @property
+    def options(self) -> BreakerOptions:
+        """The options in force."""
+        return self._options
+
+    def reconfigure(self, options: BreakerOptions) -> BreakerOptions:
+        """Takes other options at once, keeps the state; returns the former ones.
+
+        A window of another length starts empty.
+        """
+        with self._lock:
+            former, self._options = self._options, options
+            if options.window_us != former.window_us:
+                self._window = _OutcomeWindow(options.window_us)
+            return former
+
+    @property
+    def is_closed(self) -> bool:
+        """True while every call is let through: needs neither the time nor the lock."""
+        return self._state is BreakerState.CLOSED
 
     def state(self, now_us: int) -> BreakerState:
         """Returns the state as of now."""

@@ -130,3 +130,18 @@ def test_old_errors_leave_the_window() -> None:
     assert permit is not None
     permit.drop(1_100_000)
     assert breaker.state(1_100_000) is CLOSED
+
+
+def test_takes_other_options_and_keeps_its_state() -> None:
+    breaker = CircuitBreaker(BreakerOptions(slow_call_us=1_000, min_calls=2))
+    former = breaker.options
+    strict = BreakerOptions(slow_call_us=100, min_calls=2, open_us=5_000)
+    assert breaker.reconfigure(strict) == former
+    for _ in range(2):
+        permit = breaker.try_acquire(0)
+        assert permit is not None
+        permit.success(200, 0)
+    assert not breaker.is_closed
+    assert breaker.reconfigure(former) == strict
+    assert breaker.state(4_999) is BreakerState.OPEN
+    assert breaker.state(1_000_000) is BreakerState.HALF_OPEN

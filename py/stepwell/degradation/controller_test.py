@@ -1,8 +1,12 @@
 """The controller feeds the policy with what happened; a fake clock drives it."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from stepwell.base.clock import FakeClock
+from stepwell.base.errors import InvalidArgumentError
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.degradation.controller import (
     Arrival,
@@ -10,9 +14,11 @@ from stepwell.degradation.controller import (
     LadderOptions,
     draw,
 )
+from stepwell.degradation.cost_estimator import CostOptions
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import BEST_FIRST, Tier
-from stepwell.degradation.tier_policy import TierCost
+from stepwell.degradation.tier_policy import MILLION, PolicyOptions, TierCost
+from stepwell.degradation.trim import TrimOptions
 
 CARD = {
     Tier.FULL: TierCost(8_000, 6_000),
@@ -179,3 +185,133 @@ def test_without_a_release_every_decision_says_so_until_one_is_live() -> None:
     assert ladder.decide(_arrival(clock), 0).reasons == (Reason.NO_RELEASE,)
     ladder.release_went_live(CARD)
     assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
+
+
+def _busy(ladder: LadderController, clock: FakeClock, for_us: int) -> None:
+    """Requests leave a queue that always holds others."""
+    ladder.decide(_arrival(clock), 0)
+    for _ in range(for_us // 1_000):
+        clock.advance_us(1_000)
+        ladder.decide(_arrival(clock), 40)
+
+
+def test_a_burst_fills_the_queue_up_to_the_deadline_a_standing_one_to_the_budget() -> (
+    None
+):
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    _busy(ladder, clock, for_us=50_000)
+    assert ladder.admits(_arrival(clock), num_ahead=80)
+    _busy(ladder, clock, for_us=100_000)
+    assert not ladder.admits(_arrival(clock), num_ahead=80)  # 16 ms at POPULAR
+    assert ladder.admits(_arrival(clock), num_ahead=8)
+    ladder.decide(_arrival(clock), 0)
+    assert ladder.admits(_arrival(clock), num_ahead=80)
+
+
+def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    for _ in range(120):
+        clock.advance_us(1_000)  # each takes 1 ms of the server, 0.2 ms of them work
+        ladder.decide(
+            replace(_arrival(clock), arrived_us=clock.monotonic_us() - 9_000), 40
+        )
+    assert ladder.admits(_arrival(clock), num_ahead=9)
+    assert not ladder.admits(_arrival(clock), num_ahead=10)
+    assert ladder.retry_after_ms(30) == 30
+
+
+def test_an_arrival_that_could_only_be_popular_is_told_so_at_once() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    assert ladder.decide_early(_arrival(clock), 3) is None  # 3 + 3 * 2 ms
+    decision = ladder.decide_early(_arrival(clock), 4)
+    assert decision is not None
+    assert (decision.tier, decision.reasons) == (Tier.POPULAR, (Reason.BACKLOG,))
+
+
+def test_threads_share_the_backlog() -> None:
+    clock = FakeClock()
+    options = LadderOptions(latency_budget_us=20_000, parallelism=2)
+    ladder = LadderController(clock, CARD, {}, options)
+    assert ladder.decide(_arrival(clock), 2).tier is Tier.FULL
+    assert ladder.decide(_arrival(clock), 3).tier is Tier.REDUCED
+
+
+def test_other_options_count_from_the_next_request_on() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    former = ladder.options
+    tight = replace(former, latency_budget_us=10_000, initial_fit_ppm=400_000)
+    assert ladder.reconfigure(tight) == former
+    assert ladder.options == tight
+    assert ladder.decide(_arrival(clock), 0).tier is Tier.REDUCED  # 8 > 0.4 * 10 ms
+    assert ladder.reconfigure(former) == tight
+    assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
+
+
+def test_f_keeps_its_place_within_new_limits() -> None:
+    ladder = _ladder(FakeClock())
+    ladder.reconfigure(replace(ladder.options, trim=TrimOptions(high_ppm=450_000)))
+    assert ladder.status().fit_ppm == 450_000
+    ladder.reconfigure(replace(ladder.options, trim=TrimOptions()))
+    assert ladder.status().fit_ppm == 450_000
+
+
+def test_a_window_of_another_length_starts_empty() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    ladder.record(Tier.FULL, 40_000, _arrival(clock))
+    assert ladder.decide(_arrival(clock), 0).tier is Tier.REDUCED
+    shorter = CostOptions(window_us=2_000_000)
+    ladder.reconfigure(replace(ladder.options, cost=shorter))
+    assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
+
+
+@pytest.mark.parametrize("forced", [Tier.FULL, None])
+def test_only_requests_that_f_planned_shrink_it(forced: Tier | None) -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    for _ in range(20):
+        arrival = replace(_arrival(clock, 9_000 if forced is None else 200_000))
+        arrival = replace(arrival, forced=forced)
+        clock.advance_us(30_000)
+        ladder.record(Tier.FULL, 5_000, arrival)
+    clock.advance_us(500_000)
+    ladder.decide(_arrival(clock), 0)
+    assert ladder.status().fit_ppm == 500_000
+
+
+def test_one_late_spell_shrinks_f_once_not_for_as_long_as_it_is_remembered() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    for _ in range(30):
+        arrival = _arrival(clock)
+        clock.advance_us(19_000)
+        ladder.record(Tier.FULL, 19_000, arrival)
+    for _ in range(6):
+        clock.advance_us(500_000)
+        ladder.decide(_arrival(clock), 0)
+    assert ladder.status().fit_ppm == 450_000
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "field"),
+    [
+        (LadderOptions(), {"parallelism": 0}, "parallelism"),
+        (LadderOptions(), {"latency_budget_us": 0}, "latency_budget_us"),
+        (LadderOptions(), {"initial_fit_ppm": MILLION + 1}, "initial_fit_ppm"),
+        (TrimOptions(), {"low_ppm": 800_000}, "high_ppm"),
+        (TrimOptions(), {"up_ppm": 999_999}, "up_ppm"),
+        (CostOptions(), {"window_us": 1}, "window_us"),
+        (PolicyOptions(), {"probe_ppm": -1}, "probe_ppm"),
+        (BreakerOptions(1), {"num_probes": 0}, "num_probes"),
+    ],
+)
+def test_a_constant_out_of_range_is_refused_by_name(
+    options: Any, changes: dict[str, int], field: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=field) as refused:
+        replace(options, **changes)
+    assert refused.value.field == field

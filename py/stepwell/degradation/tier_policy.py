@@ -9,13 +9,16 @@ on p99 answered 93 to 96 % in budget, this rule 100 %.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
+from stepwell.base.errors import check_range
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.degradation.trim import HIGHEST_FIT_PPM
 
 MILLION = 1_000_000
 _TIE_HALF_WIDTH_PPM = 50_000
+_BELOW = {tier: tier.below for tier in BEST_FIRST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,16 @@ class PolicyOptions:
     probe_ppm: int = 30_000
     exercise_ppm: int = 5_000
 
+    def __post_init__(self) -> None:
+        check_range("probe_ppm", self.probe_ppm, 0, MILLION)
+        check_range("exercise_ppm", self.exercise_ppm, 0, MILLION)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class PolicySnapshot:
     """All that the decision may depend on.
+
+    Not frozen: that would make it cost more than the decision. Nobody changes one.
 
     Attributes:
         age_us: time since the request arrived.
@@ -59,6 +68,9 @@ class PolicySnapshot:
         blocked: tiers that cannot be used now, and why.
         forced: the one tier that is asked for, or None.
         has_release: False while no release is live.
+        parallelism: threads that answer, each one request or one batch at a time.
+        batch_size: requests that one thread answers at once.
+        highest_fit_ppm: what the users' draw never lifts f over.
         user_draw: 0 <= draw < 1e6, a hash of the user: decides ties, so that a session
             stays on one tier.
         request_draw: 0 <= draw < 1e6, a hash of the request: chooses probes and
@@ -76,6 +88,9 @@ class PolicySnapshot:
     has_release: bool = True
     user_draw: int = MILLION // 2
     request_draw: int = MILLION - 1
+    parallelism: int = 1
+    batch_size: int = 1
+    highest_fit_ppm: int = HIGHEST_FIT_PPM
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +107,7 @@ class TierDecision:
 class TierPolicy:
     """LADDER's rule 2 with probes and exercise.
 
-    Concurrency: stateless. Cost: about 3 us.
+    Concurrency: stateless. Cost: about 2 us.
     """
 
     def __init__(self, options: PolicyOptions | None = None) -> None:
@@ -101,9 +116,9 @@ class TierPolicy:
     def decide(self, snapshot: PolicySnapshot) -> TierDecision:
         """Returns the best tier whose dependencies are up and whose cost fits."""
         if not snapshot.has_release:
-            return TierDecision(None, (Reason.NO_RELEASE,))
+            return _decision(None, (Reason.NO_RELEASE,))
         if snapshot.age_us >= snapshot.deadline_us:
-            return TierDecision(None)
+            return _decision(None, ())
         if snapshot.forced is not None:
             return self._forced(snapshot, snapshot.forced)
         fitting = self._fitting(snapshot)
@@ -111,49 +126,56 @@ class TierPolicy:
             return self._exercised(snapshot, fitting)
         return self._probed(snapshot, fitting)
 
+    def decide_early(self, snapshot: PolicySnapshot) -> TierDecision | None:
+        """Returns POPULAR for an arrival that could be nothing better, None otherwise.
+
+        With those ahead served at REDUCED no other tier would fit, or all others are
+        down: an answer from memory need not wait for a worker, and the queue holds work
+        for workers only. Probes wait: they are decided with the queue as it is then.
+
+        Args:
+            snapshot: of a request that arrives; `num_waiting` counts those ahead.
+        """
+        if snapshot.forced is not None or not snapshot.has_release:
+            return None
+        costs, blocked = snapshot.costs, snapshot.blocked
+        p95_us = [costs[t].p95_us for t in BEST_FIRST[:-1] if t not in blocked]
+        if p95_us:
+            if not snapshot.num_waiting or self._probes(snapshot):
+                return None
+            ahead_us = backlog_us(snapshot, costs[Tier.REDUCED].mean_us)
+            if snapshot.age_us + min(p95_us) + ahead_us <= limit_us(snapshot):
+                return None
+        reasons = list(dict.fromkeys(blocked.values()))
+        if p95_us:
+            reasons.append(Reason.BACKLOG)
+        return _decision(Tier.POPULAR, tuple(reasons))
+
+    def _probes(self, snapshot: PolicySnapshot) -> bool:
+        return snapshot.request_draw < self._options.probe_ppm
+
     def _forced(self, snapshot: PolicySnapshot, forced: Tier) -> TierDecision:
         """The forced tier, or the next one down that is up and makes the deadline.
 
         A forced tier may take all of the deadline in place of a share of the budget,
         and no more: asking for FULL is open to every caller and no way round a queue.
         """
-        reasons = [Reason.FORCED]
-        for tier in BEST_FIRST:
-            if tier > forced:
-                continue
-            blocked_by = snapshot.blocked.get(tier)
-            in_time = planned_us(snapshot, tier) <= snapshot.deadline_us
-            if blocked_by is None and (in_time or tier is Tier.POPULAR):
-                return TierDecision(tier, tuple(reasons))
-            reason = blocked_by if blocked_by is not None else Reason.BACKLOG
-            if reason not in reasons:
-                reasons.append(reason)
-        return TierDecision(None, tuple(reasons))
+        found = _first_fitting(snapshot, forced, snapshot.deadline_us)
+        return _decision(found.tier, (Reason.FORCED, *found.reasons))
 
     def _fitting(self, snapshot: PolicySnapshot) -> TierDecision:
-        reasons: list[Reason] = []
-        for tier in BEST_FIRST:
-            blocked_by = snapshot.blocked.get(tier)
-            fits = tier is Tier.POPULAR or planned_us(snapshot, tier) <= limit_us(
-                snapshot
-            )
-            if blocked_by is None and fits:
-                return TierDecision(tier, tuple(reasons))
-            reason = blocked_by if blocked_by is not None else Reason.BACKLOG
-            if reason not in reasons:
-                reasons.append(reason)
-        return TierDecision(None, tuple(reasons))
+        return _first_fitting(snapshot, Tier.FULL, limit_us(snapshot))
 
     def _exercised(
         self, snapshot: PolicySnapshot, fitting: TierDecision
     ) -> TierDecision:
-        share = self._options.exercise_ppm
-        lower = (Tier.REDUCED, Tier.POPULAR)
-        for place, tier in enumerate(lower):
-            drawn = place * share <= snapshot.request_draw < (place + 1) * share
-            if drawn and tier not in snapshot.blocked:
-                return TierDecision(tier, (Reason.EXERCISE,))
-        return fitting
+        share, draw = self._options.exercise_ppm, snapshot.request_draw
+        if draw >= 2 * share:
+            return fitting
+        lower = Tier.REDUCED if draw < share else Tier.POPULAR
+        if lower in snapshot.blocked:
+            return fitting
+        return _decision(lower, (Reason.EXERCISE,))
 
     def _probed(self, snapshot: PolicySnapshot, fitting: TierDecision) -> TierDecision:
         """One tier up for a few requests with slack, to learn whether it is well again.
@@ -163,20 +185,58 @@ class TierPolicy:
         Slack is judged by the whole budget: a probe that turns out late steps down in
         flight. A blocked tier is probed by its breaker, not here.
         """
-        if fitting.tier is None or snapshot.request_draw >= self._options.probe_ppm:
+        if fitting.tier is None or not self._probes(snapshot):
             return fitting
         better = fitting.tier.above
         has_slack = planned_us(snapshot, better) <= snapshot.budget_us
         is_known = snapshot.costs[better].is_live
         if better in snapshot.blocked or is_known or not has_slack:
             return fitting
-        return TierDecision(better, (Reason.PROBE,))
+        return _decision(better, (Reason.PROBE,))
+
+
+@cache
+def _decision(tier: Tier | None, reasons: tuple[Reason, ...]) -> TierDecision:
+    """Decisions are few: each is made once."""
+    return TierDecision(tier, reasons)
+
+
+def _first_fitting(snapshot: PolicySnapshot, best: Tier, limit: int) -> TierDecision:
+    """The best tier from `best` down that is up and planned within `limit` us.
+
+    POPULAR always fits: there is nothing below it.
+    """
+    reasons: tuple[Reason, ...] = ()
+    for tier in BEST_FIRST:
+        if tier > best:
+            continue
+        reason = snapshot.blocked.get(tier)
+        if reason is None:
+            if tier is Tier.POPULAR or planned_us(snapshot, tier) <= limit:
+                return _decision(tier, reasons)
+            reason = Reason.BACKLOG
+        if reason not in reasons:
+            reasons = (*reasons, reason)
+    return _decision(None, reasons)
 
 
 def planned_us(snapshot: PolicySnapshot, tier: Tier) -> int:
     """Returns age + p95 of the tier + the backlog served one tier lower."""
-    backlog_us = snapshot.num_waiting * snapshot.costs[tier.below].mean_us
-    return snapshot.age_us + snapshot.costs[tier].p95_us + backlog_us
+    costs = snapshot.costs
+    return (
+        snapshot.age_us
+        + costs[tier].p95_us
+        + backlog_us(snapshot, costs[_BELOW[tier]].mean_us)
+    )
+
+
+def backlog_us(snapshot: PolicySnapshot, mean_us: int) -> int:
+    """Returns how long those waiting take: in batches, spread over the threads."""
+    waiting = snapshot.num_waiting
+    if not waiting:
+        return 0
+    num_batches = -(-waiting // snapshot.batch_size)
+    return num_batches * mean_us // snapshot.parallelism
 
 
 def limit_us(snapshot: PolicySnapshot) -> int:
@@ -188,12 +248,16 @@ def limit_us(snapshot: PolicySnapshot) -> int:
     """
     tilt_ppm = (MILLION - 2 * snapshot.user_draw) * _TIE_HALF_WIDTH_PPM // MILLION
     share_ppm = snapshot.fit_ppm * (MILLION + tilt_ppm) // MILLION
-    return snapshot.budget_us * min(share_ppm, HIGHEST_FIT_PPM) // MILLION
+    if share_ppm > snapshot.highest_fit_ppm:
+        share_ppm = snapshot.highest_fit_ppm
+    return snapshot.budget_us * share_ppm // MILLION
 
 
-def can_make_popular(snapshot: PolicySnapshot) -> bool:
+def can_make_popular(snapshot: PolicySnapshot, limit: int | None = None) -> bool:
     """LADDER's rule 1: whether even POPULAR would be answered before the deadline.
 
-    `snapshot.num_waiting` counts the requests ahead of this one.
+    `snapshot.num_waiting` counts the requests ahead of this one; `limit` stands in for
+    the deadline where the queue may not get that long.
     """
-    return planned_us(snapshot, Tier.POPULAR) <= snapshot.deadline_us
+    allowed_us = snapshot.deadline_us if limit is None else limit
+    return planned_us(snapshot, Tier.POPULAR) <= allowed_us

@@ -1,6 +1,7 @@
 """The rule of the ladder as tables: snapshot in, decision out."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -207,6 +208,53 @@ def test_refuses_only_when_even_popular_would_be_late(
 ) -> None:
     arriving = replace(QUIET, num_waiting=num_ahead, deadline_us=deadline_us)
     assert can_make_popular(arriving) is expected
+
+
+@pytest.mark.parametrize(
+    ("num_waiting", "parallelism", "batch_size", "expected"),
+    [
+        (2, 1, 1, Tier.REDUCED),
+        (2, 2, 1, Tier.FULL),  # 8000 + 2 * 2000 / 2 = f * budget
+        (4, 1, 4, Tier.FULL),  # one batch
+        (5, 1, 4, Tier.REDUCED),  # two batches
+        (8, 2, 4, Tier.FULL),
+    ],
+)
+def test_the_backlog_counts_batches_and_is_spread_over_threads(
+    num_waiting: int, parallelism: int, batch_size: int, expected: Tier
+) -> None:
+    snapshot = replace(
+        QUIET,
+        num_waiting=num_waiting,
+        parallelism=parallelism,
+        batch_size=batch_size,
+    )
+    assert _decide(snapshot).tier is expected
+
+
+BOTH_DOWN = {Tier.FULL: Reason.BREAKER_STORE, Tier.REDUCED: Reason.BREAKER_STORE}
+EARLY_POPULAR = TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"num_waiting": 3}, None),  # 3000 + 3 * 2000 <= f * budget
+        ({"num_waiting": 4}, EARLY_POPULAR),
+        ({"num_waiting": 4, "request_draw": 0}, None),  # a probe waits
+        ({"num_waiting": 4, "forced": Tier.FULL}, None),
+        ({"num_waiting": 4, "has_release": False}, None),
+        # Alone, an old one is decided at a worker: how else would a probe happen?
+        ({"age_us": 9_000}, None),
+        ({"age_us": 9_000, "num_waiting": 1}, EARLY_POPULAR),
+        ({"blocked": BOTH_DOWN}, TierDecision(Tier.POPULAR, (Reason.BREAKER_STORE,))),
+        ({"blocked": {Tier.FULL: Reason.BREAKER_INDEX}}, None),
+    ],
+)
+def test_an_arrival_that_could_only_be_popular_need_not_wait(
+    changes: dict[str, Any], expected: TierDecision | None
+) -> None:
+    assert TierPolicy().decide_early(replace(QUIET, **changes)) == expected
 
 
 SNAPSHOTS = st.builds(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from stepwell.base.errors import check_range
+
 MILLION = 1_000_000
 LOWEST_FIT_PPM = 300_000
 HIGHEST_FIT_PPM = 700_000
@@ -10,7 +12,15 @@ HIGHEST_FIT_PPM = 700_000
 
 @dataclass(frozen=True, slots=True)
 class TrimOptions:
-    """Limits and steps of f in parts per million; asymmetry is the hysteresis."""
+    """Limits and steps of f in parts per million; asymmetry is the hysteresis.
+
+    Attributes:
+        interval_us: pause between two looks.
+        low_ppm, high_ppm: limits of f.
+        late_ratio_ppm: a p95 over this share of the budget shrinks f by `down_ppm`.
+        early_ratio_ppm: one under this share lets it grow by `up_ppm`.
+        min_samples: fewer answers since f shrank say nothing about the new f.
+    """
 
     interval_us: int = 500_000
     low_ppm: int = LOWEST_FIT_PPM
@@ -19,6 +29,17 @@ class TrimOptions:
     early_ratio_ppm: int = 600_000
     down_ppm: int = 900_000
     up_ppm: int = 1_020_000
+    min_samples: int = 10
+
+    def __post_init__(self) -> None:
+        check_range("interval_us", self.interval_us, 1_000, 60 * MILLION)
+        check_range("low_ppm", self.low_ppm, 1, MILLION)
+        check_range("high_ppm", self.high_ppm, self.low_ppm, MILLION)
+        check_range("late_ratio_ppm", self.late_ratio_ppm, 1, 2 * MILLION)
+        check_range("early_ratio_ppm", self.early_ratio_ppm, 0, self.late_ratio_ppm)
+        check_range("down_ppm", self.down_ppm, 1, MILLION)
+        check_range("up_ppm", self.up_ppm, MILLION, 2 * MILLION)
+        check_range("min_samples", self.min_samples, 1, MILLION)
 
 
 def trimmed_fit_ppm(

@@ -1,0 +1,61 @@
+"""Whether a queue only swells for a moment or stands, and how fast it drains."""
+
+from stepwell.degradation.admission_queue import Priority
+from stepwell.degradation.tier import BEST_FIRST, Tier
+
+_WEIGHT_SHIFT = 5
+"""A new interval weighs 1/32 in the mean."""
+
+MAX_INTERVAL_US = 1_000_000
+"""Longer intervals are pauses of the process, not the time of a request."""
+
+
+class QueueWatch:
+    """What admission knows of the queue beside its length.
+
+    A queue that has not been empty for a while is standing: letting it grow on makes
+    every answer late and serves nobody more. One that swells with a burst will drain.
+    The distinction is CoDel's (Nichols & Jacobson, ACM Queue 2012), by emptiness in
+    place of the lowest delay.
+
+    Concurrency: none; the controller locks. Time comes with every call.
+    Cost: about 0.2 us a call.
+    """
+
+    def __init__(self, now_us: int) -> None:
+        # By priority: the time at which nobody was ahead of a new one.
+        self._emptied_us = [now_us for _ in Priority]
+        self._left_us = now_us
+        self._left_tier: Tier | None = None
+        self._interval_us = dict.fromkeys(BEST_FIRST, 0)
+
+    def seen_empty(self, priority: Priority, now_us: int) -> None:
+        """Notes that nobody is ahead of a request of this priority."""
+        for urgent in range(priority + 1):
+            self._emptied_us[urgent] = now_us
+
+    def standing_us(self, priority: Priority, now_us: int) -> int:
+        """Returns for how long somebody has always been ahead."""
+        return now_us - self._emptied_us[priority]
+
+    def left(self, tier: Tier | None, num_waiting: int, now_us: int) -> None:
+        """Notes that a request has left the queue and will be served at `tier`.
+
+        The time between two that leave a queue with requests in it is what one takes of
+        the server, with all that surrounds its work on a thread.
+        """
+        if self._left_tier is not None:
+            interval_us = min(now_us - self._left_us, MAX_INTERVAL_US)
+            mean_us = self._interval_us[self._left_tier]
+            if mean_us:
+                interval_us = mean_us + ((interval_us - mean_us) >> _WEIGHT_SHIFT)
+            self._interval_us[self._left_tier] = interval_us
+        self._left_us = now_us
+        self._left_tier = tier if num_waiting else None
+
+    def drain_us(self, tier: Tier) -> int:
+        """Returns the mean time between two that leave a waiting queue for `tier`.
+
+        0 while none has been seen. Threads and batches are in it.
+        """
+        return self._interval_us[tier]

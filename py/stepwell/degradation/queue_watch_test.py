@@ -1,0 +1,44 @@
+"""The queue's watch: for how long it stands, and the time that one takes to leave."""
+
+from stepwell.degradation.admission_queue import Priority
+from stepwell.degradation.queue_watch import MAX_INTERVAL_US, QueueWatch
+from stepwell.degradation.tier import Tier
+
+INTERACTIVE, PREFETCH, BATCH = Priority
+
+
+def test_stands_since_it_was_last_seen_empty() -> None:
+    watch = QueueWatch(now_us=1_000)
+    assert watch.standing_us(INTERACTIVE, 5_000) == 4_000
+    watch.seen_empty(INTERACTIVE, 5_000)
+    assert watch.standing_us(INTERACTIVE, 5_500) == 500
+
+
+def test_nobody_ahead_of_a_batch_means_nobody_ahead_of_a_person() -> None:
+    watch = QueueWatch(0)
+    watch.seen_empty(PREFETCH, 7_000)
+    standing = [watch.standing_us(priority, 9_000) for priority in Priority]
+    assert standing == [2_000, 2_000, 9_000]
+
+
+def test_measures_the_time_between_two_that_leave_a_waiting_queue() -> None:
+    watch = QueueWatch(0)
+    for number in range(5):
+        watch.left(Tier.POPULAR, 3, number * 400)
+    assert watch.drain_us(Tier.POPULAR) == 400
+    assert watch.drain_us(Tier.FULL) == 0
+
+
+def test_an_empty_queue_says_nothing_of_the_pace() -> None:
+    watch = QueueWatch(0)
+    watch.left(Tier.POPULAR, 0, 0)
+    watch.left(Tier.POPULAR, 0, 90_000)
+    assert watch.drain_us(Tier.POPULAR) == 0
+
+
+def test_a_pause_of_the_process_weighs_little() -> None:
+    watch = QueueWatch(0)
+    watch.left(Tier.POPULAR, 1, 0)
+    watch.left(Tier.POPULAR, 1, 300)
+    watch.left(Tier.POPULAR, 1, 10 * MAX_INTERVAL_US)
+    assert watch.drain_us(Tier.POPULAR) <= 300 + MAX_INTERVAL_US // 32
