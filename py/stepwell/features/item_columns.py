@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from stepwell.base.errors import DataLossError
 from stepwell.features.catalogue import FeatureCatalogue
+from stepwell.ops.feature_table import ItemTable
 
 ITEM_COLUMNS_NAME = "item_columns.safetensors"
 _CATEGORY, _NUMBER, _TIME = "category/", "number/", "time/"
@@ -61,15 +62,19 @@ class ItemColumns:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    @property
-    def prices(self) -> FloatArray:
-        """float32 [N], mean value of an event on the item."""
-        return self.numbers[:, _NUMBERS.index("price")]
-
-    @property
-    def intervals(self) -> FloatArray:
-        """float32 [N], mean days between a user's repeats."""
-        return self.numbers[:, _NUMBERS.index("mean_interval_days")]
+    def table(self, catalogue: FeatureCatalogue) -> ItemTable:
+        """Returns the columns that the catalogue needs, as the kernel takes them."""
+        affinities = catalogue.affinity_columns
+        return ItemTable(
+            numbers=self.numbers,
+            price=_NUMBERS.index("price"),
+            interval=_NUMBERS.index("mean_interval_days"),
+            first_seen=self.first_seen,
+            last_seen=self.last_seen,
+            affinity_codes=[self.categories[name] for name in affinities],
+            affinity_shares=[self.category_shares[name] for name in affinities],
+            embedded_codes=[self.categories[n] for n in catalogue.embedded_columns],
+        )
 
     @classmethod
     def load(cls, release_dir: Path, catalogue: FeatureCatalogue) -> "ItemColumns":

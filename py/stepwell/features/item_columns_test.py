@@ -14,9 +14,13 @@ from stepwell.features.item_columns import ITEM_COLUMNS_NAME, ItemColumns
 Tensors = dict[str, npt.NDArray[np.generic]]
 
 
-def test_unknown_numbers_become_the_median(items: ItemColumns) -> None:
-    assert items.prices.tolist() == [1, 2, 3, 4, 5, 2.5, 2]
-    assert items.intervals.tolist() == [7, 14, 21, 28, 17.5, 17.5, 17.5]
+def test_unknown_numbers_become_the_median(
+    items: ItemColumns, catalogue: FeatureCatalogue
+) -> None:
+    table = items.table(catalogue)
+    assert table.numbers[:, table.price].tolist() == [1, 2, 3, 4, 5, 2.5, 2]
+    intervals = table.numbers[:, table.interval]
+    assert intervals.tolist() == [7, 14, 21, 28, 17.5, 17.5, 17.5]
 
 
 def test_numbers_and_the_three_of_the_request_are_the_item_features(

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from stepwell.ops import history_scores
+
 AFFINITY_HALF_LIFE_SECONDS = 180 * 86_400
 """Half-life of an item's say in what else the user might like: half a year."""
 
@@ -14,7 +16,7 @@ def affinity_weights(
     num_purchases: npt.NDArray[np.int32],
     first_time: IntArray,
     last_time: IntArray,
-    now: int | IntArray,
+    now: int,
 ) -> FloatArray:
     """Returns float32 [H]: sqrt of the purchases, each decayed from its mean date.
 
@@ -26,9 +28,8 @@ def affinity_weights(
     Args:
         num_purchases: int32 [H], >= 1.
         first_time, last_time: int64 [H], unix seconds.
-        now: unix seconds, one or int64 [H]; later times than `now` count as `now`.
+        now: unix seconds; later times than `now` count as `now`.
     """
-    middle = (first_time + last_time) / 2.0
-    age = np.maximum(now - middle, 0.0)
-    decayed = num_purchases * np.exp2(-age / AFFINITY_HALF_LIFE_SECONDS)
-    return np.sqrt(decayed).astype(np.float32)
+    return history_scores.affinity_weights(
+        num_purchases, first_time, last_time, now, AFFINITY_HALF_LIFE_SECONDS
+    )

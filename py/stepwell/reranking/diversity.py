@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from stepwell.ops.likeness import choose_diverse
 from stepwell.pipeline.candidate import ScoreArray
-from stepwell.reranking.item_traits import ItemTraits, VectorArray
+from stepwell.reranking.item_traits import ItemTraits
 from stepwell.schema.vocabulary import RowArray
 
 PositionArray = npt.NDArray[np.int64]
@@ -21,7 +22,8 @@ class Diversity:
     the score scaled to [0, 1] within the pool, ties go to the better rank.
 
     Concurrency: immutable.
-    Cost: about 0.2 ms for 50 of a pool of 100 with D = 64; nothing when lambda is 0.
+    Cost: about 60 us for 50 of a pool of 100 with six categories; nothing when lambda
+    is 0.
     Source: Carbonell & Goldstein, SIGIR 1998. Differences: similarity is clipped at 0.
     """
 
@@ -48,7 +50,8 @@ class Diversity:
         if similarity is None:
             return positions
         relevance = _scaled(scores[:pool])
-        chosen = _greedy(relevance, similarity, diversity_lambda, min(num_kept, pool))
+        num_chosen = min(num_kept, pool)
+        chosen = choose_diverse(relevance, similarity, diversity_lambda, num_chosen)
         rest = np.delete(positions, chosen)
         return np.concatenate([chosen, rest])
 
@@ -62,23 +65,3 @@ def _scaled(scores: ScoreArray) -> npt.NDArray[np.float64]:
         return np.zeros(len(scores))
     scaled = (np.where(finite, wide, low) - low) / (high - low)
     return np.asarray(scaled, np.float64)
-
-
-def _greedy(
-    relevance: npt.NDArray[np.float64],
-    similarity: VectorArray,
-    weight: float,
-    num_chosen: int,
-) -> PositionArray:
-    worth = (1.0 - weight) * relevance
-    penalty = weight * similarity.astype(np.float64)
-    alike = np.zeros(len(worth))
-    margin = worth.copy()
-    chosen = np.empty(num_chosen, np.int64)
-    for place in range(num_chosen):
-        best = int(margin.argmax())
-        chosen[place] = best
-        worth[best] = -np.inf
-        np.maximum(alike, penalty[best], out=alike)
-        np.subtract(worth, alike, out=margin)
-    return chosen

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stepwell.base.errors import InvalidArgumentError
+from stepwell.ops.likeness import share_of_equal_codes
 from stepwell.schema.vocabulary import RowArray
 
 VectorArray = npt.NDArray[np.float32]
@@ -65,26 +66,31 @@ class ItemTraits:
     vectors: VectorArray | None = None
     categories: Mapping[str, CategoricalColumn] = field(default_factory=dict)
     first_seen: npt.NDArray[np.int64] | None = None
+    # int32 [N, C]: the codes of one item lie side by side, for one gather a request.
+    _lines: CodeArray | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.vectors is None and self.categories:
+            columns = [column.codes for column in self.categories.values()]
+            lines = np.stack(columns, axis=1).astype(np.int32)
+            object.__setattr__(self, "_lines", lines)
 
     def similarity(self, rows: RowArray) -> VectorArray | None:
         """Returns float32 [P, P] in [0, 1], how alike the items of `rows` are.
 
         Cosine of the vectors where there are any (negative counts as 0), else the share
         of equal categories. None when neither is known.
-        Cost: P * P * D multiplications, about 0.1 ms at P = 100, D = 64.
+        Cost: P * P * D multiplications, about 0.1 ms at P = 100, D = 64; or P * P * C
+            comparisons, about 10 us at C = 6.
         """
         if self.vectors is not None:
             chosen = self.vectors[rows]
             # A zero or broken vector resembles nothing.
             cosine = np.clip(chosen @ chosen.T, 0.0, 1.0)
             return np.asarray(np.nan_to_num(cosine, nan=0.0), np.float32)
-        if not self.categories:
+        if self._lines is None:
             return None
-        alike = np.zeros((len(rows), len(rows)), np.float32)
-        for column in self.categories.values():
-            codes = column.codes[rows]
-            alike += (codes[:, None] == codes) & (codes != UNKNOWN_CODE)
-        return alike / np.float32(len(self.categories))
+        return share_of_equal_codes(self._lines[rows], UNKNOWN_CODE)
 
     def codes_of(self, name: str) -> CodeArray:
         """Returns the codes int32 [N] of the column of that name.

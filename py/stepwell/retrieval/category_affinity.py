@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stepwell.base.errors import DataLossError
-from stepwell.schema.vocabulary import RowArray
+from stepwell.ops.co_occurrence import CategoryLift
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -47,19 +47,9 @@ class CategoryAffinity:
         lifts = (shares**power).astype(np.float32)
         return cls(codes.astype(np.int32), lifts, np.array([power], np.float32))
 
-    def factors(self, rows: RowArray, weights: FloatArray) -> FloatArray:
-        """Returns float32 [N], every item's factor for a weighted history.
-
-        Args:
-            rows: int64 [H], known item rows.
-            weights: float32 [H] > 0.
-        Cost: O(N + H), about 60 us at N = 26,673.
-        """
-        num_categories = int(self.codes.max()) + 1 if len(self.codes) else 1
-        mass = np.bincount(self.codes[rows], weights, num_categories)
-        shares = mass / max(float(mass.sum()), 1e-9)
-        by_category = ((shares + _FLOOR) ** self.power[0]).astype(np.float32)
-        return np.asarray(by_category[self.codes] * self.lifts, np.float32)
+    def lift(self) -> CategoryLift:
+        """Returns the factors in the form that scores histories; borrows the arrays."""
+        return CategoryLift(self.codes, self.lifts, float(self.power[0]), _FLOOR)
 
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """Returns the arrays by the names they have in a file."""

@@ -4,7 +4,6 @@ from stepwell.models.history_weights import affinity_weights
 from stepwell.pipeline.candidate import SourceResult
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.pipeline.stages import SourceRequest
-from stepwell.retrieval.best_first import best_first
 from stepwell.retrieval.co_occurrence_model import CoOccurrenceModel
 
 MAX_HISTORY_ITEMS = 512
@@ -16,13 +15,13 @@ class CoOccurrenceSource:
 
     Own items take part: what goes with the rest of the basket is likelier bought again.
 
-    Concurrency: immutable. Cost: CoOccurrenceModel.scores and one partition of N.
+    Concurrency: thread-safe. Cost: that of CoOccurrenceTable.best.
     """
 
     name = "co_occurrence"
 
     def __init__(self, model: CoOccurrenceModel) -> None:
-        self._model = model
+        self._table = model.table()
 
     def retrieve(
         self, query: Query, user: UserContext, request: SourceRequest
@@ -31,13 +30,12 @@ class CoOccurrenceSource:
         request.deadline.check(self.name)
         # A history is most recent first, so a prefix is its most recent part.
         rows, history = user.history_rows[:MAX_HISTORY_ITEMS], user.history
-        known = rows >= 0
-        if not known.any():
+        if not (rows >= 0).any():
             return SourceResult.empty()
         weights = affinity_weights(
-            history.num_purchases[:MAX_HISTORY_ITEMS][known],
-            history.first_time[:MAX_HISTORY_ITEMS][known],
-            history.last_time[:MAX_HISTORY_ITEMS][known],
+            history.num_purchases[:MAX_HISTORY_ITEMS],
+            history.first_time[:MAX_HISTORY_ITEMS],
+            history.last_time[:MAX_HISTORY_ITEMS],
             query.event_time,
         )
-        return best_first(self._model.scores(rows[known], weights), request.limit)
+        return SourceResult(*self._table.best(rows, weights, request.limit))

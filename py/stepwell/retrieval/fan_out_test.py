@@ -24,7 +24,7 @@ __all__ = ["start"]  # the fixture
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 QUERY = VECTORS[:1]
-SLEEPY = BreakerOptions(slow_call_us=1 << 40, min_calls=3, open_us=3_600_000_000)
+SLEEPY = BreakerOptions(slow_call_us=600_000_000, min_calls=3, open_us=600_000_000)
 
 
 def coverages(index: ShardedIndex, times: int) -> list[float]:
@@ -94,7 +94,7 @@ def test_a_replica_takes_over_from_one_whose_answer_is_refused(start: Start) -> 
 
 def test_retries_stop_when_their_budget_is_spent(start: Start) -> None:
     shard, other = ScriptedShard(0, 2), ScriptedShard(1, 2)
-    never = BreakerOptions(slow_call_us=1 << 40, min_calls=1_000)
+    never = BreakerOptions(slow_call_us=600_000_000, min_calls=1_000)
     retries = RetryBudget(ratio_permille=0, max_tokens=2)
     index = start([shard], [other], retries=retries, breaker=never).connect()
     shard.script = [UNAVAILABLE] * 100
@@ -133,7 +133,7 @@ def test_a_late_server_is_left_alone_only_when_it_had_the_time(
 
 def test_a_server_that_was_left_alone_is_found_again(start: Start) -> None:
     shard, other = ScriptedShard(0, 2), ScriptedShard(1, 2)
-    quick = BreakerOptions(slow_call_us=1 << 40, min_calls=3, open_us=1)
+    quick = BreakerOptions(slow_call_us=600_000_000, min_calls=3, open_us=1)
     world = start([shard], [other], breaker=quick)
     index = world.connect()
     shard.script = [UNAVAILABLE] * 4

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
+from stepwell.ops.rank_fusion import FusedList, fuse_ranks
 from stepwell.pipeline.candidate import SOURCE_NAMES, CandidateSet, SourceResult
 from stepwell.schema.vocabulary import RowArray
+
+_EMPTY = SourceResult.empty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,29 +63,17 @@ def merge(
     Returns:
         CandidateSet: by merged score, ties by lower row; ranks are those in the
         source's list, excluded items counted.
-    Cost: O(M log M) in the M rows emitted, about 0.3 ms at M = 1,500.
+    Cost: that of fuse_ranks.
     """
-    lists = [results.get(name, SourceResult.empty()) for name in SOURCE_NAMES]
-    rows, inverse = np.unique(
-        np.concatenate([result.rows for result in lists]), return_inverse=True
-    )
-    scores = np.zeros((len(rows), len(SOURCE_NAMES)), np.float32)
-    ranks = np.full((len(rows), len(SOURCE_NAMES)), -1, np.int16)
-    fused = np.zeros(len(rows))
-    reserved = np.zeros(len(rows), bool)
-    allowed = ~np.isin(rows, excluded_rows)
-    start = 0
-    for column, (name, result) in enumerate(zip(SOURCE_NAMES, lists, strict=True)):
-        at = inverse[start : start + len(result.rows)]
-        start += len(result.rows)
-        rank = np.arange(len(at))
-        scores[at, column], ranks[at, column] = result.scores, rank
-        fused[at] += options.weights.get(name, 0.0) / (options.rank_offset + rank)
-        room = num_candidates - int(reserved.sum())
-        head = at[allowed[at]][: options.quotas.get(name, 0)]
-        reserved[head[~reserved[head]][:room]] = True
-    # Reserved places first, then by score; then the chosen ones again by score alone.
-    order = np.lexsort((rows, -fused, ~reserved))
-    order = order[allowed[order]][:num_candidates]
-    order = order[np.lexsort((rows[order], -fused[order]))]
-    return CandidateSet(rows[order], scores[order], ranks[order])
+    lists = [
+        FusedList(
+            result.rows,
+            result.scores,
+            options.weights.get(name, 0.0),
+            options.quotas.get(name, 0),
+        )
+        for name in SOURCE_NAMES
+        for result in (results.get(name, _EMPTY),)
+    ]
+    fused = fuse_ranks(lists, options.rank_offset, num_candidates, excluded_rows)
+    return CandidateSet(*fused)

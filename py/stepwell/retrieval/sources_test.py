@@ -4,10 +4,11 @@ import numpy as np
 
 from stepwell.base.metric_names import RECALL_AT_K, RECALL_PROBES
 from stepwell.base.metrics import Metrics
+from stepwell.ops.history_scores import repeat_scores
 from stepwell.retrieval.ann_source import AnnSource
 from stepwell.retrieval.co_occurrence_source import CoOccurrenceSource
 from stepwell.retrieval.conftest import DAY, NOW, World
-from stepwell.retrieval.history_source import HistorySource, repeat_scores
+from stepwell.retrieval.history_source import HistorySource
 from stepwell.retrieval.popular_source import PopularSource
 from stepwell.retrieval.recall_probe import RecallProbe, RecallProbeOptions
 from stepwell.schema.user_history import UserHistory
@@ -20,7 +21,8 @@ def _history(*times: list[int]) -> UserHistory:
 
 
 def _score_of(history: UserHistory, key: int) -> float:
-    return float(repeat_scores(history, NOW)[history.keys == key][0])
+    times = history.num_purchases, history.first_time, history.last_time
+    return float(repeat_scores(*times, NOW)[history.keys == key][0])
 
 
 def test_history_prefers_frequent_items_to_single_ones() -> None:
@@ -60,8 +62,11 @@ def test_co_occurrence_scores_equal_the_matrix(world: World) -> None:
         kept = near >= 0
         matrix[row, near[kept]] += model.neighbour_weights[row, kept]
     rows, weights = np.array([5, 7, 100]), np.array([1.0, 0.5, 2.0], np.float32)
-    assert model.affinity is not None
-    want = weights @ matrix[rows] * model.affinity.factors(rows, weights)
+    affinity = model.affinity
+    assert affinity is not None
+    # One category: its share of any history is 1.
+    factors = np.float32(1 + 1e-4) ** affinity.power[0] * affinity.lifts
+    want = weights @ matrix[rows] * factors
     np.testing.assert_allclose(model.scores(rows, weights), want, rtol=1e-4, atol=1e-5)
     assert len(want) == n
 

@@ -24,25 +24,6 @@ def room_tests():
         ],
     )
     stepwell_py_test(
-        name = "best_first_test",
-        srcs = ["best_first_test.py"],
-        deps = [
-            ":artifacts",
-            ":best_first",
-            ":category_affinity",
-            ":co_occurrence_model",
-            ":popular_lists",
-            "//py/stepwell/base:clock",
-            "//py/stepwell/base:deadline",
-            "//py/stepwell/index:ann_index",
-            "//py/stepwell/models:two_tower_user",
-            "//py/stepwell/pipeline:query",
-            "//py/stepwell/pipeline:stages",
-            "//py/stepwell/schema:user_history",
-            "//py/stepwell/schema:vocabulary",
-        ],
-    )
-    stepwell_py_test(
         name = "category_affinity_test",
         srcs = ["category_affinity_test.py"],
         deps = [
@@ -206,6 +187,7 @@ def room_tests():
             "//py/stepwell/base:metrics",
             "//py/stepwell/index:ann_index",
             "//py/stepwell/models:two_tower_user",
+            "//py/stepwell/ops:history_scores",
             "//py/stepwell/pipeline:query",
             "//py/stepwell/pipeline:stages",
             "//py/stepwell/schema:user_history",
