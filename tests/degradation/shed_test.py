@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from stepwell.base.metric_names import ANSWERS, DEGRADATION_REASONS, REFUSALS
+from stepwell.base.metric_names import REFUSALS
 from stepwell.serving.tiny_ranker_fixture import OPTIONS, RunningRanker, running_ranker
 from stepwell_pb.v1 import common_pb2, recommend_pb2
 
@@ -57,7 +57,7 @@ async def test_refuses_with_push_back_and_serves_again_when_the_queue_is_short(
         assert answer.served_by.tier == common_pb2.TIER_FULL
 
 
-async def test_a_full_queue_answers_one_call_from_memory_and_refuses_none(
+async def test_a_full_queue_refuses_one_call_with_push_back_and_keeps_the_others(
     tmp_path: Path,
 ) -> None:
     bound = OPTIONS.max_queue_size
@@ -68,21 +68,24 @@ async def test_a_full_queue_answers_one_call_from_memory_and_refuses_none(
             {*waiting, one_more}, return_when=asyncio.FIRST_COMPLETED
         )
         # The user with the highest draw gives way, whoever came last.
-        assert [task.result() for task in done] == [common_pb2.TIER_POPULAR]
-        assert ranker.metrics.value(ANSWERS, "popular") == 1
-        assert ranker.metrics.value(DEGRADATION_REASONS, "backlog") == 1
+        (refused,) = [task.exception() for task in done]
+        assert isinstance(refused, grpc.aio.AioRpcError)
+        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert _retry_after_ms(refused) == bound * 200 // 1_000  # each 0.2 ms
+        assert ranker.metrics.value(REFUSALS, "overload") == 1
         assert ranker.ranker.queue_length == bound
         ranker.faults.gate.set()
-        await asyncio.gather(*waiting, one_more)
-        assert ranker.metrics.value(REFUSALS, "overload") == 0
+        await asyncio.gather(*waiting, one_more, return_exceptions=True)
+        assert ranker.metrics.value(REFUSALS, "overload") == 1
 
 
 def _retry_after_ms(error: grpc.aio.AioRpcError) -> int:
     # grpc.aio gives pairs; the stubs describe the classic API's named tuples.
     trailing: dict[str, str | bytes] = dict(error.trailing_metadata())  # type: ignore[arg-type]
-    assert trailing["grpc-retry-pushback-ms"] == "60"
     details = trailing["grpc-status-details-bin"]
     assert isinstance(details, bytes)
     retry = error_details_pb2.RetryInfo()
     assert status_pb2.Status.FromString(details).details[0].Unpack(retry)
-    return int(retry.retry_delay.ToMilliseconds())
+    retry_after_ms = int(retry.retry_delay.ToMilliseconds())
+    assert trailing["grpc-retry-pushback-ms"] == str(retry_after_ms)
+    return retry_after_ms

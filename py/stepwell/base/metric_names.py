@@ -68,6 +68,14 @@ ANSWER_SECONDS = _histogram(
     "Time in the server from arrival to slate.",
     "tier",
 )
+IN_FLIGHT = _gauge(
+    "stepwell_serving_in_flight_requests",
+    "Calls that wait for a worker or that one works on, their callers there or not.",
+)
+LOOP_LAG = _gauge(
+    "stepwell_serving_loop_lag_seconds",
+    "How long the event loop has found no time to rest: calls may have waited so long.",
+)
 SERVING_READY = _gauge("stepwell_serving_ready_ratio", "1 while health says SERVING.")
 VALIDATION_FAILURES = _counter(
     "stepwell_serving_invalid_arguments_total", "Requests refused by field.", "field"
@@ -241,6 +249,15 @@ RELEASE_SERIAL = _gauge(
 )
 RELEASE_STATE = _gauge(
     "stepwell_releases_state_ratio", "1 for the state the live release is in.", "state"
+)
+
+# processes of one server
+WORKERS_SERVING = _gauge(
+    "stepwell_serving_live_workers_number", "Worker processes that serve, of several."
+)
+WORKER_RESTARTS = _counter(
+    "stepwell_serving_worker_restarts_total",
+    "Worker processes that ended without being asked to.",
 )
 
 ALL_METRICS: tuple[MetricSpec, ...] = tuple(

@@ -46,12 +46,18 @@ class CounterSeries:
 
 
 class GaugeSeries:
-    """One value that goes up and down. Concurrency: thread-safe. Cost: 0.1 us."""
+    """One value that goes up and down. Concurrency: thread-safe. Cost: 0.2 us."""
 
-    __slots__ = ("value",)
+    __slots__ = ("_lock", "value")
 
     def __init__(self) -> None:
         self.value = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, amount: float) -> None:
+        """Moves the gauge up, or down by a negative amount."""
+        with self._lock:
+            self.value += amount
 
     def set(self, value: float) -> None:
         """Sets the gauge."""

@@ -1,19 +1,11 @@
 """From a decided call to its response: one borrow of one release, start to end."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
 from stepwell.base.clock import Clock
 from stepwell.base.deadline import Deadline
-from stepwell.base.metric_names import (
-    ANSWER_SECONDS,
-    ANSWERS,
-    DEFAULTED_VIEWS,
-    DEGRADATION_REASONS,
-    STAGE_SECONDS,
-)
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.controller import Arrival
 from stepwell.degradation.reasons import Reason
@@ -23,12 +15,18 @@ from stepwell.pipeline.query import Query
 from stepwell.pipeline.slate import Slate
 from stepwell.releases.handle import ReleaseHandle
 from stepwell.schema.vocabulary import RowArray
+from stepwell.serving.answer_metrics import AnswerMetrics
 from stepwell.serving.call import WIRE_OF_REASON, WIRE_OF_TIER, Call
-from stepwell.serving.degradation_log import DegradationLog
 from stepwell.serving.dispatcher import Answered
 from stepwell.serving.engine import Engine
-from stepwell.serving.recommend_servicer import Response
-from stepwell.serving.responses import Times, rank_response, recommend_response
+from stepwell.serving.responses import (
+    Account,
+    ReleaseFacts,
+    rank_response,
+    recommend_response,
+)
+
+_NO_ROWS: RowArray = np.zeros(0, np.int64)
 
 
 class Answering:
@@ -56,29 +54,27 @@ class Answering:
         self._budget_us = budget_us
         self._shown = shown
         self._clock = clock
-        self._metrics = metrics
-        self._log = DegradationLog(clock)
+        self._metrics = AnswerMetrics(metrics, clock)
 
     def __call__(
         self, call: Call, decision: TierDecision, queue_us: int
-    ) -> Answered[Response]:
-        """Returns the response; errors are the engine's."""
+    ) -> Answered[bytes]:
+        """Returns the serialized response; errors are the engine's."""
         assert decision.tier is not None
         with self._borrow() as release:
             engine = release.content
             query, unknown = self._query(call, decision, engine)
             slate = engine.recommend(query, decision.tier)
-            slate = replace(slate, reasons=_merged(decision.reasons, slate.reasons))
-            now_us = self._clock.monotonic_us()
-            server_us = now_us - call.arrival.arrived_us
-            times = Times(queue_us, server_us, query.event_time)
-            response: Response
+            server_us = self._clock.monotonic_us() - call.arrival.arrived_us
+            reasons = _merged(decision.reasons, slate.reasons)
+            account = Account(reasons, queue_us, server_us, query.event_time)
+            facts = engine.facts
             if call.given_item_ids is None:
-                response = recommend_response(call, slate, engine.facts, times)
+                response = recommend_response(call, slate, facts, account)
             else:
-                response = rank_response(call, slate, unknown, engine.facts, times)
-            self._count(slate, server_us)
-            self._shown(_shown_slate(query, slate, response))
+                response = rank_response(call, slate, unknown, facts, account)
+            self._metrics.count(slate, reasons, server_us)
+            self._shown(_shown_slate(query, slate, facts, reasons))
             return Answered(response, slate.tier)
 
     def _query(
@@ -88,7 +84,7 @@ class Answering:
         unknown: tuple[str, ...] = ()
         if call.given_item_ids is not None:
             given, unknown = engine.known_rows(call.given_item_ids)
-        excluded = np.zeros(0, np.int64)
+        excluded = _NO_ROWS
         if call.excluded_item_ids:
             excluded, _ = engine.known_rows(call.excluded_item_ids)
         query = Query(
@@ -111,28 +107,20 @@ class Answering:
         at_us = call.arrival.arrived_us + self._budget_us(call.arrival)
         return Deadline(self._clock, at_us)
 
-    def _count(self, slate: Slate, server_us: int) -> None:
-        self._metrics.add(ANSWERS, slate.tier.label)
-        self._metrics.observe(ANSWER_SECONDS, server_us / 1e6, slate.tier.label)
-        self._log.note(slate.tier, slate.reasons)
-        for reason in slate.reasons:
-            self._metrics.add(DEGRADATION_REASONS, reason.label)
-        for stage, stage_us in slate.stage_us.items():
-            self._metrics.observe(STAGE_SECONDS, stage_us / 1e6, stage)
-        for view in slate.user.defaulted if slate.user is not None else ():
-            self._metrics.add(DEFAULTED_VIEWS, view)
 
-
-def _shown_slate(query: Query, slate: Slate, response: Response) -> ShownSlate:
+def _shown_slate(
+    query: Query, slate: Slate, facts: ReleaseFacts, reasons: tuple[Reason, ...]
+) -> ShownSlate:
+    rows = slate.ranked.candidates.rows.tolist()
     return ShownSlate(
         request_id=query.request_id,
         user_id=query.user_id,
         event_time_seconds=query.event_time,
         surface=query.surface,
         tier=WIRE_OF_TIER[slate.tier],
-        reasons=tuple(WIRE_OF_REASON[reason] for reason in slate.reasons),
-        release_id=response.served_by.release_id,
-        item_ids=tuple(item.item_id for item in response.items),
+        reasons=tuple([WIRE_OF_REASON[reason] for reason in reasons]),
+        release_id=facts.release_id,
+        item_ids=tuple([facts.labels.of_row(row).item_id for row in rows]),
         scores=slate.ranked.scores,
     )
 
@@ -140,4 +128,6 @@ def _shown_slate(query: Query, slate: Slate, response: Response) -> ShownSlate:
 def _merged(
     decided: tuple[Reason, ...], happened: tuple[Reason, ...]
 ) -> tuple[Reason, ...]:
+    if not happened or not decided:
+        return decided or happened
     return tuple(dict.fromkeys((*decided, *happened)))

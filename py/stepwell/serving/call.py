@@ -1,8 +1,9 @@
 """A checked request on its way through the server, free of gRPC."""
 
-import uuid
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 
+from stepwell.base.errors import InvalidArgumentError
 from stepwell.degradation.admission_queue import Priority
 from stepwell.degradation.controller import Arrival, draw
 from stepwell.degradation.reasons import Reason
@@ -34,6 +35,30 @@ _PRIORITY_OF_WIRE = {
 AnyRequest = recommend_pb2.RecommendRequest | recommend_pb2.RankRequest
 
 
+@dataclass(slots=True, eq=False)
+class Caller:
+    """Whoever waits for an answer. Concurrency: `gone` turns True once, never back."""
+
+    gone: bool = False
+
+    def has_gone(self) -> bool:
+        """True when nobody waits any more: work on the call may stop."""
+        return self.gone
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineRules:
+    """What holds for calls that bring no deadline.
+
+    Attributes:
+        default_us: the deadline they get.
+        required: they are refused.
+    """
+
+    default_us: int = 200_000
+    required: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What the worker needs of a request; every field is within its limit.
@@ -41,6 +66,7 @@ class Call:
     Attributes:
         num_items: K; for a Rank call that wants all, the number of candidates.
         given_item_ids: the candidates of a Rank call, None for Recommend.
+        caller: whether anybody still waits for the answer.
     """
 
     request_id: str
@@ -52,6 +78,7 @@ class Call:
     given_item_ids: tuple[str, ...] | None = None
     surface: str = ""
     explain: bool = False
+    caller: Caller = field(default_factory=Caller)
 
 
 def call_of(request: AnyRequest, now_us: int, deadline_us: int) -> Call:
@@ -62,7 +89,7 @@ def call_of(request: AnyRequest, now_us: int, deadline_us: int) -> Call:
         now_us: monotonic time of arrival.
         deadline_us: monotonic time past which nobody listens.
     """
-    request_id = request.request_id or uuid.uuid4().hex
+    request_id = request.request_id or f"{random.getrandbits(128):032x}"
     arrival = Arrival(
         arrived_us=now_us,
         deadline_us=deadline_us,
@@ -89,15 +116,46 @@ def call_of(request: AnyRequest, now_us: int, deadline_us: int) -> Call:
     )
 
 
-def budget_of(deadline_ms: int, grpc_seconds: float | None, default_us: int) -> int:
+def arrival_us(
+    now_us: int, lag_us: int, deadline_ms: int, grpc_seconds: float | None
+) -> int:
+    """Returns when a call arrived that the event loop has only now come to.
+
+    A caller who sets the request's field and the gRPC deadline to the same time tells
+    exactly how long the call has waited: the second runs since the first byte came.
+
+    Args:
+        now_us: monotonic time.
+        lag_us: how long the call may have waited at most.
+        deadline_ms: the request's field; 0 when not set.
+        grpc_seconds: what is left of the gRPC deadline; None when the call has none.
+    """
+    if deadline_ms and grpc_seconds is not None:
+        run_us = deadline_ms * 1_000 - int(grpc_seconds * 1e6)
+        if 0 <= run_us < lag_us:
+            return now_us - run_us
+    return now_us - lag_us
+
+
+def budget_of(
+    deadline_ms: int, grpc_seconds: float | None, rules: DeadlineRules
+) -> int:
     """Returns the microseconds a call has: the earlier of its two deadlines.
 
     Args:
         deadline_ms: the request's field; 0 when not set.
         grpc_seconds: what is left of the gRPC deadline; None when the call has none.
-        default_us: the server's, for a call with neither.
+        rules: for a call with neither.
+    Raises:
+        InvalidArgumentError: a deadline is required and there is none.
     """
     budgets = [deadline_ms * 1_000] if deadline_ms else []
     if grpc_seconds is not None:
         budgets.append(int(grpc_seconds * 1e6))
-    return min(budgets, default=default_us)
+    if not budgets and rules.required:
+        text = (
+            "deadline_ms is 0, must be in [1, 60000] ms: every call needs a deadline, "
+            "this field or gRPC's own"
+        )
+        raise InvalidArgumentError(text, "deadline_ms")
+    return min(budgets, default=rules.default_us)

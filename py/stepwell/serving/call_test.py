@@ -2,10 +2,18 @@
 
 import pytest
 
+from stepwell.base.errors import InvalidArgumentError
 from stepwell.degradation.admission_queue import Priority
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
-from stepwell.serving.call import WIRE_OF_REASON, WIRE_OF_TIER, budget_of, call_of
+from stepwell.serving.call import (
+    WIRE_OF_REASON,
+    WIRE_OF_TIER,
+    DeadlineRules,
+    arrival_us,
+    budget_of,
+    call_of,
+)
 from stepwell_pb.v1 import common_pb2, recommend_pb2
 
 
@@ -59,7 +67,37 @@ def test_the_server_names_a_request_without_an_id() -> None:
 def test_the_earlier_deadline_counts(
     deadline_ms: int, grpc_seconds: float | None, expected_us: int
 ) -> None:
-    assert budget_of(deadline_ms, grpc_seconds, 200_000) == expected_us
+    rules = DeadlineRules(default_us=200_000)
+    assert budget_of(deadline_ms, grpc_seconds, rules) == expected_us
+
+
+def test_a_required_deadline_may_be_either_of_the_two_but_not_missing() -> None:
+    rules = DeadlineRules(required=True)
+    assert budget_of(50, None, rules) == 50_000
+    assert budget_of(0, 0.03, rules) == 30_000
+    with pytest.raises(InvalidArgumentError, match=r"deadline_ms is 0.*\[1, 60000\]"):
+        budget_of(0, None, rules)
+
+
+@pytest.mark.parametrize(
+    ("lag_us", "deadline_ms", "grpc_seconds", "waited_us"),
+    [
+        (0, 0, None, 0),
+        (7_000, 0, None, 7_000),
+        (7_000, 200, None, 7_000),
+        (7_000, 0, 0.195, 7_000),
+        # Both were 200 ms when the call came, and 195 are left.
+        (7_000, 200, 0.195, 5_000),
+        # They never were the same: nothing is learnt from them.
+        (7_000, 200, 0.1, 7_000),
+        (7_000, 200, 5.0, 7_000),
+        (0, 200, 0.195, 0),
+    ],
+)
+def test_a_call_has_waited_for_the_loop_at_most_as_long_as_that_was_busy(
+    lag_us: int, deadline_ms: int, grpc_seconds: float | None, waited_us: int
+) -> None:
+    assert arrival_us(50_000, lag_us, deadline_ms, grpc_seconds) == 50_000 - waited_us
 
 
 def test_reasons_and_tiers_have_their_wire_numbers() -> None:

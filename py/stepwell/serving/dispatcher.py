@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
@@ -18,6 +18,7 @@ from stepwell.base.errors import (
 )
 from stepwell.base.metric_names import (
     DEGRADATION_REASONS,
+    IN_FLIGHT,
     QUEUE_SECONDS,
     REFUSALS,
 )
@@ -31,6 +32,9 @@ from stepwell.serving.call import Call
 
 R = TypeVar("R")
 _log = structlog.get_logger(__name__)
+
+_CALLERS_OWN = frozenset({"INVALID_ARGUMENT", "CANCELLED"})
+"""Errors that say nothing of how the service does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +55,21 @@ class WaitingCall(Generic[R]):
 
     call: Call
     done: "asyncio.Future[Answered[R]]"
-    loop: asyncio.AbstractEventLoop = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.loop = self.done.get_loop()
 
 
 class Dispatcher(Generic[R]):
     """Admits calls on the event loop and answers them on worker threads.
 
-    A call that finds no place in the queue, and one that is pinned to POPULAR, is
-    answered at once on the event loop: POPULAR touches memory only and costs less than
-    the way to a worker.
+    A call that is pinned to POPULAR is answered at once on the event loop: POPULAR
+    touches memory only and costs less than the way to a worker. One that finds no place
+    in the queue is refused.
 
     Args:
         ladder: decides; learns from the outcomes.
         queue: bounded; the dispatcher is its only taker.
         answer: makes the response; called from the workers and from the event loop.
         clock: monotonic time.
-        metrics: reasons of refusals, waiting times.
+        metrics: reasons of refusals, waiting times, calls in flight.
 
     Concurrency: `submit` on one event loop; everything else from any thread.
     """
@@ -87,7 +87,13 @@ class Dispatcher(Generic[R]):
         self._answer = answer
         self._clock = clock
         self._metrics = metrics
+        self._queue_seconds = metrics.histogram(QUEUE_SECONDS)
+        self._in_flight = metrics.gauge(IN_FLIGHT)
         self._workers: list[threading.Thread] = []
+        # On their way from the workers to the event loop, which is woken up once for
+        # as many as there are.
+        self._outcomes: deque[tuple[WaitingCall[R], Answered[R] | Exception]] = deque()
+        self._loop_is_told = False
 
     def start(
         self, num_workers: int, prepare: Callable[[], None] | None = None
@@ -124,7 +130,7 @@ class Dispatcher(Generic[R]):
 
         Raises:
             ResourceExhaustedError: behind those ahead not even POPULAR would make the
-                deadline.
+                deadline, or the queue is full.
             DeadlineExceededError: the deadline passed while it waited, or is too short
                 for POPULAR with nobody ahead.
             FailedPreconditionError: no release is live.
@@ -136,6 +142,10 @@ class Dispatcher(Generic[R]):
             raise self._not_admitted(call, num_ahead)
         if self._ladder.forced_tier(call.arrival) is Tier.POPULAR:
             return self._serve(call, self._ladder.decide(call.arrival, 0)).response
+        return (await self._queued(call)).response
+
+    async def _queued(self, call: Call) -> Answered[R]:
+        """Waits for a worker's answer."""
         waiting: WaitingCall[R] = WaitingCall(
             call, asyncio.get_running_loop().create_future()
         )
@@ -146,19 +156,18 @@ class Dispatcher(Generic[R]):
             call.priority,
             call.arrival.user_draw,
         )
-        self._offer(ticket)
-        try:
-            return (await waiting.done).response
-        except asyncio.CancelledError:
-            self._queue.abandon(ticket)
-            raise
-
-    def _offer(self, ticket: "Ticket[WaitingCall[R]]") -> None:
+        self._in_flight.add(1)
         displaced = self._queue.offer(ticket)
         if displaced is not None and not displaced.abandoned:
-            call = displaced.payload.call
-            decision = TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
-            self._settle(displaced.payload, partial(self._serve, call, decision))
+            self._in_flight.add(-1)
+            _tell(displaced.payload, self._overloaded(displaced.payload.call))
+        try:
+            return await waiting.done
+        except asyncio.CancelledError:
+            call.caller.gone = True
+            if self._queue.abandon(ticket):
+                self._in_flight.add(-1)
+            raise
 
     def _work(
         self, prepare: Callable[[], None] | None, ready: threading.Barrier
@@ -170,29 +179,35 @@ class Dispatcher(Generic[R]):
             _log.warning("a worker starts cold", error=str(error))
         ready.wait()
         while (ticket := self._queue.take()) is not None:
-            call = ticket.payload.call
-            self._settle(ticket.payload, partial(self._decide_and_serve, call))
+            waiting = ticket.payload
+            try:
+                outcome: Answered[R] | Exception = self._decide_and_serve(waiting.call)
+            except Exception as error:  # noqa: BLE001 - travels to the caller's await
+                outcome = error
+            self._outcomes.append((waiting, outcome))
+            if not self._loop_is_told:
+                self._loop_is_told = True
+                waiting.done.get_loop().call_soon_threadsafe(self._tell_outcomes)
+
+    def _tell_outcomes(self) -> None:
+        # First, so that an outcome which comes from here on tells the loop again.
+        self._loop_is_told = False
+        while self._outcomes:
+            waiting, outcome = self._outcomes.popleft()
+            self._in_flight.add(-1)
+            _tell(waiting, outcome)
 
     def _decide_and_serve(self, call: Call) -> Answered[R]:
         # Calls of a lower priority wait for this one, it does not hurry for them.
         num_waiting = self._queue.num_ahead(call.priority)
         return self._serve(call, self._ladder.decide(call.arrival, num_waiting))
 
-    def _settle(self, waiting: WaitingCall[R], make: Callable[[], Answered[R]]) -> None:
-        """Runs `make` and tells its outcome to whoever waits, on their loop."""
-        try:
-            answered = make()
-        except Exception as error:  # noqa: BLE001 - travels to the caller's await
-            waiting.loop.call_soon_threadsafe(_fail, waiting.done, error)
-        else:
-            waiting.loop.call_soon_threadsafe(_finish, waiting.done, answered)
-
     def _serve(self, call: Call, decision: TierDecision) -> Answered[R]:
         if decision.tier is None:
             raise self._refusal(decision)
         started_us = self._clock.monotonic_us()
         queue_us = started_us - call.arrival.arrived_us
-        self._metrics.observe(QUEUE_SECONDS, queue_us / 1e6)
+        self._queue_seconds.observe(queue_us / 1e6)
         try:
             answered = self._answer(call, decision, queue_us)
         except Exception as error:
@@ -206,23 +221,27 @@ class Dispatcher(Generic[R]):
         self, call: Call, tier: Tier, started_us: int, error: Exception
     ) -> None:
         """An error of ours counts as the worst latency, a caller's as nothing."""
-        if isinstance(error, StepwellError) and error.code == "INVALID_ARGUMENT":
+        if isinstance(error, StepwellError) and error.code in _CALLERS_OWN:
             return
         service_us = self._clock.monotonic_us() - started_us
         self._ladder.record_failure(tier, service_us, call.arrival)
 
     def _not_admitted(self, call: Call, num_ahead: int) -> StepwellError:
         if num_ahead:
-            self._metrics.add(REFUSALS, "overload")
-            return ResourceExhaustedError(
-                f"overloaded: {num_ahead} requests are ahead",
-                self._ladder.retry_after_ms(num_ahead),
-            )
+            return self._overloaded(call)
         # Nobody is to blame and coming back later would not help.
         self._metrics.add(REFUSALS, "expired")
         left_us = call.arrival.deadline_us - self._clock.monotonic_us()
         return DeadlineExceededError(
             f"{max(left_us, 0)} us are left of the deadline: too little for any answer"
+        )
+
+    def _overloaded(self, call: Call) -> StepwellError:
+        num_ahead = self._queue.num_ahead(call.priority)
+        self._metrics.add(REFUSALS, "overload")
+        return ResourceExhaustedError(
+            f"overloaded: {num_ahead} requests are ahead",
+            self._ladder.retry_after_ms(num_ahead),
         )
 
     def _refusal(self, decision: TierDecision) -> StepwellError:
@@ -234,11 +253,11 @@ class Dispatcher(Generic[R]):
         return DeadlineExceededError("the deadline passed before work on it began")
 
 
-def _finish(done: "asyncio.Future[Answered[R]]", answered: Answered[R]) -> None:
-    if not done.done():
-        done.set_result(answered)
-
-
-def _fail(done: "asyncio.Future[Answered[R]]", error: Exception) -> None:
-    if not done.done():
-        done.set_exception(error)
+def _tell(waiting: WaitingCall[R], outcome: Answered[R] | Exception) -> None:
+    """Ends a caller's wait, on the event loop; one who has gone is not told."""
+    if waiting.done.done():
+        return
+    if isinstance(outcome, Exception):
+        waiting.done.set_exception(outcome)
+    else:
+        waiting.done.set_result(outcome)

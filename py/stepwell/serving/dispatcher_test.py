@@ -12,8 +12,9 @@ from stepwell.base.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     ResourceExhaustedError,
+    StepwellError,
 )
-from stepwell.base.metric_names import REFUSALS
+from stepwell.base.metric_names import IN_FLIGHT, REFUSALS
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.admission_queue import AdmissionQueue, Priority
 from stepwell.degradation.controller import Arrival, LadderController
@@ -30,6 +31,10 @@ CARD = {
     Tier.REDUCED: TierCost(3_000, 2_000),
     Tier.POPULAR: TierCost(300, 200),
 }
+
+
+class _CancelledByCallerError(StepwellError):
+    code = "CANCELLED"
 
 
 class _Bench:
@@ -100,7 +105,7 @@ async def test_forced_popular_is_answered_without_a_worker(bench: _Bench) -> Non
     assert thread == "MainThread"
 
 
-async def test_a_call_without_a_place_in_the_queue_is_answered_popular() -> None:
+async def test_a_call_without_a_place_in_the_queue_is_refused_with_push_back() -> None:
     bench = _Bench(max_queue_size=1)
     bench.gate.clear()
     bench.dispatcher.start(num_workers=1)
@@ -108,9 +113,10 @@ async def test_a_call_without_a_place_in_the_queue_is_answered_popular() -> None
     await asyncio.to_thread(bench.busy.wait)
     waiting = asyncio.create_task(bench.dispatcher.submit(bench.call("waiting")))
     await asyncio.sleep(0)
-    user, decision, _ = await bench.dispatcher.submit(bench.call("late", draw=9))
-    assert user == "late"
-    assert decision == TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
+    with pytest.raises(ResourceExhaustedError, match="1 requests are ahead") as caught:
+        await bench.dispatcher.submit(bench.call("late", draw=9))
+    assert caught.value.retry_after_ms >= 1
+    assert bench.metrics.value(REFUSALS, "overload") == 1
     bench.gate.set()
     assert (await running)[0] == "running"
     assert (await waiting)[0] == "waiting"
@@ -173,6 +179,55 @@ async def test_a_call_whose_caller_has_gone_is_never_started(bench: _Bench) -> N
     await running
     await bench.dispatcher.submit(bench.call("next"))
     assert bench.ladder.status().num_served[Tier.FULL] == 2
+
+
+async def test_work_in_flight_counts_callers_gone_until_it_has_ended(
+    bench: _Bench,
+) -> None:
+    def in_flight() -> float:
+        return bench.metrics.value(IN_FLIGHT)
+
+    bench.gate.clear()
+    call = bench.call("running")
+    running = asyncio.create_task(bench.dispatcher.submit(call))
+    await asyncio.to_thread(bench.busy.wait)
+    waiting = asyncio.create_task(bench.dispatcher.submit(bench.call("waiting")))
+    await asyncio.sleep(0)
+    assert in_flight() == 2
+    for task in (running, waiting):
+        task.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+    # Nobody will take the one that waited; a worker still has the other.
+    assert in_flight() == 1
+    assert call.caller.has_gone()
+    bench.gate.set()
+    await bench.dispatcher.submit(bench.call("next"))
+    assert in_flight() == 0
+
+
+async def test_a_run_that_its_caller_ended_is_no_error_of_ours(bench: _Bench) -> None:
+    bench.error = _CancelledByCallerError("nobody waits")
+    with pytest.raises(_CancelledByCallerError):
+        await bench.dispatcher.submit(bench.call())
+    assert not bench.ladder.status().costs[Tier.FULL].is_live
+
+
+async def test_the_loop_is_told_of_many_outcomes_at_once() -> None:
+    bench = _Bench(max_queue_size=64)
+    bench.gate.clear()
+    bench.dispatcher.start(num_workers=1)
+    calls = [
+        asyncio.create_task(bench.dispatcher.submit(bench.call(f"u{place}")))
+        for place in range(20)
+    ]
+    await asyncio.to_thread(bench.busy.wait)
+    bench.gate.set()
+    bench.dispatcher.close()  # on the loop, which therefore hears of all twenty late
+    assert bench.metrics.value(IN_FLIGHT) == 20
+    assert [outcome[0] for outcome in await asyncio.gather(*calls)] == [
+        f"u{place}" for place in range(20)
+    ]
+    assert bench.metrics.value(IN_FLIGHT) == 0
 
 
 async def test_waiting_batch_calls_and_callers_gone_degrade_nobody() -> None:

@@ -36,7 +36,7 @@ class MemorySlates:
         clock: monotonic time, for the age of slates.
         num_items: N of the release.
 
-    Concurrency: thread-safe. Cost: about 0.1 ms.
+    Concurrency: thread-safe. Cost: about 20 us and 0.3 us an item.
     """
 
     def __init__(
@@ -64,25 +64,53 @@ class MemorySlates:
             return PopularSlate(self._ranked_given(query, query.given_rows), None)
         now_us = self._clock.monotonic_us()
         cached = self._slates.fresh(query.user_id, now_us)
-        segment = self._slates.segment_row(query.user_id)
-        popular = self._allowed(self._lists[segment])
+        popular = self._lists[self._slates.segment_row(query.user_id)]
+        shown = _Shown(query.num_items, query.excluded_rows)
+        if cached is not None:
+            shown.take(cached.rows, self._policy)
+        num_own = len(shown.rows)
+        shown.take(popular, self._policy)
+        rows = np.array(shown.rows, np.int64)
+        scores = np.zeros(len(rows), np.float32)
         if cached is None:
-            rows = _shown(popular, query.excluded_rows)[: query.num_items]
-            return PopularSlate(_ranked(rows, np.zeros(len(rows), np.float32)), None)
-        own = _shown(self._allowed(cached.rows), query.excluded_rows)
-        fill = _shown(_shown(popular, query.excluded_rows), own)
-        rows = np.concatenate([own, fill])[: query.num_items]
-        ranked = _ranked(rows, _scores_of(rows, cached.rows, cached.scores))
-        return PopularSlate(ranked, now_us - cached.made_us)
+            return PopularSlate(_ranked(rows, scores), None)
+        known = dict(zip(cached.rows.tolist(), cached.scores.tolist(), strict=True))
+        scores[:num_own] = [known[row] for row in shown.rows[:num_own]]
+        return PopularSlate(_ranked(rows, scores), now_us - cached.made_us)
 
     def _ranked_given(self, query: Query, given: RowArray) -> RankedSet:
-        rows = _shown(self._allowed(given), query.excluded_rows)
+        rows = given[self._policy.allowed(given)]
+        if len(query.excluded_rows):
+            rows = rows[~np.isin(rows, query.excluded_rows)]
         order = np.lexsort((rows, self._popularity[rows]))
         rows = rows[order][: query.num_items]
         return _ranked(rows, np.zeros(len(rows), np.float32))
 
-    def _allowed(self, rows: RowArray) -> RowArray:
-        return rows[self._policy.allowed(rows)]
+
+class _Shown:
+    """A slate that fills up from the top; `rows` are its items so far.
+
+    Tens of rows: lists and sets are quicker here than arrays.
+    """
+
+    def __init__(self, num_items: int, excluded: RowArray) -> None:
+        self.rows: list[int] = []
+        self._num_items = num_items
+        self._done = set(excluded.tolist())
+
+    def take(self, rows: RowArray, policy: RowPolicy) -> None:
+        """Adds the allowed rows that are not there yet, as many as there is room for.
+
+        Most lists are far longer than a slate: the policy is asked piece by piece.
+        """
+        start = 0
+        while start < len(rows) and len(self.rows) < self._num_items:
+            piece = rows[start : start + self._num_items + len(self._done)]
+            start += len(piece)
+            for row in piece[policy.allowed(piece)].tolist():
+                if row not in self._done and len(self.rows) < self._num_items:
+                    self._done.add(row)
+                    self.rows.append(row)
 
 
 def _places(rows: RowArray, num_items: int) -> npt.NDArray[np.int64]:
@@ -90,15 +118,6 @@ def _places(rows: RowArray, num_items: int) -> npt.NDArray[np.int64]:
     places = np.full(num_items, num_items, np.int64)
     places[rows] = np.arange(len(rows))
     return places
-
-
-def _shown(rows: RowArray, excluded: RowArray) -> RowArray:
-    return rows[~np.isin(rows, excluded)] if len(excluded) else rows
-
-
-def _scores_of(rows: RowArray, own: RowArray, scores: ScoreArray) -> ScoreArray:
-    known = dict(zip(own.tolist(), scores.tolist(), strict=True))
-    return np.array([known.get(row, 0.0) for row in rows.tolist()], np.float32)
 
 
 def _ranked(rows: RowArray, scores: ScoreArray) -> RankedSet:

@@ -27,6 +27,7 @@ from stepwell.releases.source import Source
 from stepwell.schema.events import history_types_of
 from stepwell.serving.admin_servicer import AdminServicer
 from stepwell.serving.answering import Answering
+from stepwell.serving.call import DeadlineRules
 from stepwell.serving.card_costs import DEFAULT_COSTS
 from stepwell.serving.dispatcher import Dispatcher, WaitingCall
 from stepwell.serving.engine import Engine
@@ -34,7 +35,7 @@ from stepwell.serving.event_clock import EventClock
 from stepwell.serving.feedback_servicer import FeedbackServicer
 from stepwell.serving.gauges import Gauges, ReleaseGauges
 from stepwell.serving.metrics_server import MetricsServer
-from stepwell.serving.recommend_servicer import RecommendServicer, Response
+from stepwell.serving.recommend_servicer import RecommendServicer
 from stepwell.serving.server import Listen, RankerServer, Servicers
 from stepwell.serving.warm_up import warm_up
 from stepwell.stores.event_log import EventLog
@@ -51,6 +52,7 @@ class RankerOptions:
         listen: of callers and of the operator.
         metrics_host, metrics_port: of the metrics page.
         default_deadline_us: for calls that bring none.
+        deadline_required: a call that brings no deadline is INVALID_ARGUMENT.
         num_workers: threads that answer; one per core is enough.
         max_queue_size: calls that may wait.
         poll_seconds: pause between looks at the registry.
@@ -65,6 +67,7 @@ class RankerOptions:
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     default_deadline_us: int = 200_000
+    deadline_required: bool = False
     num_workers: int = 1
     max_queue_size: int = 512
     poll_seconds: float = 5.0
@@ -84,6 +87,7 @@ class RankerParts:
         event_log: of events and impressions.
         breakers: by dependency; those that the engine's store is guarded by.
         clock, metrics: shared by everything.
+        lag_us: how long a call that the event loop comes to may have waited for it.
     """
 
     source: Source
@@ -93,6 +97,7 @@ class RankerParts:
     breakers: dict[str, CircuitBreaker]
     clock: EventClock
     metrics: Metrics
+    lag_us: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ class Ranker:
         self._clock_started = False
         self._updater_thread = UpdaterThread(self._updater, retention, metrics)
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
-        self._queue: AdmissionQueue[WaitingCall[Response]] = AdmissionQueue(
+        self._queue: AdmissionQueue[WaitingCall[bytes]] = AdmissionQueue(
             options.max_queue_size
         )
         answering = Answering(
@@ -230,10 +235,13 @@ class Ranker:
         _log.info("drained")
 
     def _servicers(self) -> Servicers:
-        clock = self._parts.clock
+        clock, options = self._parts.clock, self._options
+        deadlines = DeadlineRules(
+            options.default_deadline_us, options.deadline_required
+        )
         return Servicers(
             recommend=RecommendServicer(
-                self._dispatcher, clock, self._options.default_deadline_us
+                self._dispatcher, clock, deadlines, self._parts.lag_us
             ),
             feedback=FeedbackServicer(
                 self._parts.event_log, clock, self._parts.metrics, self._on_stored

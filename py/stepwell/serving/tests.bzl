@@ -18,6 +18,7 @@ def room_tests():
         deps = [
             ":call",
             "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
             "//py/stepwell/degradation:admission_queue",
             "//py/stepwell/degradation:reasons",
             "//py/stepwell/degradation:tier",
@@ -104,6 +105,15 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "item_labels_test",
+        srcs = ["item_labels_test.py"],
+        deps = [
+            ":item_labels",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/schema:vocabulary",
+        ],
+    )
+    stepwell_py_test(
         name = "item_names_test",
         srcs = ["item_names_test.py"],
         deps = [
@@ -118,6 +128,14 @@ def room_tests():
         deps = [
             ":limits",
             "//proto/stepwell_pb/v1:v1_py",
+        ],
+    )
+    stepwell_py_test(
+        name = "loop_watch_test",
+        srcs = ["loop_watch_test.py"],
+        deps = [
+            ":loop_watch",
+            "//py/stepwell/base:clock",
         ],
     )
     stepwell_py_test(

@@ -1,0 +1,53 @@
+"""How late the event loop runs: the wait that no queue of ours can see."""
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable
+
+_Events = list[tuple[selectors.SelectorKey, int]]
+
+
+def _now_us() -> int:
+    return time.monotonic_ns() // 1_000
+
+
+class LoopWatch(selectors.DefaultSelector):
+    """The selector of an event loop, which notes since when the loop has not rested.
+
+    A call that comes while the loop is busy waits where nobody can count it: in the
+    socket, and in gRPC's own list. It cannot have waited longer than the loop has been
+    at work without a rest, for a loop that rests has taken everything in.
+
+    Args:
+        most_us: the longest wait to speak of: gRPC's list has an end.
+        now_us: monotonic time, that of the ranker's clock.
+
+    Concurrency: `lag_us` from any thread; the rest is the loop's.
+    Cost: one more system call when the loop goes to rest, 0.2 us when it does not.
+    """
+
+    def __init__(
+        self, most_us: int = 20_000, now_us: Callable[[], int] = _now_us
+    ) -> None:
+        super().__init__()
+        self._most_us = most_us
+        self._now_us = now_us
+        self._busy_since_us = now_us()
+
+    def select(self, timeout: float | None = None) -> _Events:
+        """Returns what is ready; waits up to `timeout` seconds, None for ever."""
+        events = super().select(0)
+        if not events and (timeout is None or timeout > 0):
+            events = super().select(timeout)
+            self._busy_since_us = self._now_us()
+        return events
+
+    def lag_us(self) -> int:
+        """Returns how long a call that is handled now may have waited, at most."""
+        return min(self._now_us() - self._busy_since_us, self._most_us)
+
+
+def watched_loop(watch: LoopWatch) -> asyncio.AbstractEventLoop:
+    """Returns a new event loop that waits in `watch`."""
+    return asyncio.SelectorEventLoop(watch)
