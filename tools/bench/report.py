@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,36 @@ def ratio_to_best(
         return min(peers.values()) / ours if ours else None
     best = max(peers.values())
     return ours / best if best else None
+
+
+def at_most(
+    work: str,
+    ours: float,
+    unit: str,
+    limit: float,
+    peers: Mapping[str, float] | None = None,
+) -> BenchRow:
+    """Returns a row that holds while `ours` is at most `limit`."""
+    peers = dict(peers or {})
+    ratio = ratio_to_best(ours, peers, lower_is_better=True)
+    return BenchRow(
+        work, ours, unit, peers, ratio, f"<= {limit:g} {unit}", ours <= limit
+    )
+
+
+def at_least(
+    work: str,
+    ours: float,
+    unit: str,
+    limit: float,
+    peers: Mapping[str, float] | None = None,
+) -> BenchRow:
+    """Returns a row that holds while `ours` is at least `limit`."""
+    peers = dict(peers or {})
+    ratio = ratio_to_best(ours, peers, lower_is_better=False)
+    return BenchRow(
+        work, ours, unit, peers, ratio, f">= {limit:g} {unit}", ours >= limit
+    )
 
 
 def describe_machine() -> dict[str, str | int]:

@@ -1,14 +1,17 @@
 """The peer of benchmark `serving`: the stack a team would glue together.
 
-    python -m bench.serving_peer --release=DIR --user_state=FILE --scratch=DIR
+    python -m bench.serving_peer --release=DIR --index=FILE --items=FILE --redis=URL
 
-grpc.aio with worker threads; per request one blob from LMDB (the user's vector and
-dense features), as many of hnswlib's nearest items as our FULL tier ranks, a gather of
-item columns, an eager torch DLRM with the columns, tables and widths of the release's
-full ranker, the best items.
-No other source, no feature computed from history, no re-ranking, nothing logged.
+grpc.aio with worker threads; a request reads one blob from Redis (the user's vector,
+dense columns and segment), finds hnswlib's nearest items, gathers their columns, runs
+an eager torch DLRM with the columns, tables, widths and weights of the release's full
+ranker, and answers with the best items. No other source, no feature computed from a
+history, no re-ranking, nothing logged.
+
 Answers RecommendService.Recommend; prints {"port": ..., "num_parameters": ...} once it
-serves, and ends with SIGTERM.
+serves, and ends with SIGTERM. A caller that has gone is not worked for: its call is
+cancelled while it waits for a thread. With --max_in_flight more calls than that at a
+time are refused; with --share_port several processes serve one port.
 """
 
 import argparse
@@ -20,37 +23,37 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import hnswlib
-import lmdb
 import numpy as np
-import numpy.typing as npt
+import redis
 import torch
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 
-from stepwell.feedback.user_state_file import UserStateFile
+from bench.serving_peer_files import VOCABULARY_FILE, PeerFiles, PeerUser
+from bench.serving_release import USER_DENSE
+from stepwell.models.dlrm import Dlrm
 from stepwell.models.ranker_config import ModelConfig, RankerConfig
-from stepwell.models.two_tower_user import UserTower
-from stepwell.pipeline.planner import FULL_SHAPE
-from stepwell.retrieval.artifacts import USER_TOWER_FILE
-from stepwell.schema.user_history import UserHistory
+from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell_pb.v1 import recommend_pb2, recommend_pb2_grpc
 
-NUM_CANDIDATES = FULL_SHAPE.num_candidates
+NUM_CANDIDATES = 500
 NUM_THREADS = 2
-M, EF_CONSTRUCTION = 16, 200
-_SEED = 20_171_126
-_VOCABULARY_FILE = "vocabulary.safetensors"
 _DRAIN_SECONDS = 1.0
 
-Floats = npt.NDArray[np.float32]
+Request = recommend_pb2.RecommendRequest
+Response = recommend_pb2.RecommendResponse
 
 
 class EagerDlrm(nn.Module):
-    """DLRM of torch's own modules, with as many parameters as our full ranker."""
+    """DLRM of torch's own modules, with as many parameters as our full ranker.
+
+    Takes dense columns that are standardised already.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -67,6 +70,16 @@ class EagerDlrm(nn.Module):
         self.top = _mlp(widths)
         self.output = nn.Linear(widths[-1], len(config.objectives))
         self.register_buffer("pairs", torch.tril_indices(num_vectors, num_vectors, -1))
+
+    @classmethod
+    def of(cls, trained: Dlrm) -> Self:
+        """Returns it with the weights of our ranker, in evaluation mode."""
+        eager = cls(trained.config)
+        with torch.no_grad():
+            weights = zip(eager.parameters(), trained.parameters(), strict=True)
+            for weight, source in weights:
+                weight.copy_(source)
+        return eager.eval()
 
     def forward(self, dense: Tensor, sparse: Tensor) -> Tensor:
         """Returns float32 [N, O] from dense float32 [N, F] and sparse int64 [N, T]."""
@@ -96,118 +109,88 @@ class GluedStack:
     """Blob, neighbours, columns, model, best items.
 
     Args:
-        release: folder of a release; its vocabulary, item vectors and the shape of its
-            full ranker are used.
-        user_state: the users' histories as training wrote them.
-        scratch: an empty folder for the blobs.
+        release: folder of a release; its vocabulary and full ranker are used.
+        files: made from that release.
+        users: holds a packed PeerUser a user.
 
     Concurrency: thread-safe.
     """
 
-    def __init__(self, release: Path, user_state: Path, scratch: Path) -> None:
-        random = np.random.default_rng(_SEED)
-        vocabulary = Vocabulary.load(release / _VOCABULARY_FILE)
+    def __init__(self, release: Path, files: PeerFiles, users: redis.Redis) -> None:
+        vocabulary = Vocabulary.load(release / VOCABULARY_FILE)
         config = RankerConfig.load(release).full
-        num_items, num_dense = len(vocabulary), len(config.dense)
-        vectors = _item_vectors(release)
-        self._ids = vocabulary.ids_of_rows(np.arange(num_items))
-        self._index = _built_index(vectors)
-        # Speed does not depend on the values of columns and weights; shapes are ours.
-        self._item_dense = random.normal(size=(num_items, num_dense)).astype(np.float32)
-        self._item_sparse = np.stack(
-            [random.integers(0, c.num_rows, num_items) for c in config.sparse], axis=1
-        )
+        items = load_file(files.items)
+        self._item_dense, self._item_sparse = items["dense"], items["sparse"]
+        self._ids = vocabulary.ids_of_rows(np.arange(len(vocabulary)))
+        self._index = hnswlib.Index("ip", config.embedding_dim)
+        self._index.load_index(str(files.index))
+        self._index.set_ef(NUM_CANDIDATES)
         self._weights = torch.tensor([goal.weight for goal in config.objectives])
-        self._model = EagerDlrm(config).eval()
-        self._dim = vectors.shape[1]
-        self._users = lmdb.open(str(scratch), map_size=1 << 30, sync=False)
-        self._store(UserStateFile.load(user_state), vocabulary, vectors, num_dense)
+        trained = Dlrm(config)
+        load_weights(trained, release / FULL_RANKER_NAME)
+        self._model = EagerDlrm.of(trained)
+        self._users = users
 
     @property
     def num_parameters(self) -> int:
         """Of the model."""
         return sum(weight.numel() for weight in self._model.parameters())
 
-    def answer(
-        self, request: recommend_pb2.RecommendRequest
-    ) -> recommend_pb2.RecommendResponse:
+    def answer(self, request: Request) -> Response:
         """Returns the best `num_items`; KeyError for an unknown user."""
-        with self._users.begin() as transaction:
-            packed = transaction.get(request.user_id.encode())
-        if packed is None:
+        packed = self._users.get(request.user_id)
+        if not isinstance(packed, bytes):
             raise KeyError(request.user_id)
-        blob = np.frombuffer(packed, np.float32)
-        vector, user_dense = blob[: self._dim], blob[self._dim :]
-        labels, _ = self._index.knn_query(vector, NUM_CANDIDATES, num_threads=1)
+        user = PeerUser.unpack(packed)
+        labels, _ = self._index.knn_query(user.vector, NUM_CANDIDATES, num_threads=1)
         rows = labels[0].astype(np.int64)
-        dense = torch.from_numpy(self._item_dense[rows] + user_dense)
-        sparse = torch.from_numpy(self._item_sparse[rows])
+        dense, sparse = self._item_dense[rows], self._item_sparse[rows]
+        dense[:, : len(USER_DENSE)] = user.dense
+        sparse[:, -1] = user.segment_row
         with torch.inference_mode():
-            scores = self._model(dense, sparse).sigmoid() @ self._weights
-            best = scores.topk(request.num_items)
+            logits = self._model(torch.from_numpy(dense), torch.from_numpy(sparse))
+            best = (logits.sigmoid() @ self._weights).topk(request.num_items)
         items = [
             recommend_pb2.RecommendedItem(item_id=self._ids[rows[place]], score=score)
             for place, score in zip(
                 best.indices.tolist(), best.values.tolist(), strict=True
             )
         ]
-        return recommend_pb2.RecommendResponse(
-            request_id=request.request_id, items=items
-        )
-
-    def _store(
-        self,
-        state: UserStateFile,
-        vocabulary: Vocabulary,
-        vectors: Floats,
-        num_dense: int,
-    ) -> None:
-        """Writes a blob a user: the mean vector of what the user had, dense columns."""
-        dense = np.zeros(num_dense, np.float32)
-        for users in state.batches(500):
-            with self._users.begin(write=True) as transaction:
-                for user_id, packed in users.items():
-                    rows = vocabulary.rows_of_keys(UserHistory.unpack(packed).keys)
-                    known = vectors[rows[rows >= 0]]
-                    vector = known.mean(axis=0) if len(known) else vectors[0]
-                    blob = np.concatenate([vector, dense])
-                    transaction.put(user_id.encode(), blob.tobytes())
-
-
-def _item_vectors(release: Path) -> Floats:
-    """Returns float32 [N, D]: the item side of the release's own tower."""
-    tower = UserTower.load(release / USER_TOWER_FILE)
-    return np.concatenate([tower.fixed_vectors, tower.trained_vectors], axis=1)
-
-
-def _built_index(vectors: Floats) -> Any:
-    index = hnswlib.Index("cosine", vectors.shape[1])
-    index.init_index(len(vectors), M=M, ef_construction=EF_CONSTRUCTION)
-    index.add_items(vectors, np.arange(len(vectors)), num_threads=1)
-    index.set_ef(NUM_CANDIDATES)
-    return index
+        return Response(request_id=request.request_id, items=items)
 
 
 class _Servicer(recommend_pb2_grpc.RecommendServiceServicer):
-    def __init__(self, stack: GluedStack) -> None:
+    """Runs the stack on threads; refuses above a limit where there is one."""
+
+    def __init__(self, stack: GluedStack, max_in_flight: int | None) -> None:
         self._stack = stack
         self._threads = ThreadPoolExecutor(NUM_THREADS)
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
 
-    async def Recommend(
-        self,
-        request: recommend_pb2.RecommendRequest,
-        context: Any,  # noqa: ARG002
-    ) -> recommend_pb2.RecommendResponse:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._stack.answer, request)
+    async def Recommend(self, request: Request, context: Any) -> Response:
+        if self._max_in_flight is not None and self._in_flight >= self._max_in_flight:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls")
+        self._in_flight += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._threads, self._stack.answer, request
+            )
+        except KeyError as error:
+            await context.abort(grpc.StatusCode.NOT_FOUND, str(error))
+            raise
+        finally:
+            self._in_flight -= 1
 
 
-async def _serve(stack: GluedStack) -> None:
+async def _serve(stack: GluedStack, args: argparse.Namespace) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    recommend_pb2_grpc.add_RecommendServiceServicer_to_server(_Servicer(stack), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    server = grpc.aio.server(options=[("grpc.so_reuseport", int(args.share_port))])
+    servicer = _Servicer(stack, args.max_in_flight)
+    recommend_pb2_grpc.add_RecommendServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port(f"127.0.0.1:{args.port}")
     await server.start()
     ready = {"port": port, "num_parameters": stack.num_parameters}
     print(json.dumps(ready), flush=True)
@@ -218,11 +201,17 @@ async def _serve(stack: GluedStack) -> None:
 def main(argv: Sequence[str]) -> int:
     """Serves until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("release", "user_state", "scratch"):
+    for name in ("release", "index", "items"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--redis", required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--share_port", action="store_true")
+    parser.add_argument("--max_in_flight", type=int)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    asyncio.run(_serve(GluedStack(args.release, args.user_state, args.scratch)))
+    users = redis.Redis.from_url(args.redis)
+    stack = GluedStack(args.release, PeerFiles(args.index, args.items), users)
+    asyncio.run(_serve(stack, args))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What benchmark `serving` measures: our ranker and its peer, pinned to one core."""
+"""What the serving benchmarks measure: our ranker and its rivals, as processes."""
 
 import json
 import os
@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+import redis
 
+from bench.serving_peer_files import PeerFiles, peer_users
+from bench.serving_release import BenchRelease
 from project_state import ProjectState
 from ranker_process import RankerProcess
 from stepwell.base.errors import NotFoundError, UnavailableError
@@ -24,6 +28,9 @@ from stepwell.stores.locations import open_key_value_store
 
 _PEER_MODULE = "bench.serving_peer"
 _PEER_WAIT_SECONDS = 180.0
+_STORE_TIMEOUT_MS = 10_000
+
+Config = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ def pinned(core: int) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ServedRelease:
-    """The newest release of a data set and the users' state beside it."""
+    """A release of a registry and the users' state beside it."""
 
     data: str
     registry: Path
@@ -76,15 +83,26 @@ class ServedRelease:
             )
         return cls(state.data, state.registry, versions[-1].directory, user_state)
 
+    @classmethod
+    def generated(cls, made: BenchRelease) -> "ServedRelease":
+        """Returns the generated release."""
+        return cls(made.state.data, made.state.registry, made.release, made.user_state)
+
+    def user_ids(self) -> list[str]:
+        """Returns every user with a history, sorted."""
+        state = UserStateFile.load(self.user_state)
+        return sorted(user for batch in state.batches(1_000) for user in batch)
+
 
 class RankerUnderTest:
-    """Our ranker over a store and a log of its own, on the server's core.
+    """Our ranker over a store and a log of its own.
 
     Args:
         served: what it serves; nothing of it is changed.
-        scratch: folder for the store, the log and what the ranker says.
-        core: where it runs.
+        scratch: folder for the store, the log and what the ranker says; made here.
+        config: of the file that --config names.
         flags: more flags of ranker_main.
+        store: online store; None is a folder in `scratch`.
 
     Concurrency: one thread.
     """
@@ -93,18 +111,23 @@ class RankerUnderTest:
         self,
         served: ServedRelease,
         scratch: Path,
-        core: int,
-        flags: tuple[str, ...] = (),
+        config: Config | None = None,
+        flags: Sequence[str] = (),
+        store: str | None = None,
     ) -> None:
-        self._flags = (f"--registry={served.registry}", *flags)
         self._state = ProjectState(scratch, served.data)
-        self._core = core
         self._state.folder.mkdir(parents=True)
-        store = open_key_value_store(str(self._state.online_store))
-        try:
-            import_user_state(UserStateFile.load(served.user_state), store)
-        finally:
-            store.close()
+        where = store or str(self._state.online_store)
+        file = scratch / "config.yaml"
+        # JSON is YAML.
+        file.write_text(json.dumps(config or {}))
+        self._flags = (
+            f"--registry={served.registry}",
+            f"--config={file}",
+            f"--store={where}",
+            *flags,
+        )
+        _fill(where, served)
         self._ranker = self._started()
 
     @property
@@ -113,8 +136,13 @@ class RankerUnderTest:
         return self._ranker.address
 
     @property
+    def port(self) -> int:
+        """Of callers."""
+        return int(self.address.rsplit(":", 1)[1])
+
+    @property
     def pid(self) -> int:
-        """Of the process that serves now."""
+        """Of the process that serves now, or that looks after those that do."""
         return self._ranker.server.pid
 
     def restart_after_kill(self) -> float:
@@ -125,65 +153,129 @@ class RankerUnderTest:
         self._ranker = self._started()
         return time.monotonic() - started
 
+    def cpu_seconds(self) -> float:
+        """Returns the processor time used so far, by all its processes."""
+        return cpu_seconds(self.pid)
+
     def close(self) -> None:
         """Drains it."""
         self._ranker.stop()
 
     def _started(self) -> RankerProcess:
-        with pinned(self._core):
-            return RankerProcess.start(self._state, flags=self._flags)
+        return RankerProcess.start(self._state, flags=self._flags)
+
+
+def _fill(location: str, served: ServedRelease) -> None:
+    store = open_key_value_store(location, _STORE_TIMEOUT_MS)
+    try:
+        import_user_state(UserStateFile.load(served.user_state), store)
+    finally:
+        store.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The glued stack while it serves."""
+    """The glued stack while it serves, in one process or several on one port."""
 
-    address: str
-    pid: int
+    port: int
+    pids: tuple[int, ...]
     num_parameters: int
+
+    @property
+    def address(self) -> str:
+        """host:port of callers."""
+        return f"127.0.0.1:{self.port}"
+
+    def cpu_seconds(self) -> float:
+        """Returns the processor time used so far, by all its processes."""
+        return sum(map(cpu_seconds, self.pids))
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSetup:
+    """What a peer serves.
+
+    Attributes:
+        release: our release.
+        files: made from it.
+        redis_url: filled by `fill_peer_users`.
+    """
+
+    release: Path
+    files: PeerFiles
+    redis_url: str
+
+
+def fill_peer_users(release: BenchRelease, redis_url: str) -> None:
+    """Puts the blob of every user into Redis."""
+    client = redis.Redis.from_url(redis_url)
+    try:
+        for users in peer_users(release):
+            client.mset(users)
+    finally:
+        client.close()
 
 
 @contextmanager
-def running_peer(served: ServedRelease, scratch: Path, core: int) -> Iterator[Peer]:
-    """The glued stack on the server's core; see serving_peer.
+def running_peer(
+    setup: PeerSetup, num_processes: int = 1, max_in_flight: int | None = None
+) -> Iterator[Peer]:
+    """The glued stack; see serving_peer.
 
+    Args:
+        setup: what it serves.
+        num_processes: on one port.
+        max_in_flight: a process refuses more calls at a time than that.
     Raises:
-        UnavailableError: it ended or did not serve in time.
+        UnavailableError: one ended or did not serve in time.
     """
-    scratch.mkdir()
-    paths = {
-        "release": served.release,
-        "user_state": served.user_state,
-        "scratch": scratch,
-    }
-    with pinned(core):
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", _PEER_MODULE),
-                *(f"--{name}={path.resolve()}" for name, path in paths.items()),
-            ],
-            stdout=subprocess.PIPE,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(sys.path),
-                "OMP_NUM_THREADS": "1",
-            },
-        )
+    processes: list[subprocess.Popen[bytes]] = []
+    port, ready = 0, {"num_parameters": 0}
+    flags = ["--share_port"] if num_processes > 1 else []
+    if max_in_flight is not None:
+        flags.append(f"--max_in_flight={max_in_flight}")
     try:
-        ready = json.loads(_first_line(process))
-        address = f"127.0.0.1:{ready['port']}"
-        yield Peer(address, process.pid, ready["num_parameters"])
+        for _ in range(num_processes):
+            processes.append(_peer_process(setup, [*flags, f"--port={port}"]))
+            ready = json.loads(_first_line(processes[-1]))
+            port = ready["port"]
+        pids = tuple(process.pid for process in processes)
+        yield Peer(port, pids, ready["num_parameters"])
     finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        for process in processes:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def _peer_process(setup: PeerSetup, flags: Sequence[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", _PEER_MODULE),
+            f"--release={setup.release}",
+            f"--index={setup.files.index}",
+            f"--items={setup.files.items}",
+            f"--redis={setup.redis_url}",
+            *flags,
+        ],
+        stdout=subprocess.PIPE,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "OMP_NUM_THREADS": "1",
+        },
+    )
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the processor time that a process has used, all threads."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """Returns the processor time of a process and its children, all threads."""
+    total = 0.0
+    process = psutil.Process(pid)
+    for one in (process, *process.children(recursive=True)):
+        times = one.cpu_times()
+        total += times.user + times.system
+    return float(total)
 
 
 def _first_line(process: "subprocess.Popen[bytes]") -> bytes:

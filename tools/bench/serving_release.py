@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from rich.progress import Progress
 from safetensors.numpy import save_file
+from torch import nn
 
 from bench.retrieval_data import NUM_CLUSTERS, clustered_chunks, unit_norm
 from bench.serving_users import NUM_SEGMENTS, generated_users, segment_name
@@ -58,7 +59,7 @@ from stepwell.retrieval.popular_lists import PopularLists
 from stepwell.schema.events import EventType, history_config
 from stepwell.schema.vocabulary import Vocabulary
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised with every change of what is generated: older folders are made anew."""
 
 SEED = 20_171_126
@@ -86,6 +87,7 @@ _SEGMENT_POPULAR = 500
 _NUM_NEIGHBOURS = 8
 _DAY_SECONDS = 86_400
 _SPEC_FILE = "spec.json"
+_TABLE_SCALE = 0.35
 
 Floats = npt.NDArray[np.float32]
 Columns = dict[str, npt.NDArray[Any]]
@@ -285,7 +287,7 @@ def _item_columns(
         f"category/{name}": random.integers(1, spec.num_rows, count, np.int32)
         for name in spec.category_names
     }
-    numbers = {
+    numbers: Columns = {
         "num_events": buyers * 2,
         "num_buyers": buyers,
         "buyers_7d": noisy(0.05),
@@ -347,12 +349,22 @@ def _save_rankers(folder: Path, spec: ReleaseSpec, columns: Columns) -> None:
     config.save(folder)
     torch.manual_seed(SEED)
     full, reduced = Dlrm(config.full), ReducedRanker(config.reduced)
-    with torch.no_grad():
-        # Tables as large as trained ones get; scores then differ from item to item.
-        for table in full.tables:
-            table.mul_(10.0)
+    _spread(full)
     save_weights(full, folder / FULL_RANKER_NAME)
     save_weights(reduced, folder / REDUCED_RANKER_NAME)
+
+
+def _spread(full: Dlrm) -> None:
+    """Draws weights by which items differ, as trained ones do: logits of about 1."""
+    for layer in full.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        full.output.weight.mul_(0.5)
+        for table in full.tables:
+            # Dots of two rows are then of about 1.
+            table.mul_(_TABLE_SCALE / table[1:].std())
 
 
 def _ranker_config(spec: ReleaseSpec, columns: Columns) -> RankerConfig:
@@ -384,12 +396,16 @@ _NUMBER_OF = {
 }
 
 
+def number_of(feature: str) -> str:
+    """Returns the tensor of item_columns.safetensors that holds one of ITEM_DENSE."""
+    return f"number/{_NUMBER_OF.get(feature, feature.removeprefix('item_'))}"
+
+
 def _dense_column(name: str, transform: str, columns: Columns) -> DenseColumn:
     """A column with the mean and scale of its values; the user's are rough ones."""
     if name in USER_DENSE:
         return DenseColumn(name, transform, 3.0, 1.0)
-    column = _NUMBER_OF.get(name, name.removeprefix("item_"))
-    values = columns[f"number/{column}"].astype(np.float64)
+    values = columns[number_of(name)].astype(np.float64)
     if transform == "log1p":
         values = np.log1p(values)
     return DenseColumn(name, transform, float(values.mean()), float(values.std()))

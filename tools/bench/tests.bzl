@@ -62,6 +62,11 @@ def room_tests():
         deps = [":ops_timing"],
     )
     stepwell_py_test(
+        name = "rate_search_test",
+        srcs = ["rate_search_test.py"],
+        deps = [":rate_search"],
+    )
+    stepwell_py_test(
         name = "report_test",
         srcs = ["report_test.py"],
         deps = [":report"],
@@ -108,12 +113,29 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "serving_release_test",
+        srcs = ["serving_release_test.py"],
+        deps = [
+            ":serving_peer_files",
+            ":serving_release",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/releases:loader",
+            "//py/stepwell/serving:engine_builder",
+            "//py/stepwell/serving:event_clock",
+            "//py/stepwell/stores:lmdb_key_value_store",
+        ],
+    )
+    stepwell_py_test(
         name = "serving_test",
         srcs = ["serving_test.py"],
         deps = [
+            ":open_step",
             ":serving",
-            ":serving_load",
+            ":serving_demo",
+            ":serving_open",
             ":serving_peer",
+            ":serving_sequential",
+            "//loadtest:load_run_fixture",
             "//py/bin:project_state",
             "//py/stepwell/base:errors",
             "//py/stepwell/client:types",

@@ -1,16 +1,13 @@
-"""How benchmark `serving` asks: one request after the other, or a few callers at once.
+"""One request after the other, as one patient caller asks.
 
 All latencies are the caller's, in milliseconds, from the call to the typed answer.
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import cycle
 
-from stepwell.base.errors import StepwellError
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.retry_policy import RetryOptions
 from stepwell.client.sync_client import RecommendClient
@@ -83,53 +80,3 @@ class Sequential:
     def close(self) -> None:
         """Closes the client."""
         self._client.close()
-
-
-@dataclass(slots=True)
-class ClosedLoop:
-    """What callers got that each ask again as soon as they are answered."""
-
-    seconds: float = 0.0
-    tiers: Counter[Tier] = field(default_factory=Counter)
-    num_errors: int = 0
-
-    @property
-    def rate(self) -> float:
-        """Answers a second."""
-        return self.tiers.total() / self.seconds
-
-    def add(
-        self, address: str, users: Sequence[str], num_clients: int, seconds: float
-    ) -> None:
-        """Lets `num_clients` ask for some seconds more."""
-        started = time.perf_counter()
-        until = started + seconds
-        with ThreadPoolExecutor(num_clients) as threads:
-            lanes = [
-                threads.submit(_lane, address, users[number:], until)
-                for number in range(num_clients)
-            ]
-        for lane in lanes:
-            tiers, num_errors = lane.result()
-            self.tiers += tiers
-            self.num_errors += num_errors
-        self.seconds += time.perf_counter() - started
-
-
-def _lane(
-    address: str, users: Sequence[str], until: float
-) -> tuple[Counter[Tier], int]:
-    """One caller; returns its answers by tier and the number of its errors."""
-    tiers: Counter[Tier] = Counter()
-    num_errors = 0
-    with RecommendClient(address, _PATIENT) as client:
-        for user in cycle(users):
-            if time.perf_counter() >= until:
-                break
-            try:
-                answer = client.recommend(user, NUM_ITEMS)
-            except StepwellError:
-                num_errors += 1
-            else:
-                tiers[answer.served_by.tier] += 1
-    return tiers, num_errors
