@@ -63,6 +63,12 @@ class DeadlineExceededError(StepwellError, TimeoutError):
     code = "DEADLINE_EXCEEDED"
 
 
+class CancelledError(StepwellError):
+    """Nobody waits for the answer any more; the work was not started or abandoned."""
+
+    code = "CANCELLED"
+
+
 class DataLossError(StepwellError):
     """Stored bytes do not match their checksum, size or signature."""
 

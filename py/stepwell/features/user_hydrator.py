@@ -52,10 +52,11 @@ class UserHydrator:
 
         Raises:
             DeadlineExceededError: nothing is left of `deadline` before the read.
-            UnavailableError: the store does not answer.
+            UnavailableError: the store does not answer, or not before `deadline`.
         """
         deadline.check("hydrate")
-        blob = self._store.get_many(self._view.name, [query.user_id])[0]
+        left_us = max(deadline.remaining_us(), 1)
+        blob = self._store.get_many(self._view.name, [query.user_id], left_us)[0]
         if blob is None:
             return UserContext.unknown(query.user_id, (self._view.name,))
         try:

@@ -27,11 +27,13 @@ class _Memory:
 
     def __init__(self, blobs: dict[str, bytes] | None) -> None:
         self.blobs = blobs
+        self.timeout_us: int | None = None
 
     def get_many(
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
     ) -> list[bytes | None]:
         assert view == VIEW
+        self.timeout_us = timeout_us
         if self.blobs is None:
             raise UnavailableError("the store is down")
         return [self.blobs.get(key) for key in keys]
@@ -62,6 +64,13 @@ def test_a_known_user_comes_with_rows_segment_and_age(
     assert not user.is_cold
     assert user.feature_age_ms == {VIEW: 10 * DAY_SECONDS * 1_000}
     assert user.defaulted == user.stale == ()
+
+
+def test_the_read_has_the_stages_time(query: Query, vocabulary: Vocabulary) -> None:
+    store = _Memory({})
+    hydrator = UserHydrator(store, vocabulary, [""])
+    hydrator.hydrate(query, query.deadline.sooner_us(1_500))
+    assert store.timeout_us == 1_500
 
 
 def test_an_unknown_user_is_cold_and_named_defaulted(

@@ -60,6 +60,8 @@ class Executor:
     far; when none fits it is answered from memory. Every such step is a reason in the
     slate.
 
+    A query that nobody waits for any more stops before its next stage.
+
     Concurrency: immutable, as safe as its stages.
     """
 
@@ -76,6 +78,7 @@ class Executor:
         """Returns the slate of `query` at `tier` or a lower one.
 
         Raises:
+            CancelledError: nobody waits for the answer any more.
             StepwellError: a stage failed for another reason than time or a dependency.
         """
         budget_us = query.deadline.remaining_us()
@@ -159,6 +162,7 @@ class _Run:
 
     def stage(self, name: str, work: Callable[[Deadline], T]) -> T:
         """Runs one stage, times it, and steps down when it leaves too little time."""
+        self.query.check_wanted()
         rest_us = _rest_us(self.plan.budgets, name)
         at = Deadline(self.query.deadline.clock, self.query.deadline.at_us - rest_us)
         try:

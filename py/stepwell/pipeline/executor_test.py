@@ -8,6 +8,7 @@ import pytest
 from stepwell.base.clock import FakeClock
 from stepwell.base.deadline import Deadline
 from stepwell.base.errors import (
+    CancelledError,
     DeadlineExceededError,
     InvalidArgumentError,
     UnavailableError,
@@ -41,8 +42,10 @@ class TimedStages:
     num_found: int = NUM_FOUND
     num_scored: dict[str, int] = field(default_factory=dict)
     rerank_plan: ExecutionPlan | None = None
+    spent: list[str] = field(default_factory=list)
 
     def spend(self, stage: str) -> None:
+        self.spent.append(stage)
         self.clock.advance_us(self.takes_us.get(stage, 100))
         if stage in self.raises:
             raise self.raises[stage]
@@ -100,7 +103,7 @@ class _Score:
     timed: TimedStages
     name: str
 
-    def score(self, features: FeatureBatch) -> Scores:
+    def score(self, features: FeatureBatch, deadline: Deadline | None = None) -> Scores:
         self.timed.spend("ranking")
         total = features.dense[:, 0] % 7
         self.timed.num_scored[self.name] = len(total)
@@ -294,3 +297,18 @@ def test_says_whether_the_index_took_part() -> None:
     assert not _run(TimedStages(FakeClock()), Tier.POPULAR).searched_index
     given = np.arange(3)
     assert not _run(TimedStages(FakeClock()), given_rows=given).searched_index
+
+
+@pytest.mark.parametrize("stage", STAGE_NAMES[:-1])
+def test_a_cancelled_query_stops_before_its_next_stage(stage: str) -> None:
+    timed = TimedStages(FakeClock())
+    with pytest.raises(CancelledError, match="request r was cancelled"):
+        _run(timed, is_cancelled=lambda: stage in timed.spent)
+    assert timed.spent == list(STAGE_NAMES[: STAGE_NAMES.index(stage) + 1])
+
+
+def test_a_query_cancelled_before_it_starts_does_nothing() -> None:
+    timed = TimedStages(FakeClock())
+    with pytest.raises(CancelledError):
+        _run(timed, is_cancelled=lambda: True)
+    assert timed.spent == []

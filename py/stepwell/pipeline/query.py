@@ -1,17 +1,23 @@
 """A request after validation, and what is known of its user."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from stepwell.base.deadline import Deadline
+from stepwell.base.errors import CancelledError
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import RowArray
 
 
 def _no_rows() -> RowArray:
     return np.zeros(0, np.int64)
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,8 @@ class Query:
         given_rows: int64 [N] candidates of a Rank call; None lets retrieval find them.
         surface: where the slate is shown, "" when not said.
         explain: the answer carries each item's sources and objectives.
+        is_cancelled: True once nobody waits for the answer; asked between stages and
+            between sources, from the thread that works.
     """
 
     request_id: str
@@ -39,6 +47,12 @@ class Query:
     given_rows: RowArray | None = None
     surface: str = ""
     explain: bool = False
+    is_cancelled: Callable[[], bool] = _never
+
+    def check_wanted(self) -> None:
+        """Raises CancelledError when nobody waits for the answer any more."""
+        if self.is_cancelled():
+            raise CancelledError(f"request {self.request_id} was cancelled")
 
 
 @dataclass(frozen=True, slots=True)

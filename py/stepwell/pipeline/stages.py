@@ -89,8 +89,12 @@ class CandidateHydrator(Protocol):
 class Scorer(Protocol):
     """Gives every candidate a score; non-finite ones sink to -inf."""
 
-    def score(self, features: FeatureBatch) -> Scores:
-        """Returns scores in the order of the features' rows."""
+    def score(self, features: FeatureBatch, deadline: Deadline | None = None) -> Scores:
+        """Returns scores in the order of the features' rows.
+
+        A scorer that waits for others, to score them together, does so no longer than
+        `deadline`, the stage's; None sets no limit.
+        """
         ...
 
 

@@ -59,13 +59,18 @@ class RetrievalStage:
     def run(
         self, query: Query, user: UserContext, plan: ExecutionPlan, deadline: Deadline
     ) -> Retrieved:
-        """Returns at most `plan.num_candidates` candidates without excluded rows."""
+        """Returns at most `plan.num_candidates` candidates without excluded rows.
+
+        Raises:
+            CancelledError: nobody waits for the answer any more.
+        """
         results: dict[str, SourceResult] = {}
         failures: dict[str, str] = {}
         for source in self.sources:
             limit = plan.source_limits.get(source.name, 0)
             if limit < 1:
                 continue
+            query.check_wanted()
             # Excluded items are dropped in the merge; ask for as many more.
             request = SourceRequest(
                 limit=limit + len(query.excluded_rows),

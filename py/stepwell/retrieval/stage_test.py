@@ -1,10 +1,12 @@
 """The stage: what fails is empty, counted and named; the rest goes on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stepwell.base.deadline import Deadline
-from stepwell.base.errors import UnavailableError
+from stepwell.base.errors import CancelledError, UnavailableError
 from stepwell.base.metric_names import SOURCE_FAILURES
 from stepwell.base.metrics import Metrics
 from stepwell.pipeline.candidate import SourceResult
@@ -106,6 +108,17 @@ def test_sources_after_the_end_are_not_started_and_named(world: World) -> None:
     assert next_one.asked == []
     assert retrieved.failures["ann"].startswith("DEADLINE_EXCEEDED")
     assert len(retrieved.candidates) == 5
+
+
+def test_a_cancelled_query_asks_no_further_source(world: World) -> None:
+    first, next_one = _Source("history", world), _Source("ann", world)
+    query = replace(world.query(), is_cancelled=lambda: bool(first.asked))
+    deadline = Deadline.after_us(world.clock, 10_000)
+    stage = RetrievalStage([first, next_one])
+    with pytest.raises(CancelledError):
+        stage.run(query, world.user((3, 8)), _plan(), deadline)
+    assert len(first.asked) == 1
+    assert next_one.asked == []
 
 
 def test_one_source_has_only_a_share_of_the_time(world: World) -> None:

@@ -42,7 +42,8 @@ from stepwell.serving.engine import Engine
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
 from stepwell.serving.popular_slates import MemorySlates
-from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts, Ready
+from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts
+from stepwell.serving.ready import Ready
 from stepwell.serving.responses import ReleaseFacts
 from stepwell.stores.event_log import EventLog
 from stepwell.stores.key_value_store import KeyValueStore
@@ -178,7 +179,9 @@ class _SourceScores:
         sparse = np.zeros((len(candidates), 0), np.int64)
         return FeatureBatch(candidates.source_scores, sparse)
 
-    def score(self, features: FeatureBatch) -> Scores:
+    def score(
+        self, features: FeatureBatch, deadline: Deadline | None = None
+    ) -> Scores:
         self._faults.strike(f"ranking_{self._name}")
         total = features.dense.sum(axis=1)
         return Scores(total, total[:, None], ("bought",))
