@@ -4,6 +4,7 @@ from stepwell.ops import (
     conformance_embedding,
     conformance_interaction,
     conformance_mlp,
+    conformance_ranker,
     conformance_topk,
 )
 
@@ -11,5 +12,6 @@ CASES = [
     *conformance_embedding.CASES,
     *conformance_interaction.CASES,
     *conformance_mlp.CASES,
+    *conformance_ranker.CASES,
     *conformance_topk.CASES,
 ]

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from stepwell.base.deadline import Deadline
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.packed_dlrm import PackedDlrm
@@ -47,8 +48,8 @@ class ModelScorer:
         self._names = tuple(objective.name for objective in config.objectives)
         weights = [objective.weight for objective in config.objectives]
         self._weights = np.array(weights, np.float32)
-        self._dense = _selection("dense", config.dense_names, dense_names)
-        self._sparse = _selection("sparse", config.sparse_names, sparse_names)
+        self._dense = selection("dense", config.dense_names, dense_names)
+        self._sparse = selection("sparse", config.sparse_names, sparse_names)
 
     @classmethod
     def load(
@@ -76,19 +77,50 @@ class ModelScorer:
         packed = PackedDlrm.freeze(model, used)
         return cls(packed, config, dense_names, sparse_names)
 
-    def score(self, features: FeatureBatch) -> Scores:
+    def score(
+        self,
+        features: FeatureBatch,
+        deadline: Deadline | None = None,  # noqa: ARG002 - the protocol's
+    ) -> Scores:
         """Returns scores of the N candidates in the order of the features' rows."""
-        dense = _taken(features.dense, self._dense)
-        sparse = _taken(features.sparse, self._sparse)
+        dense = taken(features.dense, self._dense)
+        sparse = taken(features.sparse, self._sparse)
         with torch.inference_mode():
             logits = self._model(torch.from_numpy(dense), torch.from_numpy(sparse))
-            objectives = torch.sigmoid(logits).numpy()
-        # 0 times an infinite weight is not a number: it sinks below.
-        with np.errstate(invalid="ignore"):
-            total = objectives @ self._weights
-        # A broken weight or input must never float to the top.
-        total[~np.isfinite(total)] = -np.inf
-        return Scores(total, objectives, self._names)
+        return scores_of(logits, self._weights, self._names)
+
+    def score_all(self, batches: Sequence[FeatureBatch]) -> list[Scores]:
+        """Returns the scores of several requests, computed together."""
+        together = FeatureBatch(
+            np.concatenate([batch.dense for batch in batches]),
+            np.concatenate([batch.sparse for batch in batches]),
+        )
+        return split(self.score(together), [len(batch.dense) for batch in batches])
+
+
+def scores_of(
+    logits: Tensor, weights: npt.NDArray[np.float32], names: tuple[str, ...]
+) -> Scores:
+    """Returns what logits [N, O] say, with the weight of each objective."""
+    with torch.inference_mode():
+        objectives = torch.sigmoid(logits).numpy()
+    # 0 times an infinite weight is not a number: it sinks below.
+    with np.errstate(invalid="ignore"):
+        total = objectives @ weights
+    # A broken weight or input must never float to the top.
+    total[~np.isfinite(total)] = -np.inf
+    return Scores(total, objectives, names)
+
+
+def split(scores: Scores, sizes: Sequence[int]) -> list[Scores]:
+    """Returns the scores of requests of these many candidates, in their order."""
+    ends = np.cumsum(sizes)[:-1]
+    totals = np.split(scores.total, ends)
+    objectives = np.split(scores.objectives, ends)
+    return [
+        Scores(total, own, scores.names)
+        for total, own in zip(totals, objectives, strict=True)
+    ]
 
 
 def positions_of(
@@ -108,17 +140,22 @@ def positions_of(
     return np.array([list(present).index(name) for name in wanted], np.int64)
 
 
-def _selection(
+def selection(
     kind: str, wanted: Sequence[str], present: Sequence[str]
 ) -> npt.NDArray[np.int64] | None:
-    """Columns to take, None when they are all and in order."""
+    """Returns the columns to take, None when they are all and in order.
+
+    Raises:
+        FailedPreconditionError: as positions_of.
+    """
     positions = positions_of(kind, wanted, present)
     return None if tuple(wanted) == tuple(present) else positions
 
 
-def _taken(
+def taken(
     columns: npt.NDArray[np.generic], positions: npt.NDArray[np.int64] | None
 ) -> npt.NDArray[np.generic]:
+    """Returns the columns that `selection` found, C-contiguous."""
     if positions is None:
         return columns
     return np.ascontiguousarray(columns[:, positions])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from stepwell.base.deadline import Deadline
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.models.ranker_file import REDUCED_RANKER_NAME, load_weights
 from stepwell.models.ranker_inputs import CLIP
@@ -54,7 +55,11 @@ class ReducedScorer:
         self._layers = [_arrays(layer) for layer in linear]
         self._output = _arrays(model.output)
 
-    def score(self, features: FeatureBatch) -> Scores:
+    def score(
+        self,
+        features: FeatureBatch,
+        deadline: Deadline | None = None,  # noqa: ARG002 - the protocol's
+    ) -> Scores:
         """Returns scores of the N candidates in the order of the features' rows."""
         hidden = self._inputs(features)
         for weight, bias in self._layers:

@@ -22,7 +22,7 @@ from stepwell.models.packed_mlp import Precision
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.executor import Executor, Stages
 from stepwell.pipeline.planner import Planner, PlannerOptions
-from stepwell.ranking.model_scorer import ModelScorer
+from stepwell.ranking.full_scorer import FullScorerOptions, load_full_scorer
 from stepwell.ranking.reduced_scorer import load_reduced_scorer
 from stepwell.releases.manifest import Manifest
 from stepwell.reranking.item_traits import ItemTraits, categorical_columns
@@ -56,6 +56,8 @@ class EngineOptions:
         max_cached_users: users whose last slate is kept.
         slate_freshness_us: a slate older than this is not served again.
         scorer_precision: of the full ranker's products.
+        max_record_bytes: memory that its records of the items may take; a catalogue
+            that needs more is scored without them.
         open_index: embedding-space hash -> the index to search in place of the
             release's own; None searches that one.
     """
@@ -66,6 +68,7 @@ class EngineOptions:
     max_cached_users: int = 50_000
     slate_freshness_us: int = 3_600_000_000
     scorer_precision: Precision = "float32"
+    max_record_bytes: int = 2 << 30
     open_index: Callable[[bytes], AnnIndex] | None = None
 
 
@@ -146,9 +149,7 @@ class EngineBuilder:
             retriever=retrieval.stage(self._metrics),
             candidate_hydrator=CandidateFeatures(items, catalogue),
             scorers={
-                "full": ModelScorer.load(
-                    directory, *names, self._options.scorer_precision
-                ),
+                "full": load_full_scorer(directory, *names, self._full_options(items)),
                 "reduced": load_reduced_scorer(directory, *names),
             },
             reranker=RerankingStage(
@@ -162,6 +163,12 @@ class EngineBuilder:
         )
         executor = Executor(stages, Planner(self._options.planner))
         return Engine(facts, executor, slates, card_costs(directory), self._clock)
+
+    def _full_options(self, items: ItemColumns) -> FullScorerOptions:
+        options = self._options
+        return FullScorerOptions(
+            options.scorer_precision, items.categories, options.max_record_bytes
+        )
 
 
 def _item_tensors(directory: Path) -> dict[str, npt.NDArray[Any]]:
