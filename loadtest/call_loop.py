@@ -32,6 +32,8 @@ _TICK_SECONDS = 0.000_4
 _HEAD_START_SECONDS = 0.05
 _DEADLINE_EXCEEDED = 4
 _UNKNOWN = 2
+# A server that stops cancels what reaches it before its word that it stops is heard.
+_RETRIED = (1, UNAVAILABLE)
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 
 
@@ -283,7 +285,7 @@ class CallLoop:
         route = self._routes[self._lane[call]]
         if route.budget is None or route.lane.retries is None:
             return False
-        if status != UNAVAILABLE:
+        if status not in _RETRIED:
             return False
         left_s = self._due[call] + route.lane.deadline_ms / 1e3 - self._now
         failure = Failure(UnavailableError(""), "UNAVAILABLE", pushback_ms)

@@ -77,7 +77,7 @@ def test_a_stall_of_the_server_shows_in_every_call_that_was_due_in_it(
     # A loop that waits would have seen one slow call of 200; half the calls were due
     # in that second.
     slow = run.latency_ms() > 100
-    assert 80 <= slow.sum() <= 110
+    assert slow.sum() >= 80
     assert run.summary(20.0)["p99_ms"] > 900
 
 

@@ -1,4 +1,4 @@
-"""What a simulated user does: browse, rank what was seen, click."""
+"""What a simulated user does: browse, rank what was seen, click, come back."""
 
 import uuid
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Answer, Event, EventType
 
 NUM_BROWSED = 20
+COME_BACK = "come back"
 
 
 @dataclass(slots=True)
@@ -19,12 +20,17 @@ class Visitor:
         client: asks and logs.
         user_id: who visits.
         random: chooses what is clicked.
+        num_returns: visits after a click of one's own.
+        num_felt: those of them whose slate was another one than before the click.
     """
 
     client: RecommendClient
     user_id: str
     random: Random
+    num_returns: int = 0
+    num_felt: int = 0
     _last: Answer | None = field(default=None)
+    _before_click: Answer | None = field(default=None)
 
     def browse(self) -> Answer:
         """Asks for a slate and remembers it."""
@@ -50,6 +56,16 @@ class Visitor:
             position=position,
         )
         self.client.log_events([event])
+        self._before_click = answer
+
+    def come_back(self) -> Answer:
+        """Browses again and sees whether a click made since the last return matters."""
+        before, self._before_click = self._before_click, None
+        answer = self.browse()
+        if before is not None:
+            self.num_returns += 1
+            self.num_felt += _shown(before) != _shown(answer)
+        return answer
 
     def _seen(self) -> Answer:
         if self._last is None or not self._last.items:
@@ -57,11 +73,16 @@ class Visitor:
         return self._last
 
 
+def _shown(answer: Answer) -> list[tuple[str, float]]:
+    return [(item.item_id, item.score) for item in answer.items]
+
+
 Step = Callable[[Visitor], Answer | None]
 
 STEPS: dict[str, tuple[Step, int]] = {
     "browse": (Visitor.browse, 8),
     "rank": (Visitor.rank, 2),
-    "click": (Visitor.click, 1),
+    "click": (Visitor.click, 2),
+    COME_BACK: (Visitor.come_back, 2),
 }
 """Steps by name, each with its weight."""

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from random import Random
 from typing import cast
 
+import pytest
+
 from journeys import Visitor
 from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Answer, Event, Recommendation, ServedBy, Tier
@@ -14,11 +16,13 @@ SERVED_BY = ServedBy(Tier.FULL, (), 1.0, "v000001", "", {}, 0, 0, {}, (), None, 
 class _Shop:
     """Shows one item and keeps the events."""
 
-    def __init__(self) -> None:
+    def __init__(self, learns: bool = True) -> None:
         self.events: list[Event] = []
+        self._learns = learns
 
     def recommend(self, user_id: str, num_items: int, surface: str) -> Answer:
-        items = (Recommendation("milk", 1.0, ""),)
+        score = 1.0 + len(self.events) * self._learns
+        items = (Recommendation("milk", score, ""),)
         return Answer("r1", items, SERVED_BY)
 
     def log_events(self, events: Iterable[Event]) -> None:
@@ -32,3 +36,15 @@ def test_a_second_run_of_the_same_seed_logs_events_of_its_own() -> None:
     first, second = shop.events
     assert first.item_id == second.item_id
     assert first.event_id != second.event_id
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_who_comes_back_sees_whether_the_click_mattered(learns: bool) -> None:
+    visitor = Visitor(cast(RecommendClient, _Shop(learns)), "ann", Random(1))
+    visitor.browse()
+    visitor.come_back()
+    assert (visitor.num_returns, visitor.num_felt) == (0, 0)
+    visitor.click()
+    visitor.come_back()
+    visitor.come_back()
+    assert (visitor.num_returns, visitor.num_felt) == (1, int(learns))

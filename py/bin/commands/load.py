@@ -1,23 +1,21 @@
-"""`./stepwell load`: puts load on a server and prints what came back."""
+"""`./stepwell load`: puts load on a server and says what came back."""
 
 import argparse
-import asyncio
-import importlib.util
 import json
-import os
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
 from rich.console import Console
 from rich.table import Table
 
+from capacity import Capacity
+from commands.load_closed_loop import run_closed_loop
+from commands.load_open_loop import Asked, run_open_loop
+from commands.load_users import LoadUsers
 from commands.recommend import START_HINT
-from open_loop import OpenLoopOptions, run_open_loop
+from load_run import LoadRun, quantile
 from project_state import (
     DATA_SETS,
     STATE_FOLDER,
@@ -26,23 +24,26 @@ from project_state import (
     running_server,
 )
 from ranker_process import RankerProcess
-from slo import SLOS, breaches
-from stepwell.base.errors import FailedPreconditionError, NotFoundError
+from report import Report
+from scenarios import SCENARIOS
+from slo import SLOS
+from stepwell.base.errors import NotFoundError
+from stepwell.client.types import Priority
 from stepwell.releases.source import DirectorySource
-from tally import LoadReport
-
-LOCUSTFILE = Path(__file__).parents[3] / "loadtest" / "locustfile.py"
-_NUM_USER_IDS = 2_000
-_STOP_SECONDS = 60
-_LOG_TAIL_LINES = 5
 
 _EXPLAINED = """\
-Puts load on a server and prints rate, latency, tiers, reasons and errors.
+Puts load on a server: prints rate, latency, tiers, reasons and errors, and writes one
+HTML page with plots.
 
-By default locust plays --users people who browse, have items ranked and click, each
-waiting for one answer before the next question. With --rate calls leave on a fixed
-random schedule whether or not answers come back, and latency counts from the time at
-which a call was due: the way to find a limit.
+With --rate, calls leave on a fixed random schedule whether or not answers come back,
+and latency counts from the time at which a call was due: the way to find a limit. A
+rate such as 3x is three times what the server answers in the budget at FULL; that is
+measured first, for each tier, in some two minutes. Without --rate locust plays --users
+people who browse, have items ranked, click and come back, each waiting for one answer
+before the next question.
+
+scenarios:
+{scenarios}
 
 Without --address it takes the server that runs here, and else starts one from the last
 demo's release."""
@@ -50,35 +51,71 @@ demo's release."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `load`."""
-    parser.description = _EXPLAINED
+    parser.description = _EXPLAINED.format(
+        scenarios="\n".join(f"  {n:<16} {s.summary}" for n, s in SCENARIOS.items())
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--address", metavar="HOST:PORT", help="the server")
     parser.add_argument(
         "--data", choices=DATA_SETS, help="whose release and users (default: the last)"
     )
     parser.add_argument(
-        "--seconds", type=int, default=30, help="length of the run (%(default)s)"
+        "--seconds", type=float, default=30, help="length of the run (%(default)s)"
     )
+    parser.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="R",
+        help="open loop: calls a second, or 3x for three times FULL's capacity",
+    )
+    parser.add_argument(
+        "--scenario",
+        choices=SCENARIOS,
+        default="steady",
+        help="shape of an open loop (%(default)s)",
+    )
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="arrivals, by line")
+    parser.add_argument(
+        "--priorities",
+        type=_priorities,
+        default={Priority.INTERACTIVE: 1.0},
+        metavar="MIX",
+        help="shares by priority, as interactive=0.8,batch=0.2",
+    )
+    _add_closed_loop_arguments(parser)
+    _add_judgement_arguments(parser)
+
+
+def _add_closed_loop_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--users", type=int, default=8, help="people at once, >= 1 (%(default)s)"
     )
     parser.add_argument(
         "--think-ms", type=int, default=20, help="pause of each (%(default)s)"
     )
-    parser.add_argument(
-        "--rate", type=float, metavar="R", help="open loop: calls a second"
-    )
+
+
+def _add_judgement_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--deadline-ms", type=int, default=200, help="of every call (%(default)s)"
     )
+    parser.add_argument(
+        "--budget-ms", type=float, default=20, help="latency in time (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of arrivals (%(default)s)")
+    parser.add_argument(
+        "--fault-begin", metavar="CMD", help="run when the fault of a scenario begins"
+    )
+    parser.add_argument("--fault-end", metavar="CMD", help="run when it ends")
     parser.add_argument("--slo", choices=SLOS, help="exit 1 when these limits break")
     parser.add_argument(
         "--html",
         type=Path,
         metavar="FILE",
-        help="where locust's page goes (default: .stepwell/load.html)",
+        help="where the page goes (default: .stepwell/load.html)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
+    parser.add_argument("--calls", type=Path, metavar="FILE", help="write every call")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,20 +125,42 @@ def run(args: argparse.Namespace) -> int:
         StepwellError: there is no server and no release to start one from.
     """
     root = project_root()
+    console = Console(highlight=False)
     with _target(args, root) as (address, data):
-        user_ids = _user_ids(ProjectState(root, data) if data else None)
-        if args.rate is not None:
-            options = OpenLoopOptions(args.rate, args.seconds, args.deadline_ms)
-            report = asyncio.run(run_open_loop(address, user_ids, options))
-        else:
-            report = _run_locust(args, address, user_ids)
-    print_report(report, address, Console(highlight=False))
-    if args.json:
-        args.json.write_text(json.dumps(report.as_json(), indent=1) + "\n")
-    broken = breaches(report, SLOS[args.slo]) if args.slo else []
-    for breach in broken:
-        print(f"load: {breach}", file=sys.stderr)
-    return int(bool(broken or report.void))
+        users = LoadUsers.of(ProjectState(root, data) if data else None)
+        with console.status("load", refresh_per_second=2) as status:
+            if args.rate is None and args.trace is None:
+                report = run_closed_loop(args, address, users.user_ids)
+            else:
+                asked = Asked(args, address, users, status.update)
+                report = run_open_loop(asked)
+    print_report(report, address, console)
+    _write(report, args, root)
+    for found in report.findings:
+        if not found.holds:
+            print(f"load: {found}", file=sys.stderr)
+    return int(not report.good)
+
+
+def _rate(text: str) -> tuple[float, bool]:
+    """Returns a number and whether it is a multiple of capacity."""
+    number = float(text.removesuffix("x"))
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no rate, must be > 0")
+    return number, text.endswith("x")
+
+
+def _priorities(text: str) -> dict[Priority, float]:
+    shares = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        known = [p.name.lower() for p in Priority if p]
+        if name not in known or not share:
+            raise argparse.ArgumentTypeError(f"{part!r} is not one of {known} = share")
+        shares[Priority[name.upper()]] = float(share)
+    if abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) <= 0:
+        raise argparse.ArgumentTypeError(f"{text}: shares must be > 0 and sum to 1")
+    return shares
 
 
 @contextmanager
@@ -116,7 +175,8 @@ def _target(args: argparse.Namespace, root: Path) -> Iterator[tuple[str, str | N
         data = args.data or _last_data_set(root)
         if not DirectorySource(ProjectState(root, data).registry).versions():
             raise NotFoundError(f"there is no release of {data}; {START_HINT}")
-        with RankerProcess.start(ProjectState(root, data)) as ranker:
+        budget = f"--latency_budget_ms={max(round(args.budget_ms), 1)}"
+        with RankerProcess.start(ProjectState(root, data), flags=[budget]) as ranker:
             yield ranker.address, data
 
 
@@ -134,86 +194,61 @@ def _last_data_set(root: Path) -> str:
     return published[max(published)]
 
 
-def _user_ids(state: ProjectState | None) -> list[str]:
-    """Returns users of the data set, or made-up ones where there is none."""
-    if state is None or not (state.dataset / "events.parquet").exists():
-        return [f"load-{number}" for number in range(_NUM_USER_IDS)]
-    events = pl.scan_parquet(state.dataset / "events.parquet")
-    ids = events.select(pl.col("user_id").cast(pl.String).unique().sort()).collect()
-    return ids["user_id"].head(_NUM_USER_IDS).to_list()
-
-
-def _run_locust(
-    args: argparse.Namespace, address: str, user_ids: list[str]
-) -> LoadReport:
-    if importlib.util.find_spec("locust") is None:
-        raise FailedPreconditionError(
-            "locust is not installed; run: .venv/bin/pip install -r "
-            "requirements-dev.lock   (or use --rate, which does without)"
-        )
-    page = args.html or project_root() / STATE_FOLDER / "load.html"
+def _write(report: Report, args: argparse.Namespace, root: Path) -> None:
+    page: Path = args.html or root / STATE_FOLDER / "load.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        ids, report = Path(folder, "users.txt"), Path(folder, "report.json")
-        ids.write_text("\n".join(user_ids))
-        command = [
-            *(sys.executable, "-m", "locust", "--headless", "-f", str(LOCUSTFILE)),
-            *("--host", address, "--users", str(args.users)),
-            *("--spawn-rate", str(args.users), "--run-time", f"{args.seconds}s"),
-            *("--think-ms", str(args.think_ms), "--report", str(report)),
-            *("--deadline-ms", str(args.deadline_ms), "--user-ids", str(ids)),
-            *("--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0"),
-            *("--html", str(page)),
-        ]
-        done = subprocess.run(
-            command,
-            env=_environment(os.environ),
-            capture_output=True,  # its tables; ours say the same and more
-            text=True,
-            timeout=args.seconds + _STOP_SECONDS,
-            check=False,
-        )
-        if done.returncode or not report.exists():
-            said = " | ".join(done.stderr.splitlines()[-_LOG_TAIL_LINES:])
-            raise FailedPreconditionError(
-                f"locust ended with {done.returncode} and said: {said}"
-            )
-        # On standard error: what a machine reads stays free of it.
-        print(f"load: page written to {page}", file=sys.stderr)
-        return LoadReport.from_json(json.loads(report.read_text()))
+    page.write_text(report.as_html())
+    # On standard error: what a machine reads stays free of it.
+    print(f"load: page written to {page}", file=sys.stderr)
+    if args.json:
+        args.json.write_text(json.dumps(report.as_json(), indent=1) + "\n")
+    if args.calls:
+        report.run.save(args.calls)
 
 
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child that imports what this process can import."""
-    return {**variables, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-
-def print_report(report: LoadReport, address: str, console: Console) -> None:
+def print_report(report: Report, address: str, console: Console) -> None:
     """Prints the figures as tables."""
-    table = Table(title=f"{report.seconds:.0f} s on {address}", title_justify="left")
-    table.add_column("journey")
-    for name in ("calls", "errors", "rate/s", "p50 ms", "p99 ms", "max ms"):
+    run = report.run
+    table = Table(title=f"{report.title} on {address}", title_justify="left")
+    table.add_column("lane")
+    for name in ("calls", "rate/s", "in budget", "errors", "p50", "p99", "p99.9 ms"):
         table.add_column(name, justify="right")
-    for row in report.journeys:
+    for name, row in report.rows().items():
         table.add_row(
-            row.name,
-            str(row.num_calls),
-            str(row.num_errors),
-            f"{row.rate:.1f}",
-            f"{row.p50_ms:.2f}",
-            f"{row.p99_ms:.2f}",
-            f"{row.max_ms:.1f}",
-            style="bold" if row is report.total else None,
+            name,
+            str(row["num_calls"]),
+            f"{row['offered']:.1f}",
+            f"{row['in_budget']:.2%}",
+            f"{row['error_share']:.2%}",
+            *(f"{row[key]:.2f}" for key in ("p50_ms", "p99_ms", "p999_ms")),
+            style="bold" if name == "all" else None,
         )
     console.print(table)
-    num_answers = sum(report.tiers.values())
-    for title, counts in (("tiers", report.tiers), ("reasons", report.reasons)):
-        parts = [
-            f"{name} {count} ({count / num_answers:.1%})"
-            for name, count in sorted(counts.items(), key=lambda pair: -pair[1])
-        ]
-        console.print(f"{title:8} {', '.join(parts) or '-'}")
-    if report.errors:
-        console.print(f"errors   {report.errors}", style="red")
-    if report.void:
-        console.print(f"void     {report.void}", style="red")
+    for title, text in _lines(report, run):
+        console.print(f"{title:9} {text}", style="red" if title == "void" else None)
+    for found in report.findings:
+        console.print(f"{'holds' if found.holds else 'BREAKS':9} {found}")
+
+
+def _lines(report: Report, run: LoadRun) -> Iterator[tuple[str, str]]:
+    capacity: Capacity | None = report.situation.capacity
+    if capacity is not None:
+        yield (
+            "capacity",
+            f"FULL {capacity.full:.0f}, REDUCED {capacity.reduced:.0f}, "
+            f"POPULAR {capacity.popular:.0f} calls/s",
+        )
+    summary = run.summary(report.situation.budget_ms)
+    tiers = {name: share for name, share in summary["tiers"].items() if share}
+    yield "tiers", ", ".join(f"{n} {s:.1%}" for n, s in tiers.items()) or "-"
+    reasons = sorted(run.reason_counts().items(), key=lambda pair: -pair[1])
+    yield "reasons", ", ".join(f"{n} {c}" for n, c in reasons) or "-"
+    yield "statuses", ", ".join(f"{n} {c}" for n, c in run.status_counts().items())
+    yield from (report.facts or {}).items()
+    yield (
+        "generator",
+        f"{run.generator_cpu_share:.0%} of a core, p99 of lateness "
+        f"{quantile(run.late_ms(), 0.99):.2f} ms",
+    )
+    if run.void:
+        yield "void", run.void

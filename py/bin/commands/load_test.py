@@ -12,15 +12,25 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from commands import load
-from stepwell.base.errors import FailedPreconditionError, NotFoundError
+from capacity import Capacity
+from commands import load, load_open_loop
+from journeys import STEPS
+from load_run import LoadRun
+from load_run_fixture import run_of
+from report import Report
+from slo import Situation, findings
+from stepwell.base.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from stepwell.client.types import Reason, Tier
 from stepwell_pb.v1 import (
     feedback_pb2,
     feedback_pb2_grpc,
     recommend_pb2,
     recommend_pb2_grpc,
 )
-from tally import JourneyReport, LoadReport
 
 
 class Shop(
@@ -88,7 +98,7 @@ def test_says_the_next_step_when_there_is_neither_server_nor_release() -> None:
         load.run(_arguments("--data", "generated"))
 
 
-def test_locust_plays_the_journeys_and_writes_its_page(
+def test_locust_plays_the_journeys_and_they_are_reported_like_any_run(
     address: str, root: Path
 ) -> None:
     page, report = root / ".stepwell" / "load.html", root / "load.json"
@@ -100,15 +110,13 @@ def test_locust_plays_the_journeys_and_writes_its_page(
     )
     assert status == 0
     document = json.loads(report.read_text())
-    assert {row["name"] for row in document["journeys"]} == {
-        "browse",
-        "rank",
-        "click",
-        "all",
-    }
-    assert document["errors"] == {}
-    assert document["tiers"]["FULL"] > 10
-    assert "<html" in page.read_text()[:200]
+    assert {"browse", "all"} <= set(document["lanes"])
+    assert set(document["lanes"]) <= {*STEPS, "all"}
+    everything = document["lanes"]["all"]
+    assert set(everything["statuses"]) == {"OK"}
+    assert everything["num_calls"] >= 5
+    assert "saw another slate" in document["facts"]["returns"]
+    assert page.read_text().count("<svg") == 4
 
 
 def test_locust_that_cannot_run_is_an_error_that_says_why(address: str) -> None:
@@ -123,49 +131,114 @@ def test_the_open_loop_asks_for_users_of_the_data_set(
 ) -> None:
     dataset = root / ".stepwell" / "generated" / "dataset"
     dataset.mkdir(parents=True)
-    events = pl.DataFrame({"user_id": ["u2", "u1", "u2"]})
+    events = pl.DataFrame({"user_id": ["u2", "u1", "u2"], "item_id": [7, 8, 7]})
     events.write_parquet(dataset / "events.parquet")
+    calls = root / "calls.npz"
     arguments = _arguments(
-        *("--address", address, "--data", "generated"),
+        *("--address", address, "--data", "generated", "--calls", str(calls)),
         *("--rate", "40", "--seconds", "1", "--deadline-ms", "2000"),
+        *("--priorities", "interactive=0.5,batch=0.5"),
     )
     load.run(arguments)
     assert shop.user_ids == {"u1", "u2"}
+    run = LoadRun.load(calls)
+    assert run.lane_names == ("interactive", "batch")
+    assert run.status_counts() == {"OK": len(run)}
+
+
+def test_a_rate_with_an_x_is_a_multiple_of_the_measured_capacity(
+    address: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = {Tier.FULL: 10.0, Tier.REDUCED: 20.0, Tier.POPULAR: 90.0}
+    monkeypatch.setattr(
+        load_open_loop, "capacity_of", lambda _, __, tier, ___: measured[tier]
+    )
+    report = root / "load.json"
+    load.run(
+        _arguments(
+            *("--address", address, "--rate", "3x", "--seconds", "2"),
+            *("--scenario", "spike", "--json", str(report), "--slo", "burst"),
+        )
+    )
+    document = json.loads(report.read_text())
+    assert document["capacity"] == {"full": 10, "reduced": 20, "popular": 90}
+    # 5 a second, then 30 for a third of the run, then 5 again.
+    assert 10 <= document["lanes"]["all"]["num_calls"] <= 45
+    assert document["title"] == "spike, 3x, 2 s"
+    assert document["trouble_s"] == pytest.approx([2 / 3, 4 / 3])
+    assert document["slo"] == "burst"
+
+
+def test_a_trace_is_played_as_it_was(address: str, root: Path) -> None:
+    arrivals, report = root / "trace.txt", root / "load.json"
+    arrivals.write_text("7.0\n7.1\n7.3\n")
+    status = load.run(
+        _arguments(
+            *("--address", address, "--trace", str(arrivals), "--json", str(report))
+        )
+    )
+    assert status == 0
+    assert json.loads(report.read_text())["lanes"]["all"]["num_calls"] == 3
+
+
+def test_a_fault_needs_its_commands_and_one_that_fails_is_an_error(
+    address: str,
+) -> None:
+    scenario = ("--scenario", "dead-dependency")
+    fault = ("--address", address, "--rate", "20", "--seconds", "0.6", *scenario)
+    with pytest.raises(InvalidArgumentError, match="needs --fault-begin"):
+        load.run(_arguments(*fault))
+    commands = ("--fault-begin", "true", "--fault-end", "false")
+    with pytest.raises(FailedPreconditionError, match="'false' ended with 1"):
+        load.run(_arguments(*fault, *commands))
 
 
 @pytest.mark.parametrize(
-    ("tiers", "void", "slo", "status"),
+    ("flag", "value"),
     [
-        ({"FULL": 100}, "", None, 0),
-        ({"FULL": 100}, "", "half", 0),
-        ({"FULL": 90, "POPULAR": 10}, "", "half", 1),
-        ({"FULL": 100}, "late", None, 1),
+        ("--rate", "0x"),
+        ("--rate", "fast"),
+        ("--priorities", "urgent=1"),
+        ("--priorities", "interactive=0.5"),
+        ("--scenario", "meteor"),
+    ],
+)
+def test_wrong_arguments_are_refused(flag: str, value: str) -> None:
+    with pytest.raises(SystemExit):
+        _arguments(flag, value)
+
+
+@pytest.mark.parametrize(
+    ("run", "slo", "status"),
+    [
+        (run_of([5.0] * 100), None, 0),
+        (run_of([5.0] * 100), "half", 0),
+        (run_of([5.0] * 100, tier=[3] * 10 + [1] * 90), "half", 1),
+        (run_of([5.0] * 100, void="late"), None, 1),
     ],
 )
 def test_exit_status_is_one_when_a_limit_breaks_or_the_run_is_void(
-    monkeypatch: pytest.MonkeyPatch,
-    tiers: dict[str, int],
-    void: str,
-    slo: str | None,
-    status: int,
+    monkeypatch: pytest.MonkeyPatch, run: LoadRun, slo: str | None, status: int
 ) -> None:
-    report = _report(tiers, void)
-    monkeypatch.setattr(load, "_run_locust", lambda *_: report)
-    arguments = _arguments("--address", "x:1", *(("--slo", slo) if slo else ()))
+    monkeypatch.setattr(load_open_loop, "generate", lambda *_, **__: run)
+    arguments = _arguments("--address", "x:1", "--rate", "9")
+    arguments.slo = slo
     assert load.run(arguments) == status
 
 
-def _report(tiers: dict[str, int], void: str = "", num_errors: int = 0) -> LoadReport:
-    row = JourneyReport("all", 100, num_errors, 10.0, 5.0, 19.0, 30.0)
-    errors = {"UNAVAILABLE": num_errors} if num_errors else {}
-    return LoadReport(10.0, (row,), tiers, {"BACKLOG": 5}, errors, void)
-
-
 @pytest.mark.parametrize(
-    "part", ["10 s on h:1", "19.00", "FULL 90 (90.0%)", "BACKLOG 5 (5.0%)", "UNAVAIL"]
+    "part",
+    ["spike on h:1", "25.00", "FULL 90.0%", "BACKLOG 5", "UNAVAILABLE 1", "BREAKS"],
 )
 def test_prints_rate_latency_tiers_reasons_and_errors(part: str) -> None:
+    run = run_of(
+        [25.0] * 101,
+        tier=[2] * 10 + [1] * 91,
+        status=[0] * 100 + [14],
+        reasons=[1 << Reason.BACKLOG] * 5 + [0] * 96,
+    )
+    situation = Situation(20.0, Capacity(1, 2, 3))
+    judged = tuple(findings("half", run, situation))
     console = Console(file=io.StringIO(), width=120)
-    report = _report({"FULL": 90, "REDUCED": 10}, num_errors=1)
-    load.print_report(report, "h:1", console)
+    load.print_report(Report("spike", run, situation, "half", judged), "h:1", console)
     assert part in console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,0 +1,118 @@
+"""The page and the document say what the run was."""
+
+import json
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from by_second import by_second
+from capacity import Capacity
+from journal import Journal
+from load_run_fixture import run_of
+from report import Report
+from slo import Finding, Situation
+from stepwell.base.errors import ResourceExhaustedError
+from stepwell.client.types import Answer, Reason, ServedBy, Tier
+from svg_plot import Frame, areas, lines
+
+RUN = run_of(
+    [5.0] * 150 + [50.0] * 50,
+    tier=[1] * 100 + [3] * 100,
+    status=[0] * 190 + [8] * 10,
+    reasons=[0] * 100 + [1 << Reason.BACKLOG] * 100,
+    lane_names=("interactive <&>",),
+)
+
+
+def _report(void: str = "") -> Report:
+    findings = (
+        Finding("p99, ms", 50.0, 20.0, at_most=True),
+        Finding("share of FULL", 0.99, 0.98, at_most=False),
+    )
+    run = RUN if not void else run_of([5.0], void=void)
+    situation = Situation(20.0, Capacity(100, 200, 300), trouble=(0.5, 1.0))
+    return Report("spike & more", run, situation, "burst", findings, {"seed": "7"})
+
+
+def test_series_have_one_value_a_second() -> None:
+    series = by_second(RUN, 20.0)
+    assert series.offered.tolist() == [100, 100]
+    assert series.goodput.tolist() == [100, 50]
+    assert series.latency_ms["p50"].tolist() == pytest.approx([5.0, 50.0])
+    assert series.tiers["FULL"].tolist() == [1.0, 0.0]
+    assert series.tiers["error"].tolist() == pytest.approx([0.0, 0.1])
+    assert series.reasons["BACKLOG"].tolist() == [0, 100]
+
+
+def test_the_document_is_plain_json() -> None:
+    document = json.loads(json.dumps(_report().as_json()))
+    assert document["slo"] == "burst"
+    assert [found["holds"] for found in document["findings"]] == [False, True]
+    assert document["lanes"]["all"]["num_calls"] == 200
+    assert document["capacity"]["popular"] == 300
+    assert len(document["by_second"]["latency_ms"]["p99.9"]) == 2
+    assert not _report().good
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "spike &amp; more",
+        "interactive &lt;&amp;&gt;",
+        "p99, ms is 50, must be &lt;= 20",
+        "class=bad",
+        "POPULAR 300 calls/s",
+        "<b>seed</b> 7",
+        "latency, ms",
+        "BACKLOG",
+    ],
+)
+def test_the_page_shows_it(part: str) -> None:
+    assert part in _report().as_html()
+
+
+def test_the_page_loads_nothing() -> None:
+    page = _report().as_html()
+    assert page.count("<svg") == 4
+    for word in ("http", "<script", "<link", "src="):
+        assert word not in page
+
+
+def test_a_void_run_is_shown_as_void() -> None:
+    report = _report(void="the generator slept")
+    assert "Void: the generator slept" in report.as_html()
+    assert not report.good
+
+
+@pytest.mark.parametrize("plot", [lines, areas])
+def test_plots_are_well_formed_and_stay_in_their_frame(plot) -> None:  # type: ignore[no-untyped-def]
+    rows = {"a < b": [0.0, 5.0, 50.0], "c": [1.0, 2.0, 3.0]}
+    text = plot(Frame("x & y", limit=20.0, shade=(1.0, 2.0)), rows)
+    root = ElementTree.fromstring(text)
+    for shape in root.iter():
+        for pair in shape.get("points", "").split():
+            x, y = map(float, pair.split(","))
+            assert 0 <= x <= 760
+            assert 0 <= y <= 220
+    assert "a &lt; b" in text
+    ElementTree.fromstring(plot(Frame("empty"), {}))
+
+
+def test_a_journal_is_a_run() -> None:
+    served = ServedBy(
+        Tier.REDUCED, (Reason.BACKLOG,), 1.0, "v1", "", {}, 20, 900, {}, (), None, 0
+    )
+    journal = Journal()
+    journal.note("browse", 10.5, 10.52, Answer("r", (), served))
+    journal.note("click", 10.0, 10.01, None)
+    journal.note("browse", 11.0, 11.1, ResourceExhaustedError("shed"))
+    run = journal.run()
+    assert run.latency_ms() == pytest.approx([10.0, 20.0, 100.0])
+    assert [run.lane_names[lane] for lane in run.lane] == ["click", "browse", "browse"]
+    assert run.status_counts() == {"OK": 2, "RESOURCE_EXHAUSTED": 1}
+    assert run.tier.tolist() == [0, Tier.REDUCED, 0]
+    assert run.reason_counts() == {"BACKLOG": 1}
+    assert (run.server_us[1], run.queue_us[1]) in ((900, 20), (20, 900))
+    assert len(Journal().run()) == 0
+    assert np.isfinite(Journal().run().summary(20.0)["offered"])
