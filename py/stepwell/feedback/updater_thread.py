@@ -8,10 +8,12 @@ from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import UPDATER_PAUSED
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.log_retention import EventLogRetention
+from stepwell.feedback.turn import NO_OTHERS, Turn
 from stepwell.feedback.user_history_updater import UserHistoryUpdater
 
 _log = structlog.get_logger(__name__)
 DEFAULT_INTERVAL_S = 0.5
+_TURN_POLL_S = 0.002
 
 
 class UpdaterThread:
@@ -22,6 +24,9 @@ class UpdaterThread:
         metrics: whether the updater is paused.
         interval_s: how long events of other processes may wait, and the pause after a
             failure.
+        turn: taken for each pass. Of the processes that share a log and a store one
+            works and the others, woken by their own events, wait for its pass to end:
+            it may have applied them already. One that dies gives its turn up.
 
     Concurrency: `applied_within` and `close` from any thread.
     """
@@ -32,11 +37,13 @@ class UpdaterThread:
         retention: EventLogRetention,
         metrics: Metrics,
         interval_s: float = DEFAULT_INTERVAL_S,
+        turn: Turn = NO_OTHERS,
     ) -> None:
         self._updater = updater
         self._retention = retention
         self._metrics = metrics
         self._interval_s = interval_s
+        self._turn = turn
         self._changed = threading.Condition()
         self._asked = 0  # passes asked for; a pass answers all asked before it began
         self._answered = 0
@@ -71,11 +78,31 @@ class UpdaterThread:
             # Read before the work: what came before `close` is applied.
             with self._changed:
                 closing, asked = self._closing, self._asked
-            self._pass()
+            if not self._taken_turn():
+                continue
+            try:
+                self._pass()
+            finally:
+                self._turn.give_up()
             with self._changed:
                 self._answered = asked
                 self._changed.notify_all()
                 self._changed.wait_for(self._called, self._interval_s)
+
+    def _taken_turn(self) -> bool:
+        """Takes the turn; False after a pause, when another process has it.
+
+        Nobody waits for an idle thread's look at the log; what the other does now is as
+        good. At the end there is nothing to wait for: the others go on.
+        """
+        if self._turn.try_take():
+            return True
+        with self._changed:
+            if self._called():
+                self._changed.wait(_TURN_POLL_S)
+            else:
+                self._changed.wait_for(self._called, self._interval_s)
+        return False
 
     def _called(self) -> bool:
         return self._closing or self._asked > self._answered

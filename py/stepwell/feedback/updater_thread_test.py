@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,6 +10,7 @@ from structlog.testing import capture_logs
 from stepwell.base.errors import UnavailableError
 from stepwell.base.metric_names import UPDATER_PAUSED
 from stepwell.base.metrics import Metrics
+from stepwell.feedback.turn import NO_OTHERS, FileTurn, Turn
 from stepwell.feedback.updater_thread import UpdaterThread
 
 PATIENCE_S = 30.0
@@ -51,12 +53,15 @@ class Retention:
         return 0
 
 
-def _thread(updater: Updater, retention: Retention, metrics: Metrics) -> UpdaterThread:
+def _thread(
+    updater: Updater, retention: Retention, metrics: Metrics, turn: Turn = NO_OTHERS
+) -> UpdaterThread:
     return UpdaterThread(
         updater,  # type: ignore[arg-type]
         retention,  # type: ignore[arg-type]
         metrics,
         interval_s=3_600,
+        turn=turn,
     )
 
 
@@ -152,3 +157,37 @@ def test_the_log_is_trimmed_below_what_was_applied_and_may_fail_to_be(
     updater.fails = True
     assert thread.applied_within(PATIENCE_S)
     assert len(retention.told) == before
+
+
+def test_while_another_process_has_the_turn_nothing_is_folded_and_then_it_is(
+    updater: Updater, retention: Retention, metrics: Metrics, tmp_path: Path
+) -> None:
+    # Two open files are two holders to the kernel, as two processes are.
+    other = FileTurn(tmp_path / "lock")
+    assert other.try_take()
+    thread = _thread(updater, retention, metrics, FileTurn(tmp_path / "lock"))
+    assert not thread.applied_within(0.02)
+    assert updater.passes == 0
+    other.give_up()
+    assert thread.applied_within(PATIENCE_S)
+    assert updater.passes > 0
+    thread.close()
+
+
+def test_a_thread_that_ends_does_not_wait_for_its_turn(
+    updater: Updater, retention: Retention, metrics: Metrics, tmp_path: Path
+) -> None:
+    other = FileTurn(tmp_path / "lock")
+    assert other.try_take()
+    thread = _thread(updater, retention, metrics, FileTurn(tmp_path / "lock"))
+    thread.close()
+    assert updater.passes == 0
+
+
+def test_the_turn_is_free_between_passes(
+    updater: Updater, retention: Retention, metrics: Metrics, tmp_path: Path
+) -> None:
+    thread = _thread(updater, retention, metrics, FileTurn(tmp_path / "lock"))
+    assert thread.applied_within(PATIENCE_S)
+    assert FileTurn(tmp_path / "lock").try_take()
+    thread.close()
