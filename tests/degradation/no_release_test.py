@@ -8,7 +8,8 @@ import pytest
 
 from stepwell.base.metric_names import DEGRADATION_REASONS, REFUSALS, SERVING_READY
 from stepwell.releases.signing import SigningKey
-from stepwell.serving.ranker import Ranker, Ready
+from stepwell.serving.ranker import Ranker
+from stepwell.serving.ready import Ready
 from stepwell.serving.tiny_ranker_fixture import (
     OPTIONS,
     Faults,

@@ -1,45 +1,67 @@
 """AdminService: how the server stands, and the operator's hand on the ladder."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import structlog
 
 from stepwell.base.clock import Clock
+from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.degradation.controller import LadderController
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.releases.manifest import Manifest
+from stepwell.serving.audit_log import AuditEntry, AuditLog
 from stepwell.serving.call import TIER_OF_WIRE, WIRE_OF_TIER
+from stepwell.serving.ladder_constants import LadderSettings
 from stepwell.serving.validation import check_message
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2, release_pb2
 
 _Context = grpc.aio.ServicerContext[Any, Any]
-_log = structlog.get_logger(__name__)
+
+OPERATOR_KEY = "operator"
+"""Metadata key under which an operator may say who they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the operator is told beside the ladder.
+
+    Attributes:
+        live: returns the live release's manifest and state; None without one.
+        queue_length: returns the number of waiting requests.
+    """
+
+    live: Callable[[], tuple[Manifest | None, str]]
+    queue_length: Callable[[], int]
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
-    """Reads the ladder and pins it.
+    """Reads the ladder, pins it and changes its constants.
 
     Args:
         ladder: of this server.
-        live: returns the live release's manifest and state; None without one.
-        queue_length: returns the number of waiting requests.
+        breakers: of its dependencies, by name.
+        facts: of the server.
+        audit: takes every action down.
         clock: monotonic time.
 
-    Concurrency: one event loop.
+    Concurrency: one event loop; an action is on disk before it is answered.
     """
 
     def __init__(
         self,
         ladder: LadderController,
-        live: Callable[[], tuple[Manifest | None, str]],
-        queue_length: Callable[[], int],
+        breakers: Mapping[str, CircuitBreaker],
+        facts: ServerFacts,
+        audit: AuditLog,
         clock: Clock,
     ) -> None:
         self._ladder = ladder
-        self._live = live
-        self._queue_length = queue_length
+        self._settings = LadderSettings(ladder, breakers)
+        self._facts = facts
+        self._audit = audit
         self._clock = clock
         self._started_us = clock.monotonic_us()
 
@@ -48,8 +70,8 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.GetStatusResponse:
         """Returns what is live and how the ladder stands."""
         status = self._ladder.status()
-        manifest, state = self._live()
-        uptime_us = self._clock.monotonic_us() - self._started_us
+        manifest, state = self._facts.live()
+        now_us = self._clock.monotonic_us()
         return admin_pb2.GetStatusResponse(
             release=None if manifest is None else manifest_message(manifest),
             release_state=state,
@@ -64,9 +86,11 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
                 )
                 for tier in BEST_FIRST
             ],
-            queue_length=self._queue_length(),
+            queue_length=self._facts.queue_length(),
             fit_ratio=status.fit_ppm / 1e6,
-            uptime_seconds=uptime_us // 1_000_000,
+            uptime_seconds=(now_us - self._started_us) // 1_000_000,
+            ladder=self._settings.ladder(),
+            breakers=self._settings.breakers(now_us),
         )
 
     async def ForceTier(
@@ -76,14 +100,36 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         check_message(request)
         tier = TIER_OF_WIRE.get(request.tier)
         previous = self._ladder.force(tier)
-        _log.warning(
-            "tier forced",
-            tier=tier.label if tier else "none",
-            previous=previous.label if previous else "none",
-            reason=request.reason,
-            peer=context.peer(),
+        before, after = {"tier": _word(previous)}, {"tier": _word(tier)}
+        entry = AuditEntry(
+            "ForceTier", operator_of(context), before, after, request.reason
         )
+        await asyncio.to_thread(self._audit.write, entry)
         return admin_pb2.ForceTierResponse(previous=_wire(previous))
+
+    async def SetLadder(
+        self, request: admin_pb2.SetLadderRequest, context: _Context
+    ) -> admin_pb2.SetLadderResponse:
+        """Changes constants, all that are named or none."""
+        check_message(request)
+        former = self._settings.former(request)
+        changed = self._settings.apply(request)
+        entry = AuditEntry(
+            "SetLadder",
+            operator_of(context),
+            {change.path: change.before for change in changed},
+            {change.path: change.after for change in changed},
+            request.reason,
+        )
+        await asyncio.to_thread(self._audit.write, entry)
+        return former
+
+
+def operator_of(context: _Context) -> str:
+    """Returns who calls: the peer, and the name it gives itself where it does."""
+    peer = str(context.peer())
+    names = [v for k, v in context.invocation_metadata() or () if k == OPERATOR_KEY]
+    return f"{names[0]!s:.64} at {peer}" if names else peer
 
 
 def manifest_message(manifest: Manifest) -> release_pb2.ReleaseManifest:
@@ -111,3 +157,7 @@ def manifest_message(manifest: Manifest) -> release_pb2.ReleaseManifest:
 
 def _wire(tier: Tier | None) -> common_pb2.Tier:
     return common_pb2.TIER_UNSPECIFIED if tier is None else WIRE_OF_TIER[tier]
+
+
+def _word(tier: Tier | None) -> str:
+    return "none" if tier is None else tier.label

@@ -91,6 +91,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = MappingProxyType(
         "DeleteRequest": {"labels": _NUM_LABELS},
         "LookupRequest": {"table": _ID, "keys": Limit(1, 10_000, "keys")},
         "ForceTierRequest": {"reason": _ID},
+        "SetLadderRequest": {"reason": _ID},
     }
 )
 """Limits by message and field."""

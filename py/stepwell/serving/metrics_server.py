@@ -3,9 +3,7 @@
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-
-from stepwell.base.metrics import Metrics
+from typing import Any, Protocol
 
 _CLOSE_POLL_SECONDS = 0.05
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -17,6 +15,14 @@ _BUSY = (
     b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\n"
     b"Content-Type: text/plain\r\n\r\ntoo many readers\n"
 )
+
+
+class MetricsPage(Protocol):
+    """What a reader is shown: Metrics, or the pages of several processes as one."""
+
+    def exposition(self) -> bytes:
+        """Returns the page in Prometheus' text format; called from any thread."""
+        ...
 
 
 class _BoundedServer(ThreadingHTTPServer):
@@ -59,7 +65,7 @@ class MetricsServer:
     """
 
     def __init__(
-        self, metrics: Metrics, refresh: Callable[[], None], host: str, port: int
+        self, metrics: MetricsPage, refresh: Callable[[], None], host: str, port: int
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             timeout = 5  # a reader that stalls gives its thread back

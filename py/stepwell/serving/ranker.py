@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -14,9 +15,11 @@ from stepwell.base.metrics import Metrics
 from stepwell.degradation.admission_queue import AdmissionQueue
 from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.degradation.controller import LadderController, LadderOptions
+from stepwell.degradation.tier import Tier
 from stepwell.feedback.impression import ImpressionSideEffect
 from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS, EventLogRetention
 from stepwell.feedback.newest_event import newest_event_seconds
+from stepwell.feedback.turn import NO_OTHERS, FileTurn
 from stepwell.feedback.updater_thread import UpdaterThread
 from stepwell.feedback.user_history_updater import UserHistoryUpdater
 from stepwell.releases.handle import Release
@@ -25,8 +28,9 @@ from stepwell.releases.manager import Manager
 from stepwell.releases.manifest import Manifest
 from stepwell.releases.source import Source
 from stepwell.schema.events import history_types_of
-from stepwell.serving.admin_servicer import AdminServicer
+from stepwell.serving.admin_servicer import AdminServicer, ServerFacts
 from stepwell.serving.answering import Answering
+from stepwell.serving.audit_log import AuditLog
 from stepwell.serving.call import DeadlineRules
 from stepwell.serving.card_costs import DEFAULT_COSTS
 from stepwell.serving.dispatcher import Dispatcher, WaitingCall
@@ -35,6 +39,7 @@ from stepwell.serving.event_clock import EventClock
 from stepwell.serving.feedback_servicer import FeedbackServicer
 from stepwell.serving.gauges import Gauges, ReleaseGauges
 from stepwell.serving.metrics_server import MetricsServer
+from stepwell.serving.ready import Ready
 from stepwell.serving.recommend_servicer import RecommendServicer
 from stepwell.serving.server import Listen, RankerServer, Servicers
 from stepwell.serving.warm_up import warm_up
@@ -52,7 +57,6 @@ class RankerOptions:
         listen: of callers and of the operator.
         metrics_host, metrics_port: of the metrics page.
         default_deadline_us: for calls that bring none.
-        deadline_required: a call that brings no deadline is INVALID_ARGUMENT.
         num_workers: threads that answer; one per core is enough.
         max_queue_size: calls that may wait.
         poll_seconds: pause between looks at the registry.
@@ -61,13 +65,17 @@ class RankerOptions:
             events; they are durable before.
         event_retention_days: age at which the event log forgets what was applied.
         ladder: budget and shares.
+        deadline_required: a call that brings no deadline is INVALID_ARGUMENT.
+        forced_tier: pinned from the start; None leaves the choice to the ladder.
+        audit_log: file of the operator's actions; None keeps log lines only.
+        updater_lock: file that lets one process at a time fold events; None where no
+            other process does.
     """
 
     listen: Listen = field(default_factory=Listen)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
     default_deadline_us: int = 200_000
-    deadline_required: bool = False
     num_workers: int = 1
     max_queue_size: int = 512
     poll_seconds: float = 5.0
@@ -75,6 +83,10 @@ class RankerOptions:
     apply_wait_seconds: float = 0.05
     event_retention_days: int = DEFAULT_KEEP_DAYS
     ladder: LadderOptions = field(default_factory=LadderOptions)
+    deadline_required: bool = False
+    forced_tier: Tier | None = None
+    audit_log: Path | None = None
+    updater_lock: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +112,6 @@ class RankerParts:
     lag_us: Callable[[], int] = lambda: 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """Where a server listens that has begun to serve."""
-
-    port: int
-    metrics_port: int
-    admin_port: int
-    release_id: str
-
-
 class _Closable(Protocol):
     def close(self) -> None: ...
 
@@ -125,6 +127,7 @@ class Ranker:
             clock, DEFAULT_COSTS, parts.breakers, options.ladder
         )
         self._ladder.release_gone()
+        self._ladder.force(options.forced_tier)
         self._manager: Manager[Engine] = Manager(
             parts.source, parts.loader, on_live=self._on_live
         )
@@ -135,7 +138,13 @@ class Ranker:
             parts.event_log, clock, metrics, options.event_retention_days
         )
         self._clock_started = False
-        self._updater_thread = UpdaterThread(self._updater, retention, metrics)
+        lock = options.updater_lock
+        self._updater_thread = UpdaterThread(
+            self._updater,
+            retention,
+            metrics,
+            turn=NO_OTHERS if lock is None else FileTurn(lock),
+        )
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
         self._queue: AdmissionQueue[WaitingCall[bytes]] = AdmissionQueue(
             options.max_queue_size
@@ -247,7 +256,11 @@ class Ranker:
                 self._parts.event_log, clock, self._parts.metrics, self._on_stored
             ),
             admin=AdminServicer(
-                self._ladder, self._live, lambda: self.queue_length, clock
+                self._ladder,
+                self._parts.breakers,
+                ServerFacts(self._live, lambda: self.queue_length),
+                AuditLog(self._options.audit_log, clock),
+                clock,
             ),
         )
 

@@ -22,7 +22,8 @@ from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import ReleaseVersion, Source
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key
-from stepwell.serving.ranker import Ranker, Ready
+from stepwell.serving.ranker import Ranker
+from stepwell.serving.ready import Ready
 from stepwell.serving.tiny_ranker_fixture import (
     DENIED_ROW,
     NUM_ITEMS,

@@ -38,11 +38,19 @@ CHANNEL_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen; port 0 takes a free one."""
+    """Where to listen; port 0 takes a free one.
+
+    Attributes:
+        host, port: of callers.
+        admin_port: of the operator, on loopback.
+        shared: other processes listen on `port` too, and the kernel spreads the
+            connections over them; `port` must be given.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int = 0
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,9 @@ class Servicers:
 class RankerServer:
     """Two listeners: one for callers, one on loopback for the operator.
 
-    Health says NOT_SERVING from the first moment until `set_ready`.
+    Health says NOT_SERVING from the first moment until `set_ready`. On a shared port
+    callers would take this process for one that serves, so it listens there only when
+    it is ready.
 
     Concurrency: one event loop; `set_ready` there too.
     """
@@ -65,17 +75,22 @@ class RankerServer:
     def __init__(self, servicers: Servicers, listen: Listen, metrics: Metrics) -> None:
         self._metrics = metrics
         self._health = HealthServicer()
-        self._server = self._caller_server(servicers, metrics)
+        self._listen = listen
+        self._listens = not listen.shared
+        self._server = self._caller_server(servicers, metrics, shared=listen.shared)
         admin = Border(metrics)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, admin)
         self._admin = _server(admin)
-        self.port = _bound(self._server, listen.host, listen.port)
+        self.port = listen.port
+        if not listen.shared:
+            self.port = _bound(self._server, listen.host, listen.port)
         self.admin_port = _bound(self._admin, "127.0.0.1", listen.admin_port)
 
     async def start(self) -> None:
         """Begins to listen; not ready yet."""
         await self.set_ready(ready=False)
-        await self._server.start()
+        if self._listens:
+            await self._server.start()
         await self._admin.start()
 
     async def set_ready(self, *, ready: bool) -> None:
@@ -85,18 +100,22 @@ class RankerServer:
         )
         for name in ("", _RECOMMEND.full_name, _FEEDBACK.full_name):
             await self._health.set(name, status)
+        if ready and not self._listens:
+            # To bind is to listen: the kernel hands connections over from here on.
+            self.port = _bound(self._server, self._listen.host, self._listen.port)
+            self._listens = True
+            await self._server.start()
         self._metrics.set(SERVING_READY, float(ready))
 
     async def drain(self, grace_seconds: float) -> None:
         """Stops taking calls in and lets those in flight finish."""
         await self._health.enter_graceful_shutdown()
         self._metrics.set(SERVING_READY, 0.0)
-        await asyncio.gather(
-            self._server.stop(grace_seconds), self._admin.stop(grace_seconds)
-        )
+        listening = (self._server, self._admin) if self._listens else (self._admin,)
+        await asyncio.gather(*(server.stop(grace_seconds) for server in listening))
 
     def _caller_server(
-        self, servicers: Servicers, metrics: Metrics
+        self, servicers: Servicers, metrics: Metrics, *, shared: bool
     ) -> "grpc.aio.Server":
         border = Border(metrics)
         recommend_pb2_grpc.add_RecommendServiceServicer_to_server(
@@ -105,7 +124,7 @@ class RankerServer:
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
             servicers.feedback, border
         )
-        server = _server(border)
+        server = _server(border, shared=shared)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         names = (
             _RECOMMEND.full_name,
@@ -117,8 +136,9 @@ class RankerServer:
         return server
 
 
-def _server(border: Border) -> "grpc.aio.Server":
-    server = grpc.aio.server(options=CHANNEL_OPTIONS)
+def _server(border: Border, *, shared: bool = False) -> "grpc.aio.Server":
+    options = {**dict(CHANNEL_OPTIONS), "grpc.so_reuseport": int(shared)}
+    server = grpc.aio.server(options=tuple(options.items()))
     server.add_generic_rpc_handlers((border,))
     return server
 

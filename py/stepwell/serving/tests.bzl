@@ -179,6 +179,7 @@ def room_tests():
         srcs = ["ranker_test.py"],
         deps = [
             ":ranker",
+            ":ready",
             ":tiny_ranker_fixture",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:metric_names",
@@ -252,6 +253,7 @@ def room_tests():
             ":guarded_store",
             ":popular_slates",
             ":ranker",
+            ":ready",
             ":responses",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:deadline",

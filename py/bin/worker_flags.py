@@ -1,0 +1,158 @@
+"""The ranker's flags, for the process that serves and for the one that supervises."""
+
+from pathlib import Path
+
+from absl import flags
+
+from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS
+
+REGISTRY = flags.DEFINE_string("registry", None, "Folder of published releases.")
+RELEASE_DIR = flags.DEFINE_string(
+    "release_dir", None, "One published release, in place of a registry."
+)
+TRUSTED_KEY = flags.DEFINE_string(
+    "trusted_key", None, "Public key of releases; default: the registry's own."
+)
+STORE = flags.DEFINE_string(
+    "store", None, "Online features: a folder or redis://host:port/0.", required=True
+)
+EVENT_LOG = flags.DEFINE_string(
+    "event_log", None, "Event log: a folder or redis://host:port/0.", required=True
+)
+CONFIG = flags.DEFINE_string(
+    "config",
+    None,
+    "YAML file of the ladder's and the tiers' constants, see docs/configuration.md; "
+    "a flag that is given wins over it.",
+)
+HOST = flags.DEFINE_string("host", "127.0.0.1", "Address that callers reach.")
+PORT = flags.DEFINE_integer(
+    "port", 0, "Port of callers; 0 takes a free one.", 0, 65_535
+)
+METRICS_HOST = flags.DEFINE_string("metrics_host", "127.0.0.1", "Address of /metrics.")
+METRICS_PORT = flags.DEFINE_integer(
+    "metrics_port", 0, "Port of /metrics; 0: a free one.", 0, 65_535
+)
+ADMIN_PORT = flags.DEFINE_integer(
+    "admin_port",
+    0,
+    "Port of AdminService, always on loopback; 0 takes a free one.",
+    0,
+    65_535,
+)
+EVENT_CLOCK = flags.DEFINE_enum(
+    "event_clock",
+    "wall",
+    ["wall", "release"],
+    "Now, for features: wall time, or time that begins at the release's data watermark "
+    "(for historical data).",
+)
+LATENCY_BUDGET_MS = flags.DEFINE_integer(
+    "latency_budget_ms", 100, "Time from arrival to answer to plan for.", 1, 60_000
+)
+DEFAULT_DEADLINE_MS = flags.DEFINE_integer(
+    "default_deadline_ms", 200, "Deadline of calls that bring none.", 1, 60_000
+)
+WORKERS = flags.DEFINE_integer(
+    "workers",
+    1,
+    "Processes that answer on the one port; a supervisor starts, restarts and drains "
+    "them. 1 is this process alone.",
+    1,
+    64,
+)
+THREADS = flags.DEFINE_integer(
+    "threads", 1, "Threads that answer, in each process.", 1, 64
+)
+MAX_QUEUE_SIZE = flags.DEFINE_integer(
+    "max_queue_size", 512, "Calls waiting, in each process.", 1
+)
+POLL_SECONDS = flags.DEFINE_float(
+    "poll_seconds", 5.0, "Pause between looks at the registry.", 0.01, 3_600
+)
+POLICY = flags.DEFINE_string(
+    "policy", None, "JSON file of what may be shown, see reranking/policy_filter.py."
+)
+HIDE_PURCHASED_DAYS = flags.DEFINE_integer(
+    "hide_purchased_days",
+    0,
+    "Do not show what the user bought in so many days; 0 shows it (groceries).",
+    0,
+    3_650,
+)
+APPLY_WAIT_MS = flags.DEFINE_integer(
+    "apply_wait_ms",
+    50,
+    "Longest that LogEvents waits, its events on disk, for user state to know them.",
+    0,
+    60_000,
+)
+EVENT_RETENTION_DAYS = flags.DEFINE_integer(
+    "event_retention_days",
+    DEFAULT_KEEP_DAYS,
+    "The event log forgets what it took in longer ago and is in user state; with it "
+    "goes the knowledge that it was there: sent again, it is stored again.",
+    1,
+    3_650,
+)
+SCORER_PRECISION = flags.DEFINE_string(
+    "scorer_precision",
+    "float32",
+    "Of the full ranker's products; bfloat16 is faster and shifts scores by some 0.01. "
+    "Where the processor lacks the instructions it is float32, and the log says so.",
+)
+RETRIEVAL_SHARDS = flags.DEFINE_string(
+    "retrieval_shards",
+    None,
+    "Search these retrieval_main processes in place of the release's index, whose file "
+    "is not opened then: host:port of each shard in its order, by comma; replicas of a "
+    "shard by bar, as in a:1|b:1,a:2|b:2.",
+)
+RETRIEVAL_HOP_MS = flags.DEFINE_integer(
+    "retrieval_hop_ms", 50, "Longest that a search of the shards may take.", 1, 60_000
+)
+READY_FILE = flags.DEFINE_string(
+    "ready_file", None, "Also write the JSON line here, in one rename."
+)
+AUDIT_LOG = flags.DEFINE_string(
+    "audit_log",
+    None,
+    "File of what operators change; default: audit.jsonl in the event log's folder, "
+    "none where that is no folder.",
+)
+UPDATER_LOCK = flags.DEFINE_string(
+    "updater_lock",
+    None,
+    "File that lets one of the processes on a store fold events at a time; default: "
+    "updater.lock in the store's folder, and none where that is no folder.",
+)
+PARENT_PID = flags.DEFINE_integer(
+    "parent_pid", 0, "Drain when this process, the parent, is gone; 0: never.", 0
+)
+SHARED_PORT = flags.DEFINE_boolean(
+    "shared_port", False, "Other processes listen on --port too; the supervisor's word."
+)
+PINNED_STATE = flags.DEFINE_string(
+    "pinned_state", None, "What operators changed before; the supervisor's word."
+)
+
+
+def audit_log() -> Path | None:
+    """Returns the file of the audit log; an empty flag means none."""
+    return _beside(AUDIT_LOG, EVENT_LOG, "audit.jsonl")
+
+
+def updater_lock() -> Path | None:
+    """Returns the file whose lock is the updater's turn; an empty flag means none."""
+    return _beside(UPDATER_LOCK, STORE, "updater.lock")
+
+
+def _beside(
+    flag: "flags.FlagHolder[str | None]",
+    location: "flags.FlagHolder[str | None]",
+    name: str,
+) -> Path | None:
+    if flag.value is not None:
+        return Path(flag.value) if flag.value else None
+    folder = location.value or ""
+    return None if not folder or "://" in folder else Path(folder) / name
