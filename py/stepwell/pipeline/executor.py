@@ -109,7 +109,7 @@ class Executor:
         if len(kept) < len(candidates):
             features = features.head(len(kept))
         scores = run.stage(
-            "ranking", lambda _: stages.scorers[run.plan.scorer].score(features)
+            "ranking", lambda at: stages.scorers[run.plan.scorer].score(features, at)
         )
         ranked = _best_first(kept, scores)
         slate = run.stage(

@@ -42,6 +42,7 @@ class TimedStages:
     num_found: int = NUM_FOUND
     num_scored: dict[str, int] = field(default_factory=dict)
     rerank_plan: ExecutionPlan | None = None
+    ranking_deadline_us: int = 0
     spent: list[str] = field(default_factory=list)
 
     def spend(self, stage: str) -> None:
@@ -104,6 +105,8 @@ class _Score:
     name: str
 
     def score(self, features: FeatureBatch, deadline: Deadline | None = None) -> Scores:
+        assert deadline is not None
+        self.timed.ranking_deadline_us = deadline.at_us
         self.timed.spend("ranking")
         total = features.dense[:, 0] % 7
         self.timed.num_scored[self.name] = len(total)
@@ -312,3 +315,9 @@ def test_a_query_cancelled_before_it_starts_does_nothing() -> None:
     with pytest.raises(CancelledError):
         _run(timed, is_cancelled=lambda: True)
     assert timed.spent == []
+
+
+def test_the_scorer_is_told_when_ranking_ends() -> None:
+    timed = TimedStages(FakeClock())
+    _run(timed)
+    assert timed.ranking_deadline_us == BUDGET_US * 9 // 10
