@@ -251,6 +251,13 @@ RELEASE_STATE = _gauge(
     "stepwell_releases_state_ratio", "1 for the state the live release is in.", "state"
 )
 
+# ranking
+RANKING_BATCHES = _counter(
+    "stepwell_ranking_batches_total",
+    "Calls of the full ranker where requests are batched, by requests in the call.",
+    "requests",
+)
+
 # processes of one server
 WORKERS_SERVING = _gauge(
     "stepwell_serving_live_workers_number", "Worker processes that serve, of several."

@@ -22,6 +22,8 @@ from stepwell.models.packed_mlp import Precision
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.executor import Executor, Stages
 from stepwell.pipeline.planner import Planner, PlannerOptions
+from stepwell.pipeline.stages import Scorer
+from stepwell.ranking.batcher import BatchingOptions, BatchingScorer
 from stepwell.ranking.full_scorer import FullScorerOptions, load_full_scorer
 from stepwell.ranking.reduced_scorer import load_reduced_scorer
 from stepwell.releases.manifest import Manifest
@@ -58,6 +60,7 @@ class EngineOptions:
         scorer_precision: of the full ranker's products.
         max_record_bytes: memory that its records of the items may take; a catalogue
             that needs more is scored without them.
+        batching: when requests share a call of the full ranker.
         open_index: embedding-space hash -> the index to search in place of the
             release's own; None searches that one.
     """
@@ -69,6 +72,7 @@ class EngineOptions:
     slate_freshness_us: int = 3_600_000_000
     scorer_precision: Precision = "float32"
     max_record_bytes: int = 2 << 30
+    batching: BatchingOptions = field(default_factory=BatchingOptions)
     open_index: Callable[[bytes], AnnIndex] | None = None
 
 
@@ -149,7 +153,7 @@ class EngineBuilder:
             retriever=retrieval.stage(self._metrics),
             candidate_hydrator=CandidateFeatures(items, catalogue),
             scorers={
-                "full": load_full_scorer(directory, *names, self._full_options(items)),
+                "full": self._full_scorer(directory, names, items),
                 "reduced": load_reduced_scorer(directory, *names),
             },
             reranker=RerankingStage(
@@ -164,11 +168,20 @@ class EngineBuilder:
         executor = Executor(stages, Planner(self._options.planner))
         return Engine(facts, executor, slates, card_costs(directory), self._clock)
 
-    def _full_options(self, items: ItemColumns) -> FullScorerOptions:
+    def _full_scorer(
+        self,
+        directory: Path,
+        names: tuple[tuple[str, ...], tuple[str, ...]],
+        items: ItemColumns,
+    ) -> Scorer:
         options = self._options
-        return FullScorerOptions(
+        full = FullScorerOptions(
             options.scorer_precision, items.categories, options.max_record_bytes
         )
+        scorer = load_full_scorer(directory, *names, full)
+        if not options.batching.batches:
+            return scorer
+        return BatchingScorer(scorer, options.batching, self._clock, self._metrics)
 
 
 def _item_tensors(directory: Path) -> dict[str, npt.NDArray[Any]]:
