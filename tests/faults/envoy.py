@@ -172,9 +172,12 @@ def _cluster(port: int) -> Json:
         "max_pending_requests": 100_000,
         "max_requests": 100_000,
     }
+    # One call a connection at a time: the server may be several processes on one port,
+    # among which the kernel shares out connections.
+    http2 = {"max_concurrent_streams": 1}
     options = _typed(
         "upstreams.http.v3.HttpProtocolOptions",
-        explicit_http_config={"http2_protocol_options": {}},
+        explicit_http_config={"http2_protocol_options": http2},
     )
     return {
         "name": "target",

@@ -105,6 +105,10 @@ class TcpProxy:
         """From now on all passes."""
         self.strike(HEALTHY)
 
+    def retarget(self, target_port: int) -> None:
+        """Connections to come go to this port: the server came back elsewhere."""
+        self._target_port = target_port
+
     def close(self) -> None:
         """Ends every connection and the thread."""
         self._ask(self._close())
