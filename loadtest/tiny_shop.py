@@ -1,6 +1,7 @@
 """A server for tests of the generator: the real gRPC stack, a small shop behind it."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -123,3 +124,14 @@ def serving(shop: Shop) -> Iterator[Shop]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def main() -> None:
+    """Serves at once and prints the address; ends with its standard input."""
+    with serving(Shop()) as shop:
+        print(shop.address, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

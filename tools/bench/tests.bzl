@@ -28,6 +28,12 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "load_generator_test",
+        srcs = ["load_generator_test.py"],
+        deps = [":load_generator"],
+    )
+
+    stepwell_py_test(
         name = "ops_cuda_test",
         srcs = ["ops_cuda_test.py"],
         deps = [":ops_cuda"],
