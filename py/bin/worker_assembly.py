@@ -29,7 +29,7 @@ from stepwell.serving.loop_watch import LoopWatch, watched_loop
 from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts
 from stepwell.serving.ready import Ready
 from stepwell.serving.remote_index import RemoteIndex
-from stepwell.serving.server import Listen
+from stepwell.serving.server import Listen, pending_for
 from stepwell.stores.locations import (
     DEFAULT_HOP_MS,
     open_event_log,
@@ -121,6 +121,7 @@ def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
             worker_flags.PORT.value,
             worker_flags.ADMIN_PORT.value,
             shared=worker_flags.SHARED_PORT.value,
+            max_pending=pending_for(budget_ms * 1_000),
         ),
         metrics_host=worker_flags.METRICS_HOST.value,
         metrics_port=worker_flags.METRICS_PORT.value,

@@ -97,6 +97,7 @@ class Answering:
             given_rows=given,
             surface=call.surface,
             explain=call.explain,
+            is_cancelled=call.caller.has_gone,
         )
         return query, unknown
 

@@ -89,13 +89,16 @@ def call_of(request: AnyRequest, now_us: int, deadline_us: int) -> Call:
         now_us: monotonic time of arrival.
         deadline_us: monotonic time past which nobody listens.
     """
-    request_id = request.request_id or f"{random.getrandbits(128):032x}"
+    # Ids that follow each other lie together in the event log, which looks them up.
+    request_id = request.request_id or f"{now_us:016x}{random.getrandbits(64):016x}"
+    priority = _PRIORITY_OF_WIRE[request.priority]
     arrival = Arrival(
         arrived_us=now_us,
         deadline_us=deadline_us,
         user_draw=draw(request.user_id),
         request_draw=draw(request_id),
         forced=TIER_OF_WIRE.get(request.forced_tier),
+        priority=priority,
     )
     excluded: tuple[str, ...] = ()
     given: tuple[str, ...] | None = None
@@ -108,7 +111,7 @@ def call_of(request: AnyRequest, now_us: int, deadline_us: int) -> Call:
         user_id=request.user_id,
         num_items=request.num_items or len(given or ()),
         arrival=arrival,
-        priority=_PRIORITY_OF_WIRE[request.priority],
+        priority=priority,
         excluded_item_ids=excluded,
         given_item_ids=given,
         surface=request.surface,

@@ -60,9 +60,9 @@ class WaitingCall(Generic[R]):
 class Dispatcher(Generic[R]):
     """Admits calls on the event loop and answers them on worker threads.
 
-    A call that is pinned to POPULAR is answered at once on the event loop: POPULAR
-    touches memory only and costs less than the way to a worker. One that finds no place
-    in the queue is refused.
+    A call that is pinned to POPULAR, or that could be nothing better by its turn, is
+    answered at once on the event loop: POPULAR touches memory only and costs less than
+    the way to a worker. One that finds no place in the queue is refused.
 
     Args:
         ladder: decides; learns from the outcomes.
@@ -142,6 +142,9 @@ class Dispatcher(Generic[R]):
             raise self._not_admitted(call, num_ahead)
         if self._ladder.forced_tier(call.arrival) is Tier.POPULAR:
             return self._serve(call, self._ladder.decide(call.arrival, 0)).response
+        early = self._ladder.decide_early(call.arrival, num_ahead)
+        if early is not None:
+            return self._serve(call, early).response
         return (await self._queued(call)).response
 
     async def _queued(self, call: Call) -> Answered[R]:

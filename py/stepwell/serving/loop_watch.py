@@ -34,17 +34,22 @@ class LoopWatch(selectors.DefaultSelector):
         self._most_us = most_us
         self._now_us = now_us
         self._busy_since_us = now_us()
+        self._rests = False
 
     def select(self, timeout: float | None = None) -> _Events:
         """Returns what is ready; waits up to `timeout` seconds, None for ever."""
         events = super().select(0)
         if not events and (timeout is None or timeout > 0):
+            self._rests = True
             events = super().select(timeout)
             self._busy_since_us = self._now_us()
+            self._rests = False
         return events
 
     def lag_us(self) -> int:
         """Returns how long a call that is handled now may have waited, at most."""
+        if self._rests:
+            return 0
         return min(self._now_us() - self._busy_since_us, self._most_us)
 
 

@@ -1,6 +1,9 @@
 """The watch of the event loop, on a loop of its own."""
 
 import asyncio
+import selectors
+
+import pytest
 
 from stepwell.base.clock import FakeClock
 from stepwell.serving.loop_watch import LoopWatch, watched_loop
@@ -42,3 +45,24 @@ def test_the_lag_has_an_end() -> None:
 
 def test_a_loop_that_rested_has_no_lag() -> None:
     assert _Watched().lags_us((700, 0), (400, 0)) == [0, 700, 0, 400]
+
+
+def test_a_loop_at_rest_has_no_lag_however_long_it_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watched = _Watched()
+    seen_us: list[int] = []
+
+    def rest(_: LoopWatch, timeout: float | None) -> list[object]:
+        if timeout != 0:
+            watched.clock.advance_us(5_000)
+            seen_us.append(watched.watch.lag_us())
+        return []
+
+    monkeypatch.setattr(selectors.DefaultSelector, "select", rest)
+    watched.clock.advance_us(100)
+    seen_us.append(watched.watch.lag_us())
+    watched.watch.select(1.0)
+    seen_us.append(watched.watch.lag_us())
+    watched.watch.close()
+    assert seen_us == [100, 0, 0]

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from stepwell.base.errors import StepwellError
-from stepwell.base.metric_names import RELEASE_SERIAL
+from stepwell.base.metric_names import LOOP_LAG, RELEASE_SERIAL
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.admission_queue import AdmissionQueue
 from stepwell.degradation.circuit_breaker import CircuitBreaker
@@ -134,17 +134,7 @@ class Ranker:
         self._updater = UserHistoryUpdater(
             parts.event_log, parts.store, metrics, history_types=None
         )
-        retention = EventLogRetention(
-            parts.event_log, clock, metrics, options.event_retention_days
-        )
         self._clock_started = False
-        lock = options.updater_lock
-        self._updater_thread = UpdaterThread(
-            self._updater,
-            retention,
-            metrics,
-            turn=NO_OTHERS if lock is None else FileTurn(lock),
-        )
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
         self._queue: AdmissionQueue[WaitingCall[bytes]] = AdmissionQueue(
             options.max_queue_size
@@ -167,6 +157,8 @@ class Ranker:
         self._metrics_server = MetricsServer(
             metrics, self._refresh_gauges, options.metrics_host, options.metrics_port
         )
+        # Last: a port that is taken must not leave a thread behind at work.
+        self._updater_thread = self._start_updater()
 
     @property
     def port(self) -> int:
@@ -243,6 +235,15 @@ class Ranker:
             await asyncio.to_thread(part.close)
         _log.info("drained")
 
+    def _start_updater(self) -> UpdaterThread:
+        parts, options = self._parts, self._options
+        retention = EventLogRetention(
+            parts.event_log, parts.clock, parts.metrics, options.event_retention_days
+        )
+        lock = options.updater_lock
+        turn = NO_OTHERS if lock is None else FileTurn(lock)
+        return UpdaterThread(self._updater, retention, parts.metrics, turn=turn)
+
     def _servicers(self) -> Servicers:
         clock, options = self._parts.clock, self._options
         deadlines = DeadlineRules(
@@ -296,6 +297,7 @@ class Ranker:
         self._updater_thread.applied_within(self._options.apply_wait_seconds)
 
     def _refresh_gauges(self) -> None:
+        self._parts.metrics.set(LOOP_LAG, self._parts.lag_us() / 1e6)
         for gauges in self._gauges:
             gauges.refresh()
 
