@@ -113,6 +113,8 @@ async def _called(
 ) -> R:
     while True:
         try:
-            return await method(request, timeout=attempts.begin())
+            timeout = attempts.begin()
+            waits = attempts.waits_for_connection
+            return await method(request, timeout=timeout, wait_for_ready=waits)
         except grpc.RpcError as error:
             await asyncio.sleep(attempts.pause_after(error))

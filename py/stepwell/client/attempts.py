@@ -7,8 +7,9 @@ import grpc
 
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.base.deadline import Deadline
+from stepwell.base.errors import DeadlineExceededError
 from stepwell.base.retry_budget import RetryBudget
-from stepwell.client.failures import failure_of
+from stepwell.client.failures import Failure, failure_of
 from stepwell.client.retry_policy import RetryOptions, retry_delay_us
 
 DEFAULT_DEADLINE_MS = 200
@@ -50,6 +51,7 @@ class Attempts:
         self._options = options
         self._budget = budget
         self._deadline = Deadline.after_us(options.clock, deadline_ms * 1_000)
+        self._former: Failure | None = None
         self.number = 0
 
     def begin(self) -> float:
@@ -64,6 +66,15 @@ class Attempts:
         self.number += 1
         return self._deadline.remaining_us() / 1e6
 
+    @property
+    def waits_for_connection(self) -> bool:
+        """True when this attempt waits, within its time, until there is a connection.
+
+        A first attempt fails at once where nobody listens. A further one comes within
+        milliseconds: the connection that was lost is not made anew by then.
+        """
+        return self.number > 1
+
     def pause_after(self, error: grpc.RpcError) -> float:
         """Returns the seconds to wait before the next attempt.
 
@@ -71,6 +82,11 @@ class Attempts:
             StepwellError: there is no next attempt; the typed form of `error`.
         """
         failure = failure_of(error)
+        if self._former is not None and failure.code == DeadlineExceededError.code:
+            # It may have waited for a connection all the time: what kept the call from
+            # an answer is what the attempt before met.
+            raise self._former.error from error
+        self._former = failure
         delay_us = retry_delay_us(
             failure,
             self.number,

@@ -76,3 +76,42 @@ def test_an_empty_budget_ends_the_call() -> None:
     attempts.begin()
     with pytest.raises(UnavailableError, match="UNAVAILABLE: down"):
         attempts.pause_after(Unavailable())
+
+
+class Late(Unavailable):
+    """The deadline passed before there was an answer."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Cancelled(Unavailable):
+    """A server that is being stopped took the call and gave it no answer."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.CANCELLED
+
+
+def test_only_a_further_attempt_waits_for_a_connection() -> None:
+    attempts = _attempts(FakeClock())
+    attempts.begin()
+    assert not attempts.waits_for_connection
+    attempts.pause_after(Cancelled())
+    attempts.begin()
+    assert attempts.waits_for_connection
+
+
+def test_a_wait_in_vain_says_what_the_attempt_before_met() -> None:
+    attempts = _attempts(FakeClock())
+    attempts.begin()
+    attempts.pause_after(Unavailable())
+    attempts.begin()
+    with pytest.raises(UnavailableError, match="down"):
+        attempts.pause_after(Late())
+
+
+def test_a_first_attempt_that_is_late_is_late() -> None:
+    attempts = _attempts(FakeClock())
+    attempts.begin()
+    with pytest.raises(DeadlineExceededError):
+        attempts.pause_after(Late())

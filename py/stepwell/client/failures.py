@@ -45,6 +45,10 @@ class Failure:
 def failure_of(error: grpc.RpcError) -> Failure:
     """Returns the typed form of what grpc or grpc.aio raised."""
     code = error.code().name
+    if code == "CANCELLED":
+        # Who cancels here sees no such error: the server took the call and ended
+        # without an answer, as one does that is being stopped.
+        code = errors.UnavailableError.code
     text = f"{code}: {error.details() or 'no details'}"
     pairs: Any = error.trailing_metadata() or ()
     metadata: dict[str, str | bytes] = dict(pairs)

@@ -144,6 +144,8 @@ class RecommendClient:
 def _called(method: Callable[..., R], request: object, attempts: Attempts) -> R:
     while True:
         try:
-            return method(request, timeout=attempts.begin())
+            timeout = attempts.begin()
+            waits = attempts.waits_for_connection
+            return method(request, timeout=timeout, wait_for_ready=waits)
         except grpc.RpcError as error:
             time.sleep(attempts.pause_after(error))
