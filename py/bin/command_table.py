@@ -30,6 +30,7 @@ COMMANDS = (
     Command(
         "recommend", "ask a server, explain the answer", "recommend --user 1 -k 10"
     ),
+    Command("ladder", "show and set the ladder of a server", "ladder show"),
     Command("load", "put load on a server, print a table", "load --users 8"),
     Command("index", "build and check an index of vectors", "index build V.npy -o I"),
     Command("bench", "measure beside peers, check the bars", "bench retrieval --check"),

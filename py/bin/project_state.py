@@ -1,14 +1,14 @@
 """Where the commands keep what they make: one folder a data set, one running server.
 
 .stepwell/
-    server.json               address, metrics address, pid and data set of the server
+    server.json               addresses, pid and data set of the server
     <data>/dataset/           the data set as Parquet, the importer's form
     <data>/training/          checkpoints and trained releases not yet published
     <data>/registry/          published releases, vNNNNNN
     <data>/signing.key        private key of the registry, mode 0600
     <data>/online.lmdb        online features
     <data>/events.lmdb        the event log
-    <data>/server.log         what the last server said
+    <data>/server.log         what the last servers said; .1 is what came before
 """
 
 import json
@@ -65,7 +65,7 @@ class ProjectState:
 
     @property
     def server_log(self) -> Path:
-        """Standard error of the last server."""
+        """Standard error of the last servers; grows to a bound."""
         return self.folder / "server.log"
 
 
@@ -77,6 +77,7 @@ class RunningServer:
     metrics_address: str
     pid: int
     data: str
+    admin_address: str = ""
 
     def alive(self) -> bool:
         """True while the process exists."""

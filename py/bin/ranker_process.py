@@ -28,6 +28,7 @@ _SCRIPT = Path(__file__).with_name("ranker_main.py")
 _PATIENCE_SECONDS = 60.0
 _DRAIN_SECONDS = 15.0
 _LOG_TAIL_LINES = 5
+_MAX_LOG_BYTES = 16 << 20
 
 
 class RankerProcess:
@@ -58,7 +59,6 @@ class RankerProcess:
         Raises:
             UnavailableError: it ended or did not serve in time; says what it said last.
         """
-        state.server_log.parent.mkdir(parents=True, exist_ok=True)
         arguments = [
             f"--registry={state.registry}",
             f"--store={state.online_store}",
@@ -66,16 +66,19 @@ class RankerProcess:
             f"--port={port}",
             # The data is historical: features want the time at which it ends.
             "--event_clock=release",
+            # However this process ends, the ranker drains then.
+            f"--parent_pid={os.getpid()}",
             *flags,
         ]
-        with state.server_log.open("wb") as log:
+        with _opened_log(state.server_log) as log:
+            log_start = log.tell()
             process = subprocess.Popen(
                 [sys.executable, str(_SCRIPT), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
-        server = _awaited(process, state)
+        server = _awaited(process, state, log_start)
         announce_server(state.root, server)
         return cls(process, server, state.root)
 
@@ -119,13 +122,28 @@ class RankerProcess:
         self.stop()
 
 
-def _awaited(process: "subprocess.Popen[bytes]", state: ProjectState) -> RunningServer:
+def _opened_log(path: Path) -> IO[bytes]:
+    """Opens the log behind what servers said before, some of which may still run.
+
+    A long one is put aside first; who writes to it goes on doing so there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    return path.open("ab")
+
+
+def _awaited(
+    process: "subprocess.Popen[bytes]", state: ProjectState, log_start: int
+) -> RunningServer:
     assert process.stdout is not None
     line = _line_within(process.stdout, _PATIENCE_SECONDS)
     if not line:
         process.kill()
         process.wait()
-        said = state.server_log.read_text(errors="replace").splitlines()
+        with state.server_log.open("rb") as log:
+            log.seek(log_start)
+            said = log.read().decode(errors="replace").splitlines()
         last = " | ".join(said[-_LOG_TAIL_LINES:]) or "nothing"
         raise UnavailableError(
             f"the ranker does not serve; {state.server_log} ends with: {last}"
@@ -136,6 +154,7 @@ def _awaited(process: "subprocess.Popen[bytes]", state: ProjectState) -> Running
         metrics_address=f"127.0.0.1:{ready['metrics_port']}",
         pid=process.pid,
         data=state.data,
+        admin_address=f"127.0.0.1:{ready['admin_port']}",
     )
 
 

@@ -15,6 +15,7 @@ from serving_config import ServingConfig
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.models.packed_mlp import Precision
+from stepwell.ranking.batcher import BatchingOptions
 from stepwell.releases.loader import Loader, trusted_key
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
 from stepwell.reranking.policy_filter import PolicyRules
@@ -96,6 +97,7 @@ def _parts(config: ServingConfig) -> RankerParts:
         reranking=window,
         scorer_precision=cast(Precision, precision),
         open_index=remote.open if remote is not None else None,
+        batching=BatchingOptions(**config.batching.model_dump(exclude_none=True)),
     )
     builder = EngineBuilder(guarded, clock, metrics, options)
     return RankerParts(

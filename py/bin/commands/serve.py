@@ -19,7 +19,8 @@ Serves the newest published release of a data set.
 
 Clients reach it over gRPC (reflection and grpc.health.v1 are on), Prometheus at
 /metrics. A release that is published while it serves goes live within seconds.
-Ctrl-C drains: calls in flight finish, the event log is flushed."""
+Ctrl-C drains: calls in flight finish, the event log is flushed. With --workers SIGHUP
+to the ranker's pid replaces its processes one by one, without an error."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time from arrival to answer that the ladder plans for",
     )
     parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that answer on the one port (default: 1)",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="YAML file of the ladder's constants, see docs/configuration.md",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON line when it serves"
     )
 
@@ -69,6 +81,10 @@ def run(args: argparse.Namespace) -> int:
     flags = [f"--metrics_port={args.metrics_port}"]
     if args.latency_budget_ms is not None:
         flags.append(f"--latency_budget_ms={args.latency_budget_ms}")
+    if args.workers is not None:
+        flags.append(f"--workers={args.workers}")
+    if args.config is not None:
+        flags.append(f"--config={args.config}")
     signal.signal(signal.SIGTERM, _interrupt)
     with RankerProcess.start(state, args.port, flags) as ranker:
         _say(ranker, args)
@@ -89,6 +105,7 @@ def _say(ranker: RankerProcess, args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     console.print(
         f"[bold]serving[/bold] {server.data} on {server.address}\n"
+        f"admin    {server.admin_address}  (./stepwell ladder show)\n"
         f"metrics  http://{server.metrics_address}/metrics\n"
         "try      ./stepwell recommend --user 1 -k 10 --explain\n"
         "stop     Ctrl-C"

@@ -1,5 +1,8 @@
 """The listeners: bounds of what is read, reflection, ports, and feedback's edges."""
 
+import asyncio
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -11,15 +14,21 @@ from stepwell.releases.signing import SigningKey
 from stepwell.serving.ranker import Ranker, RankerOptions
 from stepwell.serving.server import Listen, _bound
 from stepwell.serving.tiny_ranker_fixture import (
+    OPTIONS,
     Faults,
     RunningRanker,
     SkippingClock,
     ranker,
     ranker_parts,
+    running_ranker,
 )
 from stepwell_pb.v1 import common_pb2, feedback_pb2, recommend_pb2
 
 __all__ = ["ranker"]  # the fixture that the tests ask for by name
+
+
+def _shared(port: int) -> RankerOptions:
+    return replace(OPTIONS, listen=Listen(port=port, shared=True))
 
 
 def _request() -> recommend_pb2.RecommendRequest:
@@ -68,6 +77,37 @@ async def test_a_second_server_on_the_same_port_fails(
         Ranker(parts, taken)
     parts.event_log.close()
     parts.store.close()
+
+
+async def test_on_a_shared_port_nobody_is_served_before_it_is_ready(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        listen = Listen(port=port, shared=True)
+        parts = ranker_parts(tmp_path, SigningKey.generate(), Faults(SkippingClock()))
+        waiting = Ranker(parts, RankerOptions(listen=listen))
+        stop = asyncio.Event()
+        running = asyncio.create_task(waiting.run(stop, lambda _: None))
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+        stop.set()
+        await running
+
+
+async def test_several_serve_on_a_shared_port(tmp_path: Path) -> None:
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        options = _shared(reserved.getsockname()[1])
+        async with (
+            running_ranker(tmp_path / "b", options) as one,
+            running_ranker(tmp_path / "c", options) as two,
+        ):
+            assert one.ready.port == two.ready.port == options.listen.port
+            assert (await one.recommend.Recommend(_request())).items
 
 
 @pytest.mark.parametrize("port", [-1, 65_536, 99_999])

@@ -5,6 +5,28 @@ load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
 def room_tests():
     """One target for each test file, and for what only tests use."""
     stepwell_py_test(
+        name = "admin_fan_out_servicer_test",
+        srcs = ["admin_fan_out_servicer_test.py"],
+        deps = [
+            ":admin_fan_out_servicer",
+            ":audit_log",
+            ":ladder_constants",
+            ":single_service_server",
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:metrics",
+        ],
+    )
+    stepwell_py_test(
+        name = "audit_log_test",
+        srcs = ["audit_log_test.py"],
+        deps = [
+            ":audit_log",
+            "//py/stepwell/base:clock",
+        ],
+    )
+    stepwell_py_test(
         name = "bounded_executor_test",
         srcs = ["bounded_executor_test.py"],
         deps = [
@@ -122,6 +144,19 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "ladder_constants_test",
+        srcs = ["ladder_constants_test.py"],
+        deps = [
+            ":card_costs",
+            ":ladder_constants",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/degradation:circuit_breaker",
+            "//py/stepwell/degradation:controller",
+        ],
+    )
+    stepwell_py_test(
         name = "limits_test",
         srcs = ["limits_test.py"],
         data = ["//proto/stepwell_pb/v1:v1_protos"],
@@ -136,6 +171,15 @@ def room_tests():
         deps = [
             ":loop_watch",
             "//py/stepwell/base:clock",
+        ],
+    )
+    stepwell_py_test(
+        name = "metrics_merge_test",
+        srcs = ["metrics_merge_test.py"],
+        deps = [
+            ":metrics_merge",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
         ],
     )
     stepwell_py_test(

@@ -277,7 +277,7 @@ def publish(
     models: dict[str, JsonValue] | None = None,
 ) -> None:
     """Publishes a release whose one file says that it is empty."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "readme.txt").write_text("the tests build their engine without files\n")
     digest = "ab" * 32
     metadata = ReleaseMetadata(

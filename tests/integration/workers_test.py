@@ -1,0 +1,243 @@
+"""Several ranker processes on one port: killed, replaced, ended, and of one mind."""
+
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import psutil
+import pytest
+
+from integration.server_process import start
+from integration.small_project import SmallProject
+from stepwell.base.errors import StepwellError
+from stepwell.client.attempts import ClientOptions
+from stepwell.client.sync_client import RecommendClient
+from stepwell.client.types import Event, EventType
+from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2
+
+PATIENCE_S = 60.0
+# As many as the retries of a client may be: one.
+OPTIONS = ClientOptions(deadline_ms=20_000)
+
+
+@dataclass
+class Server:
+    """A supervisor with its workers, as its line of JSON names them."""
+
+    pid: int
+    port: int
+    metrics_port: int
+    admin_port: int
+    workers: list[int]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def status(self) -> admin_pb2.GetStatusResponse:
+        return self.admin("GetStatus", admin_pb2.GetStatusRequest())
+
+    def admin(self, method: str, request: object) -> "admin_pb2.GetStatusResponse":
+        with grpc.insecure_channel(f"127.0.0.1:{self.admin_port}") as channel:
+            stub = admin_pb2_grpc.AdminServiceStub(channel)
+            answer: admin_pb2.GetStatusResponse = getattr(stub, method)(
+                request, timeout=PATIENCE_S
+            )
+            return answer
+
+    def pids(self) -> list[int]:
+        """Of the workers that serve now."""
+        return [w.pid for w in self.status().workers if w.state == "SERVING"]
+
+    def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as page:
+            return str(page.read().decode())
+
+
+@contextmanager
+def workers(project: SmallProject, *more: str) -> Iterator[Server]:
+    process = start("ranker_main", project.flags("--workers=2", *more), stderr=None)
+    assert process.stdout is not None
+    try:
+        ready = json.loads(process.stdout.readline())
+        ready.pop("release_id")
+        yield Server(**ready)
+    finally:
+        process.terminate()
+        assert process.wait(timeout=30) in (0, -signal.SIGKILL)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def server(project: SmallProject) -> Iterator[Server]:
+    with workers(project) as running:
+        yield running
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Asks again and again; each question takes its time by itself."""
+    pause = threading.Event()
+    ends = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < ends, what
+        pause.wait(0.05)
+
+
+@dataclass
+class Load:
+    """Clients, each on connections of its own, that ask until they are told to stop."""
+
+    address: str
+    user_ids: list[str]
+    errors: list[str] = field(default_factory=list)
+    num_answers: int = 0
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(number,)) for number in range(4)
+        ]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, number: int) -> None:
+        with RecommendClient(self.address, OPTIONS) as client:
+            while not self._stop.wait(0.01):
+                try:
+                    client.recommend(self.user_ids[number], 5)
+                    self.num_answers += 1
+                except StepwellError as error:
+                    self.errors.append(repr(error))
+
+
+def _asked_until(server: Server, seen: set[str], project: SmallProject) -> None:
+    """Opens connections until every worker has had one."""
+
+    def all_seen() -> bool:
+        with RecommendClient(server.address, OPTIONS) as client:
+            client.recommend(project.user_ids[0], 5)
+        for line in server.metrics().splitlines():
+            if line.startswith("stepwell_serving_answers_total{"):
+                seen.add(line.split('worker="')[1][0])
+        return seen == {"0", "1"}
+
+    eventually(all_seen, "the kernel spreads connections over both")
+
+
+def test_both_answer_and_one_page_has_both(
+    server: Server, project: SmallProject
+) -> None:
+    assert sorted(server.workers) == sorted(server.pids())
+    assert server.pid not in server.workers
+    _asked_until(server, set(), project)
+    assert "stepwell_serving_live_workers_number 2.0" in server.metrics()
+
+
+def test_events_of_any_worker_count_before_they_are_acknowledged(
+    server: Server, project: SmallProject
+) -> None:
+    user = "of both workers"
+    # Ten connections: the kernel gives all to one worker once in 500 runs.
+    for number in range(10):
+        with RecommendClient(server.address, OPTIONS) as client:
+            # The newest that the catalogue knows; any will do.
+            item = client.recommend(project.user_ids[0], 1).items[0].item_id
+            event = Event(f"event {number}", user, item, EventType.PURCHASE)
+            client.log_events([event])
+        with RecommendClient(server.address, OPTIONS) as another:
+            reasons = another.recommend(user, 5).served_by.reasons
+        assert "MISSING_USER" not in [reason.name for reason in reasons]
+    applied = [
+        float(line.rsplit(" ", 1)[1])
+        for line in server.metrics().splitlines()
+        if line.startswith("stepwell_feedback_events_applied_total{")
+    ]
+    assert sum(applied) == 10
+
+
+def test_a_worker_that_is_killed_is_replaced_and_keeps_the_operators_pin(
+    server: Server, project: SmallProject
+) -> None:
+    forced = admin_pb2.ForceTierRequest(tier=common_pb2.TIER_POPULAR, reason="test")
+    server.admin("ForceTier", forced)
+    constants = admin_pb2.SetLadderRequest(
+        ladder=admin_pb2.LadderConstants(standing_us=12_345), reason="test"
+    )
+    server.admin("SetLadder", constants)
+    killed = server.pids()[0]
+    with Load(server.address, project.user_ids) as load:
+        os.kill(killed, signal.SIGKILL)
+        eventually(
+            lambda: killed not in server.pids() and len(server.pids()) == 2,
+            "a successor serves",
+        )
+    assert load.errors == []
+    assert load.num_answers > 0
+    for worker in server.status().workers:
+        assert worker.status.forced_tier == common_pb2.TIER_POPULAR
+        assert worker.status.ladder.standing_us == 12_345
+    assert sum(worker.num_restarts for worker in server.status().workers) == 1
+    server.admin("ForceTier", admin_pb2.ForceTierRequest(reason="over"))
+
+
+def test_all_are_replaced_one_by_one_without_an_error(
+    server: Server, project: SmallProject
+) -> None:
+    before = set(server.pids())
+    with Load(server.address, project.user_ids) as load:
+        os.kill(server.pid, signal.SIGHUP)
+        eventually(
+            lambda: before.isdisjoint(now := server.pids()) and len(now) == 2,
+            "both are new",
+        )
+    assert load.errors == []
+    assert load.num_answers > 0
+    eventually(
+        lambda: not any(psutil.pid_exists(pid) for pid in before), "the old ones end"
+    )
+
+
+def test_what_a_release_is_made_of_lies_in_memory_once(server: Server) -> None:
+    shared = [_memory_kib(pid, "Shared_Clean") for pid in server.pids()]
+    assert min(shared) > 50 << 10, "libraries, index and tables are mapped, not read"
+
+
+def _memory_kib(pid: int, what: str) -> int:
+    with open(f"/proc/{pid}/smaps_rollup") as rollup:
+        (line,) = [line for line in rollup if line.startswith(f"{what}:")]
+    return int(line.split()[1])
+
+
+def test_workers_end_when_their_supervisor_is_killed(project: SmallProject) -> None:
+    with workers(project) as server:
+        os.kill(server.pid, signal.SIGKILL)
+        eventually(
+            lambda: not any(psutil.pid_exists(pid) for pid in server.workers),
+            "the kernel tells them",
+        )
+
+
+def test_a_port_that_somebody_has_is_not_shared(
+    server: Server, project: SmallProject
+) -> None:
+    taken = project.flags("--workers=2", f"--port={server.port}")
+    process = start("ranker_main", taken)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{server.port}" in said.decode()
