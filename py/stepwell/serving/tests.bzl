@@ -35,6 +35,16 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "call_life_test",
+        srcs = ["call_life_test.py"],
+        deps = [
+            ":server",
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:metric_names",
+        ],
+    )
+    stepwell_py_test(
         name = "call_test",
         srcs = ["call_test.py"],
         deps = [
