@@ -90,7 +90,7 @@ def test_a_call_is_given_up_at_its_deadline_and_the_server_hears_of_it(
     assert run.status_counts() == {"DEADLINE_EXCEEDED": 10}
     assert run.latency_ms().min() > 50
     assert run.latency_ms().max() < 500
-    assert shop.num_cancelled == 10
+    assert [shop.cancelled.get(timeout=10) for _ in range(10)] == ["u"] * 10
 
 
 def test_a_server_that_drains_beside_its_successor_loses_no_call(shop: Shop) -> None:
@@ -103,7 +103,7 @@ def test_a_server_that_drains_beside_its_successor_loses_no_call(shop: Shop) -> 
     # gRPC's server cancels what reaches it between its decision and its GOAWAY; what
     # comes later goes to the successor, and nothing is lost with the connection.
     assert set(counts) <= {"OK", "CANCELLED"}
-    assert counts["OK"] >= len(schedule) - 2
+    assert counts["OK"] >= 0.95 * len(schedule)
 
 
 def test_retries_end_with_their_budget(shop: Shop) -> None:

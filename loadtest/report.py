@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from by_second import BySecond, by_second
+import numpy as np
+
+from by_second import BySecond, Series, by_second
 from load_run import LoadRun, quantile
 from slo import Finding, Situation
 from svg_plot import Frame, areas, lines
@@ -20,6 +22,7 @@ th:first-child,td:first-child{text-align:left}
 .bad{color:#c00;font-weight:bold}
 @media(prefers-color-scheme:dark){body{background:#151515;color:#ddd}}
 """
+_MAX_CURVES = 4
 _COLUMNS = {
     "calls": "num_calls",
     "rate/s": "offered",
@@ -142,10 +145,20 @@ class Report:
         }
         latency = {name: row.tolist() for name, row in series.latency_ms.items()}
         tiers = {name: row.tolist() for name, row in series.tiers.items()}
-        reasons = {name: row.tolist() for name, row in series.reasons.items()}
+        reasons = _most(series.reasons)
         return [
             lines(Frame("calls/s", shade=shade), rates),
             lines(Frame("latency, ms", limit=budget, shade=shade), latency),
             areas(Frame("tiers, share of calls", top=1.0, shade=shade), tiers),
             lines(Frame("reasons/s", shade=shade), reasons),
         ]
+
+
+def _most(rows: Mapping[str, Series]) -> dict[str, list[float]]:
+    """Returns as many of the largest as a legend has room for, and the others' sum."""
+    largest = sorted(rows, key=lambda name: -float(rows[name].sum()))
+    shown = {name: rows[name].tolist() for name in largest[:_MAX_CURVES]}
+    rest = [rows[name] for name in largest[_MAX_CURVES:]]
+    if rest:
+        shown["others"] = np.sum(rest, axis=0).tolist()
+    return shown

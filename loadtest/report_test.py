@@ -116,3 +116,10 @@ def test_a_journal_is_a_run() -> None:
     assert (run.server_us[1], run.queue_us[1]) in ((900, 20), (20, 900))
     assert len(Journal().run()) == 0
     assert np.isfinite(Journal().run().summary(20.0)["offered"])
+
+
+def test_a_legend_names_four_reasons_and_sums_up_the_others() -> None:
+    bits = sum(1 << number for number in range(1, 8))
+    page = Report("many", run_of([5.0] * 10, reasons=bits), Situation()).as_html()
+    assert "others" in page
+    assert page.count("DEADLINE_") + page.count("BACKLOG") + page.count("BREAKER") == 4

@@ -7,16 +7,28 @@ ratio or the budget itself, never milliseconds of some machine.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from capacity import Capacity
 from flapping import deviation_beyond_noise, period_seconds
-from load_run import LoadRun, quantile
+from load_run import STATUS_NAMES, LoadRun, quantile
 from stepwell.client.types import Tier
 from utility import TierValues, best_utility, utility
 
 INTERACTIVE_LANE = "interactive"
 HEAVY_LANE = "heavy"
 
-_RESOURCE_EXHAUSTED = 8
+NEED_CAPACITY = frozenset({"overload", "flood"})
+"""Limits that compare with the server's capacity."""
+
+SECONDS_AFTER_TROUBLE = {"burst": 6.0, "aftermath": 6.0, "storm": 11.0}
+"""Limits that need a trouble, and how much of the run must come after it."""
+
+# CANCELLED is what gRPC's own server says when more calls wait than it will hold.
+_REFUSALS = tuple(
+    STATUS_NAMES.index(name)
+    for name in ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "CANCELLED")
+)
 _REFUSAL_MS = 5.0
 _SETTLE_SECONDS, _BACK_SECONDS, _HEALTHY_SECONDS = 2.0, 5.0, 10.0
 
@@ -113,7 +125,7 @@ def _flood(run: LoadRun, situation: Situation) -> list[Finding]:
     offered = _offered(run)
     goodput = run.summary(situation.budget_ms)["goodput"]
     reachable = min(offered, _known(situation).popular)
-    refused = run.where(run.status == _RESOURCE_EXHAUSTED)
+    refused = run.where(np.isin(run.status, _REFUSALS))
     refusal_ms = quantile(refused.latency_ms(), 0.99)
     num_silent = float((refused.pushback_ms < 0).sum())
     return [

@@ -79,6 +79,9 @@ def test_a_flood_is_refused_fast_and_with_push_back() -> None:
     )
     run.pushback_ms[400:] = 20
     assert _found("flood", run, capacity) == ""
+    run.status[400], run.pushback_ms[400] = 1, -1  # gRPC's own server gave up
+    assert "refusals without push-back is 1" in _found("flood", run, capacity)
+    run.status[400], run.pushback_ms[400] = 8, 20
     run.done_s[400:] += 0.006
     assert "p99 of a refusal, ms is 7" in _found("flood", run, capacity)
     half = Situation(capacity=Capacity(5.0, 10.0, 80.0))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -39,7 +40,7 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
     refusal: grpc.StatusCode | None = None
     stalled_until_s: float = 0.0
     num_calls: int = 0
-    num_cancelled: int = 0
+    cancelled: SimpleQueue[str] = field(default_factory=SimpleQueue)
     queue: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: list[str] = field(default_factory=list)
     timeouts_s: list[float | None] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
             else:
                 await self._work()
         except asyncio.CancelledError:
-            self.num_cancelled += 1
+            self.cancelled.put(request.user_id)
             raise
         if self.refusal is not None:
             context.set_trailing_metadata(

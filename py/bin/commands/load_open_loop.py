@@ -13,11 +13,17 @@ from load_run import LoadRun
 from open_loop import trace
 from report import Report
 from scenarios import SCENARIOS, Fault, Setting, Work
-from slo import Situation, findings
+from slo import (
+    HEAVY_LANE,
+    INTERACTIVE_LANE,
+    NEED_CAPACITY,
+    SECONDS_AFTER_TROUBLE,
+    Situation,
+    findings,
+)
 from stepwell.base.errors import FailedPreconditionError, InvalidArgumentError
 from stepwell.client.types import Tier
 
-_NEED_CAPACITY = ("overload", "flood")
 _CALM_SHARE = 0.5
 _FAULT_SECONDS = 30
 
@@ -47,9 +53,10 @@ def run_open_loop(asked: Asked) -> Report:
         InvalidArgumentError: the scenario needs what was not given.
     """
     args = asked.args
+    _refuse_unjudgeable(args)
     multiple, relative = args.rate or (0.0, False)
     capacity = None
-    if relative or args.slo in _NEED_CAPACITY:
+    if relative or args.slo in NEED_CAPACITY:
         capacity = _calibrated(asked)
     rate = multiple * capacity.full if relative and capacity else multiple
     setting = _setting(asked, rate, capacity)
@@ -59,6 +66,32 @@ def run_open_loop(asked: Asked) -> Report:
     run = generate(asked.address, work.schedule, work.lanes, events=work.events)
     situation = Situation(args.budget_ms, capacity, trouble=work.trouble, calm=calm)
     return _report(args, rate, run, situation)
+
+
+def _refuse_unjudgeable(args: argparse.Namespace) -> None:
+    """Says before the run, not after it, that its limits would judge nothing."""
+    # A tenth of a call a second shows the shape of the scenario.
+    shape = _work(args, Setting(0.1, args.seconds, ["nobody"], fault=_fault(args)))
+    least_s = SECONDS_AFTER_TROUBLE.get(args.slo, 0.0)
+    lanes = {lane.name for lane in shape.lanes}
+    wanted = {"priorities": INTERACTIVE_LANE, "heavy": HEAVY_LANE}.get(args.slo)
+    if least_s and shape.trouble is None:
+        raise InvalidArgumentError(
+            f"--slo {args.slo} needs a scenario with trouble in it, such as spike",
+            "slo",
+        )
+    if shape.trouble is not None and args.seconds - shape.trouble[1] < least_s:
+        raise InvalidArgumentError(
+            f"--slo {args.slo} judges what comes after the middle third: --seconds is "
+            f"{args.seconds:g}, must be >= {3 * least_s:g}",
+            "seconds",
+        )
+    if wanted is not None and wanted not in lanes:
+        raise InvalidArgumentError(
+            f"--slo {args.slo} needs calls of the kind {wanted}; --scenario "
+            f"{args.scenario} makes {sorted(lanes)}",
+            "slo",
+        )
 
 
 def _report(
@@ -91,9 +124,6 @@ def _calibrated(asked: Asked) -> Capacity:
 
 def _setting(asked: Asked, rate: float, capacity: Capacity | None) -> Setting:
     args = asked.args
-    fault = None
-    if args.fault_begin and args.fault_end:
-        fault = Fault(_command(args.fault_begin), _command(args.fault_end))
     return Setting(
         rate=rate,
         seconds=args.seconds,
@@ -102,9 +132,15 @@ def _setting(asked: Asked, rate: float, capacity: Capacity | None) -> Setting:
         calm_rate=_CALM_SHARE * capacity.full if capacity else 0.0,
         deadline_ms=args.deadline_ms,
         priorities=args.priorities,
-        fault=fault,
+        fault=_fault(args),
         seed=args.seed,
     )
+
+
+def _fault(args: argparse.Namespace) -> Fault | None:
+    if not (args.fault_begin and args.fault_end):
+        return None
+    return Fault(_command(args.fault_begin), _command(args.fault_end))
 
 
 def _work(args: argparse.Namespace, setting: Setting) -> Work:

