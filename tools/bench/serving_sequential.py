@@ -24,7 +24,7 @@ class Samples:
 
     seen_ms: list[float] = field(default_factory=list)
     server_ms: list[float] = field(default_factory=list)
-    retrieval_ms: list[float] = field(default_factory=list)
+    stage_ms: dict[str, list[float]] = field(default_factory=dict)
     num_cached: int = 0
 
     def note(self, seen_ms: float, answer: Answer) -> None:
@@ -32,7 +32,8 @@ class Samples:
         served = answer.served_by
         self.seen_ms.append(seen_ms)
         self.server_ms.append(served.server_us / 1e3)
-        self.retrieval_ms.append(served.stage_us.get("retrieval", 0) / 1e3)
+        for stage, took_us in served.stage_us.items():
+            self.stage_ms.setdefault(stage, []).append(took_us / 1e3)
         self.num_cached += served.cached_slate_age_ms is not None
 
 

@@ -43,7 +43,7 @@ def demo_figures(**milliseconds: float) -> Figures:
     samples = {}
     for tier in (Tier.FULL, Tier.REDUCED, Tier.POPULAR):
         each = [took[tier.name.lower()]] * 10
-        samples[tier] = Samples(each, each, each, num_cached=5)
+        samples[tier] = Samples(each, each, {"retrieval": each}, num_cached=5)
     return Figures(samples, {Tier.FULL: 2.0}, [1.0])
 
 

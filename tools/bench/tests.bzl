@@ -28,11 +28,26 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "ladder_test",
+        srcs = ["ladder_test.py"],
+        deps = [
+            ":ladder_costs",
+            ":ladder_plot",
+            ":ladder_rivals",
+            ":ladder_runs",
+            "//loadtest:capacity",
+            "//loadtest:load_run",
+            "//loadtest:load_run_fixture",
+            "//loadtest:scenarios",
+            "//loadtest:slo",
+            "//loadtest:utility",
+        ],
+    )
+    stepwell_py_test(
         name = "load_generator_test",
         srcs = ["load_generator_test.py"],
         deps = [":load_generator"],
     )
-
     stepwell_py_test(
         name = "ops_cuda_test",
         srcs = ["ops_cuda_test.py"],

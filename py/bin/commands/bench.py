@@ -16,7 +16,8 @@ BENCHMARKS = {
     "ops": "the native core against torch, FBGEMM and torch.compile",
     "ops_cuda": "the native core on a GPU against torch and Triton",
     "retrieval": "recall and speed of the index against hnswlib, faiss and usearch",
-    "serving": "latency of every tier over gRPC on the demo's release, one core",
+    "serving": "every tier on the demo's release; a larger site's work beside peers",
+    "ladder": "what the ladder holds under overload and loss; beside rivals",
 }
 RETRIEVAL_ARGUMENTS = (
     "vectors",
@@ -44,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=parsed_peers,
         metavar="NAMES",
         help=f"of ops: some of {','.join(PEERS)}; all that are installed if not given",
+    )
+    parser.add_argument(
+        "--long",
+        action="store_true",
+        help="of ladder: minutes a run, as docs say; some 35 minutes in all",
     )
     _add_retrieval_arguments(parser)
 
@@ -97,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     _check_owners(args)
     benchmark = importlib.import_module(f"bench.{args.name}")
     chosen = _chosen(args)
-    notes = benchmark.notes(**chosen) if chosen else []
+    notes = benchmark.notes(**chosen) if hasattr(benchmark, "notes") else []
     found = benchmark.measure(quick=args.quick, **chosen)
     rows = [report.BenchRow(**row) for row in found]
     console = _console()
@@ -114,6 +120,8 @@ def _check_owners(args: argparse.Namespace) -> None:
     """An argument of one benchmark means nothing to another."""
     if args.peer is not None and args.name != "ops":
         raise InvalidArgumentError(f"--peer is for ops, not for {args.name}")
+    if args.long and args.name != "ladder":
+        raise InvalidArgumentError(f"--long is for ladder, not for {args.name}")
     for name in RETRIEVAL_ARGUMENTS:
         if getattr(args, name) and args.name != "retrieval":
             raise InvalidArgumentError(
@@ -122,7 +130,9 @@ def _check_owners(args: argparse.Namespace) -> None:
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, Any]:
-    """What the benchmark takes beside `quick`; it then has notes to give as well."""
+    """What the benchmark takes beside `quick`."""
+    if args.name == "ladder":
+        return {"long": args.long, "plots": _plots_folder(args)}
     if args.name == "ops":
         return {"peers": args.peer}
     if args.name != "retrieval":
@@ -136,9 +146,14 @@ def _chosen(args: argparse.Namespace) -> dict[str, Any]:
         queries=args.queries,
         truth=args.truth,
         metric=args.metric or "cosine",
-        plots=args.json.resolve().parent if args.json else None,
+        plots=_plots_folder(args),
     )
     return {"options": options}
+
+
+def _plots_folder(args: argparse.Namespace) -> Path | None:
+    """Figures go beside the report."""
+    return args.json.resolve().parent if args.json else None
 
 
 def _console() -> Console:

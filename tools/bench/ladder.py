@@ -1,0 +1,150 @@
+"""Benchmark `ladder`: what the ladder promises under overload and loss, measured.
+
+On the demo's release, two ranker processes, a budget of 20 ms and 500 candidates at
+FULL. C0, C1 and C2 are what FULL, REDUCED and POPULAR carry within the budget on this
+machine now; every rate is a ratio to them. The generator shares the machine.
+"""
+
+import json
+import shutil
+import tempfile
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.ladder_costs import cost_rows, profile_rows
+from bench.ladder_dependencies import dependency_rows
+from bench.ladder_plot import write_plots
+from bench.ladder_rivals import rival_rows
+from bench.ladder_runs import (
+    BUDGET_MS,
+    LONG,
+    QUICK,
+    SHORT,
+    Lengths,
+    Played,
+    Rig,
+    overload_runs,
+    play,
+)
+from bench.report import BenchRow, at_least, at_most
+from bench.retrieval_figures import say
+from bench.serving_processes import RankerUnderTest, ServedRelease
+from capacity import Capacity, CapacityOptions, capacity_of
+from generator import generate
+from lanes import recommend_lane
+from load_run import quantile
+from open_loop import poisson
+from project_state import DEFAULT_DATA_SET, ProjectState, project_root
+from stepwell.client.types import Tier
+from utility import TierValues
+
+FOLDER = "bench"
+MIN_C2_OVER_C0 = 10.0
+MAX_POPULAR_MS = 1.0
+_PROFILED, _PROFILED_QUICK = 1_000, 50
+_POPULAR_LOAD = 0.3
+
+CONFIG: dict[str, Any] = {
+    "latency_budget_ms": int(BUDGET_MS),
+    "scorer": {"precision": "bfloat16"},
+    "tiers": {
+        "full": {
+            "num_candidates": 500,
+            "ef_search": 400,
+        },
+        "reduced": {"num_candidates": 120},
+    },
+}
+
+Row = dict[str, Any]
+
+
+def measure(
+    quick: bool = False,
+    long: bool = False,
+    plots: Path | None = None,
+    state: ProjectState | None = None,
+) -> list[Row]:
+    """Returns the rows; about 5 minutes, long 35, quick 1.
+
+    Args:
+        quick: too short to judge by: shows that it works.
+        long: the lengths of the table of faults.
+        plots: folder for the figures.
+        state: whose newest release is served; default: the demo's own data set.
+    Raises:
+        NotFoundError: there is no release; names the command that makes one.
+    """
+    state = state or ProjectState(project_root(), DEFAULT_DATA_SET)
+    served = ServedRelease.newest(state)
+    lengths = QUICK if quick else LONG if long else SHORT
+    folder = state.folder.parent / FOLDER / ("long" if long else "short")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        ranker = RankerUnderTest(
+            served, Path(scratch) / "ranker", CONFIG, ("--workers=2",)
+        )
+        with closing(ranker):
+            num_profiled = _PROFILED_QUICK if quick else _PROFILED
+            rows = _rows(ranker, served, folder, lengths, num_profiled)
+    if plots is not None:
+        write_plots(folder, plots)
+    return [asdict(row) for row in rows]
+
+
+def _rows(
+    ranker: RankerUnderTest,
+    served: ServedRelease,
+    folder: Path,
+    lengths: Lengths,
+    num_profiled: int,
+) -> list[BenchRow]:
+    users = served.user_ids()
+    profile, cpu_ms = profile_rows(ranker, users, num_profiled)
+    capacity, rows = capacity_rows(ranker, users, lengths)
+    rig = Rig(ranker.address, capacity, _values(served), folder)
+    rows += [*profile, *cost_rows(cpu_ms)]
+    rows.append(_popular_row(rig, users, lengths))
+    played = Played()
+    play(rig, overload_runs(rig, users, lengths), lengths.settle, played)
+    rows += played.rows
+    rows += rival_rows(rig, ranker, served, CONFIG, lengths)
+    rows += dependency_rows(rig, served, CONFIG, lengths)
+    return rows
+
+
+def capacity_rows(
+    ranker: RankerUnderTest, users: list[str], lengths: Lengths
+) -> tuple[Capacity, list[BenchRow]]:
+    """Returns C0, C1, C2 and their rows."""
+    options = CapacityOptions(
+        budget_ms=BUDGET_MS, seconds_a_step=lengths.capacity_step, progress=say
+    )
+    found = {
+        tier: capacity_of(ranker.address, users, tier, options)
+        for tier in (Tier.FULL, Tier.REDUCED, Tier.POPULAR)
+    }
+    capacity = Capacity(*found.values())
+    rows = [
+        BenchRow(f"C{number}: {tier.name}, p99 <= {BUDGET_MS:g} ms", rate, "calls/s")
+        for number, (tier, rate) in enumerate(found.items())
+    ]
+    ratio = capacity.popular / capacity.full
+    return capacity, [*rows, at_least("C2 / C0", ratio, "ratio", MIN_C2_OVER_C0)]
+
+
+def _popular_row(rig: Rig, users: list[str], lengths: Lengths) -> BenchRow:
+    lane = recommend_lane("popular", users, tier=Tier.POPULAR)
+    rate = _POPULAR_LOAD * rig.capacity.popular
+    run = generate(rig.address, poisson(rate, lengths.steady, 1), [lane])
+    p99_ms = quantile(run.server_us[run.ok()] / 1e3, 0.99)
+    work = f"POPULAR at {_POPULAR_LOAD:g} x C2, time in the server"
+    return at_most(work, p99_ms, "ms p99", MAX_POPULAR_MS)
+
+
+def _values(served: ServedRelease) -> TierValues:
+    card = json.loads((served.release / "model_card.json").read_text())
+    return TierValues.of_model_card(card["quality"])

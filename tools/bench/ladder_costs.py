@@ -1,0 +1,105 @@
+"""What the ladder itself costs, and where the time of a FULL answer goes."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+import numpy as np
+
+from bench.report import BenchRow, at_most
+from bench.serving_processes import RankerUnderTest
+from bench.serving_sequential import Sequential
+from stepwell.base.clock import SystemClock
+from stepwell.base.latency_histogram import LatencyHistogram
+from stepwell.client.types import Tier
+from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
+from stepwell.degradation.controller import Arrival, LadderController, LadderOptions
+from stepwell.degradation.tier import Tier as LadderTier
+from stepwell.degradation.tier_policy import TierCost
+
+MAX_DECISION_US, MAX_ADD_US, MAX_OVERHEAD = 5.0, 0.5, 0.01
+_COSTS = {
+    LadderTier.FULL: TierCost(5_000, 3_000, is_live=False),
+    LadderTier.REDUCED: TierCost(2_000, 1_000, is_live=False),
+    LadderTier.POPULAR: TierCost(400, 200, is_live=False),
+}
+_CALLS, _REPEATS = 5_000, 7
+_NUM_WARM_UP = 100
+
+
+def cost_rows(full_cpu_ms: float) -> list[BenchRow]:
+    """Returns the rows on the ladder's own cost; about a second.
+
+    Args:
+        full_cpu_ms: processor time of the server a FULL answer.
+    """
+    clock = SystemClock()
+    breakers = {
+        name: CircuitBreaker(BreakerOptions(slow_call_us=50_000))
+        for name in ("store", "index")
+    }
+    options = LadderOptions(latency_budget_us=20_000)
+    ladder = LadderController(clock, _COSTS, breakers, options)
+    now_us = clock.monotonic_us()
+    arrival = Arrival(now_us, now_us + 60_000_000, 5, 500_000)
+    histogram = LatencyHistogram()
+    decide_us = cpu_us(lambda: ladder.decide(arrival, 1))
+    admit_us = cpu_us(lambda: ladder.admits(arrival, 1))
+    early_us = cpu_us(lambda: ladder.decide_early(arrival, 1))
+    record_us = cpu_us(lambda: ladder.record(LadderTier.FULL, 3_000, arrival))
+    add_us = cpu_us(lambda: histogram.record(3_000))
+    whole_us = decide_us + admit_us + early_us + record_us
+    return [
+        at_most("policy decision with its snapshot", decide_us, "us", MAX_DECISION_US),
+        at_most("one latency into its histogram", add_us, "us", MAX_ADD_US),
+        at_most(
+            f"the ladder at FULL: admission {admit_us:.1f}, early decision "
+            f"{early_us:.1f}, decision {decide_us:.1f}, outcome {record_us:.1f} us of "
+            f"{full_cpu_ms:.2f} ms",
+            whole_us / (full_cpu_ms * 1e3),
+            "share",
+            MAX_OVERHEAD,
+        ),
+    ]
+
+
+def cpu_us(call: Callable[[], object]) -> float:
+    """Returns the processor time of a call, the best of several rounds."""
+    best = float("inf")
+    for _ in range(_REPEATS):
+        before = time.thread_time()
+        for _ in range(_CALLS):
+            call()
+        best = min(best, time.thread_time() - before)
+    return best / _CALLS * 1e6
+
+
+def profile_rows(
+    ranker: RankerUnderTest, users: Sequence[str], num_requests: int
+) -> tuple[list[BenchRow], float]:
+    """Returns where a FULL answer's time goes, and its processor time in ms.
+
+    One request after the other on an idle server: nothing waits in a queue.
+    """
+    with closing(Sequential(ranker.address, users, Tier.FULL)) as lane:
+        lane.warm_up(_NUM_WARM_UP)
+        before = ranker.cpu_seconds()
+        lane.ask(num_requests)
+        cpu_ms = (ranker.cpu_seconds() - before) * 1e3 / num_requests
+        samples = lane.samples
+    stages = {name: float(np.median(times)) for name, times in samples.stage_ms.items()}
+    server_ms = float(np.median(samples.server_ms))
+    rows = [
+        BenchRow("FULL, as the caller sees it", _median(samples.seen_ms), "ms p50"),
+        BenchRow("FULL, processor time of the server", cpu_ms, "ms mean"),
+        BenchRow("FULL, time in the server", server_ms, "ms p50"),
+    ]
+    rows += [
+        BenchRow(f"of that: stage {name}, {took / server_ms:.0%}", took, "ms p50")
+        for name, took in sorted(stages.items(), key=lambda item: -item[1])
+    ]
+    return rows, cpu_ms
+
+
+def _median(samples: Sequence[float]) -> float:
+    return float(np.median(samples))

@@ -1,0 +1,128 @@
+"""The ladder benchmark's runs, rows, files and figures; nothing is served here."""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from bench.ladder_costs import MAX_OVERHEAD, cost_rows, cpu_us
+from bench.ladder_plot import figure, write_plots
+from bench.ladder_rivals import CAPPED, ENVOY, OURS, PLAIN
+from bench.ladder_rivals import rows_of as rival_rows_of
+from bench.ladder_runs import (
+    QUICK,
+    Chaos,
+    Played,
+    Rig,
+    file_name,
+    judge,
+    not_void,
+    overload_runs,
+    rows_of,
+)
+from capacity import Capacity
+from load_run import LoadRun
+from load_run_fixture import run_of
+from scenarios import SCENARIOS, Setting
+from slo import SLOS, Finding
+from utility import TierValues
+
+USERS = ["u1", "u2"]
+CAPACITY = Capacity(200.0, 800.0, 4_000.0)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig("127.0.0.1:1", CAPACITY, TierValues(), tmp_path)
+
+
+def chaos(slo: str = "half", scenario: str = "steady") -> Chaos:
+    return Chaos("O1, 0.5 x C0", slo, Setting(100.0, 3.0, USERS), scenario)
+
+
+def test_every_overload_row_has_its_run_and_its_limits(rig: Rig) -> None:
+    runs = overload_runs(rig, USERS, QUICK)
+    assert {run.slo for run in runs if run.slo} == set(SLOS) - {"storm"}
+    assert all(run.scenario in SCENARIOS for run in runs)
+    assert len({file_name(run.name) for run in runs}) == len(runs)
+    assert [run.setting.rate for run in runs[:5]] == [100, 180, 300, 400, 600]
+    names = [run.name for run in runs]
+    assert all(
+        names.index(run.calm) < names.index(run.name) for run in runs if run.calm
+    )
+
+
+def test_a_run_leaves_rows_and_a_file_with_its_seed(rig: Rig) -> None:
+    played, one = Played(), chaos()
+    run = run_of([5.0] * 99 + [25.0], tier=[1] * 99 + [3])
+    judge(rig, one, SCENARIOS["steady"].build(one.setting), run, played)
+    assert [row.holds for row in played.rows] == [True, False, True]
+    document = json.loads((rig.folder / "o1-0.5-x-c0.json").read_text())
+    assert document["seed"] == one.setting.seed
+    assert document["summary"]["num_calls"] == 100
+    assert [finding["holds"] for finding in document["findings"]] == [True, False, True]
+
+
+def test_a_void_run_holds_nothing() -> None:
+    run = run_of([5.0], void="the generator starved")
+    (row,) = rows_of(chaos(), run, [Finding("p99, ms", 1.0, 20.0, at_most=True)])
+    assert not row.holds
+    assert "starved" in row.bar
+
+
+def test_a_void_run_is_repeated_once() -> None:
+    made: list[LoadRun] = []
+
+    def attempt(void: str) -> LoadRun:
+        made.append(run_of([5.0], void=void))
+        return made[-1]
+
+    assert not_void(lambda: attempt("late")).void == "late"
+    assert len(made) == 2
+    assert not not_void(lambda: attempt("")).void
+    assert len(made) == 3
+
+
+def test_rivals_are_beaten_by_what_was_promised_and_no_less() -> None:
+    def rows(ours: int, plain: int, envoy: int) -> list[bool]:
+        counts = {OURS: ours, PLAIN: plain, CAPPED: 90, ENVOY: envoy}
+        runs = {
+            name: [run_of([5.0] * good + [25.0] * (100 - good))]
+            for name, good in counts.items()
+        }
+        return [row.holds for row in rival_rows_of(runs, 1.0)]
+
+    assert rows(80, 40, 60) == [True, True]
+    assert rows(80, 41, 60) == [False, True]
+    assert rows(80, 40, 62) == [False, True]
+
+
+def test_one_error_of_ours_beside_rivals_falls_short() -> None:
+    runs = {name: [run_of([5.0] * 9)] for name in (PLAIN, CAPPED, ENVOY)}
+    runs[OURS] = [run_of([5.0] * 90, status=[8] + [0] * 89)]
+    assert not rival_rows_of(runs, 1.0)[1].holds
+
+
+def test_the_ladders_share_of_a_request_is_held_against_its_limit() -> None:
+    costs = cost_rows(full_cpu_ms=3.0)
+    share = costs[-1]
+    assert share.bar == f"<= {MAX_OVERHEAD:g} share"
+    assert not cost_rows(full_cpu_ms=0.01)[-1].holds
+
+
+def test_the_cost_of_a_call_is_its_processor_time() -> None:
+    assert 0 < cpu_us(lambda: None) < cpu_us(lambda: sum(range(200)))
+
+
+def test_a_spike_is_drawn(rig: Rig) -> None:
+    played = Played()
+    one = Chaos("O4, spike", "burst", Setting(300.0, 3.0, USERS), "spike")
+    run = run_of([5.0] * 300, tier=[1, 2, 3] * 100)
+    judge(rig, one, SCENARIOS["spike"].build(one.setting), run, played)
+    write_plots(rig.folder, rig.folder)
+    drawn = ElementTree.parse(rig.folder / "ladder_spike.svg").getroot()
+    assert len(drawn.findall("{http://www.w3.org/2000/svg}svg")) == 3
+    text = figure(json.loads((rig.folder / "o4-spike.json").read_text()))
+    for tier in ("FULL", "REDUCED", "POPULAR"):
+        assert tier in text
