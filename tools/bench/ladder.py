@@ -67,7 +67,7 @@ def measure(
     plots: Path | None = None,
     state: ProjectState | None = None,
 ) -> list[Row]:
-    """Returns the rows; about 5 minutes, long 35, quick 1.
+    """Returns the rows; about 6 minutes, long 40, quick 3.
 
     Args:
         quick: too short to judge by: shows that it works.

@@ -1,10 +1,11 @@
 """What the ladder itself costs, and where the time of a FULL answer goes."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 import numpy as np
+import psutil
 
 from bench.report import BenchRow, at_most
 from bench.serving_processes import RankerUnderTest
@@ -23,8 +24,10 @@ _COSTS = {
     LadderTier.REDUCED: TierCost(2_000, 1_000, is_live=False),
     LadderTier.POPULAR: TierCost(400, 200, is_live=False),
 }
-_CALLS, _REPEATS = 5_000, 7
+_CALLS, _REPEATS = 2_000, 9
 _NUM_WARM_UP = 100
+_WORKER, _LOOP = "the worker that runs the stages", "the event loop"
+_REST = "gRPC's threads, log and updater"
 
 
 def cost_rows(full_cpu_ms: float) -> list[BenchRow]:
@@ -83,22 +86,59 @@ def profile_rows(
     """
     with closing(Sequential(ranker.address, users, Tier.FULL)) as lane:
         lane.warm_up(_NUM_WARM_UP)
-        before = ranker.cpu_seconds()
+        before = thread_seconds(ranker.pid)
         lane.ask(num_requests)
-        cpu_ms = (ranker.cpu_seconds() - before) * 1e3 / num_requests
+        used = used_seconds(before, thread_seconds(ranker.pid))
         samples = lane.samples
+    cpu_ms = {role: each * 1e3 / num_requests for role, each in used.items()}
+    total_ms = sum(cpu_ms.values())
     stages = {name: float(np.median(times)) for name, times in samples.stage_ms.items()}
     server_ms = float(np.median(samples.server_ms))
     rows = [
         BenchRow("FULL, as the caller sees it", _median(samples.seen_ms), "ms p50"),
-        BenchRow("FULL, processor time of the server", cpu_ms, "ms mean"),
+        BenchRow("FULL, processor time of the server", total_ms, "ms mean"),
+        *(
+            BenchRow(f"of that: {role}, {each / total_ms:.0%}", each, "ms mean")
+            for role, each in cpu_ms.items()
+        ),
         BenchRow("FULL, time in the server", server_ms, "ms p50"),
     ]
     rows += [
         BenchRow(f"of that: stage {name}, {took / server_ms:.0%}", took, "ms p50")
         for name, took in sorted(stages.items(), key=lambda item: -item[1])
     ]
-    return rows, cpu_ms
+    return rows, total_ms
+
+
+def thread_seconds(pid: int) -> dict[tuple[int, int], float]:
+    """Returns the processor time of every thread of a process and its children.
+
+    Keys are (process, thread); the thread of a process's own number is its main one.
+    """
+    process = psutil.Process(pid)
+    return {
+        (one.pid, thread.id): thread.user_time + thread.system_time
+        for one in (process, *process.children(recursive=True))
+        for thread in one.threads()
+    }
+
+
+def used_seconds(
+    before: Mapping[tuple[int, int], float], after: Mapping[tuple[int, int], float]
+) -> dict[str, float]:
+    """Returns the processor time spent between two looks, by what threads do.
+
+    The main thread of a process runs the event loop; of the others the busiest is the
+    worker that runs the stages, the rest are gRPC's and the log's.
+    """
+    used = {key: after[key] - before.get(key, 0.0) for key in after}
+    roles = dict.fromkeys((_WORKER, _LOOP, _REST), 0.0)
+    for process in {pid for pid, _ in used}:
+        own = {thread: used[pid, thread] for pid, thread in used if pid == process}
+        roles[_LOOP] += own.pop(process, 0.0)
+        roles[_WORKER] += max(own.values(), default=0.0)
+        roles[_REST] += sum(own.values()) - max(own.values(), default=0.0)
+    return roles
 
 
 def _median(samples: Sequence[float]) -> float:

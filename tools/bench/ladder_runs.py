@@ -40,12 +40,12 @@ class Lengths:
         turns: of the rivals.
     """
 
-    capacity_step: float = 1.0
-    settle: float = 4.0
-    steady: float = 6.0
-    spike: float = 24.0
-    drift: float = 20.0
-    burst: float = 30.0
+    capacity_step: float = 0.7
+    settle: float = 2.0
+    steady: float = 5.0
+    spike: float = 21.0
+    drift: float = 12.0
+    burst: float = 21.0
     pair: float = 8.0
     turns: int = 1
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.ladder_costs import MAX_OVERHEAD, cost_rows, cpu_us
+from bench.ladder_costs import MAX_OVERHEAD, cost_rows, cpu_us, used_seconds
 from bench.ladder_plot import figure, write_plots
 from bench.ladder_rivals import CAPPED, ENVOY, OURS, PLAIN
 from bench.ladder_rivals import rows_of as rival_rows_of
@@ -113,6 +113,12 @@ def test_the_ladders_share_of_a_request_is_held_against_its_limit() -> None:
 
 def test_the_cost_of_a_call_is_its_processor_time() -> None:
     assert 0 < cpu_us(lambda: None) < cpu_us(lambda: sum(range(200)))
+
+
+def test_processor_time_is_split_by_what_the_threads_do() -> None:
+    before = {(1, 1): 5.0, (2, 2): 1.0, (2, 3): 1.0}
+    after = {(1, 1): 5.0, (2, 2): 2.0, (2, 3): 5.0, (2, 4): 0.5}
+    assert list(used_seconds(before, after).values()) == pytest.approx([4.0, 1.0, 0.5])
 
 
 def test_a_spike_is_drawn(rig: Rig) -> None:
