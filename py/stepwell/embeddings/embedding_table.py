@@ -7,7 +7,7 @@ import numpy.typing as npt
 from safetensors.numpy import save_file
 
 from stepwell.base.errors import DataLossError, InvalidArgumentError
-from stepwell.embeddings.mapped_tensors import mapped_tensors
+from stepwell.base.mapped_tensors import mapped_tensors
 from stepwell.embeddings.shard_map import KeyArray
 
 RowArray = npt.NDArray[np.float32]

@@ -6,8 +6,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from stepwell.base.errors import DataLossError, InvalidArgumentError
+from stepwell.base.mapped_tensors import mapped_tensors
 from stepwell.embeddings.embedding_table import EmbeddingTable
-from stepwell.embeddings.mapped_tensors import mapped_tensors
 
 KEYS = np.array([30, 10, 20], np.uint64)
 ROWS = np.arange(6, dtype=np.float32).reshape(3, 2)

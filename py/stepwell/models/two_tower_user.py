@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from stepwell.base.errors import DataLossError
+from stepwell.base.mapped_tensors import mapped_tensors
 from stepwell.models.history_weights import affinity_weights
 from stepwell.ops.history_scores import pooled_rows
 from stepwell.schema.user_history import UserHistory
@@ -89,7 +90,7 @@ class UserTower:
         Raises:
             DataLossError: a tensor is missing or shapes do not fit each other.
         """
-        tensors = load_file(path)
+        tensors = mapped_tensors(path)
         missing = set(cls.__slots__) - set(tensors)
         if missing:
             raise DataLossError(f"{path}: lacks {', '.join(sorted(missing))}")

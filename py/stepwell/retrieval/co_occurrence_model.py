@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from stepwell.base.errors import DataLossError
+from stepwell.base.mapped_tensors import mapped_tensors
 from stepwell.ops.co_occurrence import CoOccurrenceTable
 from stepwell.retrieval.category_affinity import CategoryAffinity
 from stepwell.schema.vocabulary import RowArray
@@ -78,7 +79,7 @@ class CoOccurrenceModel:
         Raises:
             DataLossError: a tensor is missing, shapes differ, or a row is out of range.
         """
-        tensors = load_file(path)
+        tensors = mapped_tensors(path)
         missing = set(_ARRAYS) - set(tensors)
         if missing:
             raise DataLossError(f"{path}: lacks {', '.join(sorted(missing))}")

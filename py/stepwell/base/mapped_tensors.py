@@ -1,8 +1,9 @@
 """Tensors of a safetensors file, mapped: a page is read when a row of it is.
 
-`safetensors` reads a numpy tensor into memory as a whole; a shard's table may be larger
-than that. The format: https://github.com/huggingface/safetensors#format (header size
-uint64 little-endian, JSON header, data; offsets count from the data's begin).
+`safetensors` reads a numpy tensor into memory as a whole; a table may be larger than
+that, and each process of a machine would have its own. The format:
+https://github.com/huggingface/safetensors#format (header size uint64 little-endian,
+JSON header, data; offsets count from the data's begin).
 """
 
 import json
@@ -16,8 +17,12 @@ from stepwell.base.errors import DataLossError
 
 MAX_HEADER_BYTES = 1 << 20
 _DTYPES: dict[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "I32": np.dtype("<i4"),
     "I64": np.dtype("<i8"),
+    "U8": np.dtype("<u1"),
     "U64": np.dtype("<u8"),
 }
 
