@@ -32,7 +32,7 @@ def run_of(
     statuses = column(status, np.int16)
     return LoadRun(
         due_s=due,
-        sent_s=due,
+        sent_s=due.copy(),
         done_s=due + np.array(latency_ms) / 1e3,
         lane=column(lane, np.int16),
         status=statuses,

@@ -25,6 +25,14 @@ def test_goodput_is_what_was_answered_in_time() -> None:
     assert (summary["p50_ms"], summary["max_ms"]) == (5.0, 25.0)
 
 
+def test_a_call_that_leaves_late_has_waited_since_it_was_due() -> None:
+    run = run_of([30.0, 5.0])
+    run.sent_s[0] += 0.025
+    assert run.latency_ms() == pytest.approx([30.0, 5.0])
+    assert run.late_ms() == pytest.approx([25.0, 0.0])
+    assert run.summary(20.0)["late_share"] == 0.5
+
+
 def test_reasons_are_bits_by_their_number_on_the_wire() -> None:
     bits = [1 << Reason.BACKLOG | 1 << Reason.NO_RELEASE, 0, 1 << Reason.BACKLOG]
     run = run_of([1.0] * 3, reasons=bits)

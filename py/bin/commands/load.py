@@ -60,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", choices=DATA_SETS, help="whose release and users (default: the last)"
     )
     parser.add_argument(
+        "--ranker-flag",
+        action="append",
+        default=[],
+        metavar="FLAG",
+        help="of a server that it starts, such as --ranker-flag=--workers=2; repeat it",
+    )
+    parser.add_argument(
         "--seconds", type=float, default=30, help="length of the run (%(default)s)"
     )
     parser.add_argument(
@@ -176,7 +183,8 @@ def _target(args: argparse.Namespace, root: Path) -> Iterator[tuple[str, str | N
         if not DirectorySource(ProjectState(root, data).registry).versions():
             raise NotFoundError(f"there is no release of {data}; {START_HINT}")
         budget = f"--latency_budget_ms={max(round(args.budget_ms), 1)}"
-        with RankerProcess.start(ProjectState(root, data), flags=[budget]) as ranker:
+        flags = [budget, *args.ranker_flag]
+        with RankerProcess.start(ProjectState(root, data), flags=flags) as ranker:
             yield ranker.address, data
 
 
