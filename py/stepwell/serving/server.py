@@ -13,7 +13,11 @@ from stepwell.base.errors import UnavailableError, check_range
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
 from stepwell.serving.border import Border
-from stepwell.serving.limits import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
+from stepwell.serving.limits import (
+    MAX_DEADLINE_MS,
+    MAX_MESSAGE_BYTES,
+    MAX_METADATA_BYTES,
+)
 from stepwell_pb.v1 import (
     admin_pb2_grpc,
     feedback_pb2,
@@ -47,6 +51,13 @@ CHANNEL_OPTIONS = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
 )
+
+# Callers on long-lived connections would never find a process that started later. Asked
+# to come again, which costs no call, they are spread anew.
+_EVEN_OUT = {
+    "grpc.max_connection_age_ms": 120_000,
+    "grpc.max_connection_age_grace_ms": MAX_DEADLINE_MS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +174,8 @@ def _server(border: Border, listen: Listen) -> "grpc.aio.Server":
         "grpc.server.max_pending_requests": listen.max_pending // 2,
         "grpc.server.max_pending_requests_hard_limit": listen.max_pending,
     }
+    if listen.shared:
+        options |= _EVEN_OUT
     server = grpc.aio.server(options=tuple(options.items()))
     server.add_generic_rpc_handlers((border,))
     return server
