@@ -91,7 +91,7 @@ RankerIsa BestRankerIsa();
 
 // Writes logits [num_candidates, num_objectives]. Rows must be in range: nothing is
 // checked. A candidate's logits do not depend on the other candidates. Thread-safe;
-// uses one thread; allocates some 300 KB for the time of the call at widths of 512.
+// uses one thread; allocates some 150 KB for the time of the call at widths of 512.
 // Inputs that are not finite count as their column's mean. Sums are in float or, of
 // codes, exact; activations are rounded to the next layer's inputs to nearest even.
 void RankCandidates(const RankerModel& model, const RankerRequest& request,

@@ -15,6 +15,7 @@ struct Rows {
   int64_t input_stride;
   float* scales;                  // [count], of the codes
   const uint16_t* const* biases;  // [count], of each row in top[0], otherwise null
+  Lookahead* ahead;
 
   float* value_row(int64_t row) const { return values + row * value_stride; }
   uint8_t* input_row(int64_t row) const { return inputs + row * input_stride; }
@@ -121,6 +122,7 @@ void Panels(const RankerLayer& layer, const Rows& rows) {
     int64_t first = 0;
     for (; first + kTileRows <= rows.count; first += kTileRows) {
       Tile<kIsInt8, kTileRows>(layer, rows, panel, first);
+      rows.ahead->FetchSome();
     }
     LastTile<kIsInt8>(layer, rows, panel, first);
   }
@@ -248,7 +250,7 @@ inline void RunBlock(const RankerModel& model, const DenseColumns& columns,
                      const float* dense, int64_t count, float* logits) {
   const Rows rows{count,         memory.values,       memory.value_stride,
                   memory.inputs, memory.input_stride, memory.scales,
-                  nullptr};
+                  nullptr,       memory.ahead};
   for (int64_t row = 0; row < count; ++row) {
     DenseRow(model, columns, dense + row * model.num_dense, columns.raw,
              rows.value_row(row));

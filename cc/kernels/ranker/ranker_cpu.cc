@@ -12,9 +12,9 @@ namespace {
 
 // Its inverse times 255 is still finite.
 constexpr float kSmallestInput = 1e-30f;
-// Enough that a panel of weights is read from the L2 cache eight times a request's
-// block less often than it is used, and the block's rows still lie there too.
-constexpr int64_t kBlockRows = 48;
+// So many that a panel of weights is used four times for each time it comes from the L2
+// cache, and so few that the rows, and the records of the next block, fit beside it.
+constexpr int64_t kBlockRows = 24;
 
 // Columns with room for a whole register behind the last.
 struct DenseColumns {
@@ -30,6 +30,42 @@ struct RankerUser {
   const uint8_t* rounded;  // the same in bfloat16
 };
 
+// Fetches the records of the block after this one, a few lines between two tiles: all
+// at once they would wait for memory, and so would this block's first tiles.
+class Lookahead {
+ public:
+  void Start(const RankerModel& model, const int64_t* rows, int64_t count) {
+    items_ = model.items;
+    record_bytes_ = model.record_bytes;
+    rows_ = rows;
+    end_ = rows + count;
+    at_ = 0;
+  }
+
+  void FetchSome() { Fetch(kLinesAtOnce); }
+  void FetchRest() { Fetch((end_ - rows_) * record_bytes_ / kLineBytes); }
+
+ private:
+  static constexpr int64_t kLinesAtOnce = 20;
+  static constexpr int64_t kLineBytes = 64;
+
+  void Fetch(int64_t num_lines) {
+    for (; num_lines > 0 && rows_ < end_; --num_lines) {
+      __builtin_prefetch(items_ + *rows_ * record_bytes_ + at_);
+      at_ += kLineBytes;
+      if (at_ < record_bytes_) continue;
+      at_ = 0;
+      ++rows_;
+    }
+  }
+
+  const uint8_t* items_ = nullptr;
+  int64_t record_bytes_ = 0;
+  const int64_t* rows_ = nullptr;
+  const int64_t* end_ = nullptr;
+  int64_t at_ = 0;
+};
+
 struct BlockMemory {
   float* values;
   int64_t value_stride;
@@ -40,6 +76,7 @@ struct BlockMemory {
   float* scales;
   const uint8_t** records;
   const uint16_t** biases;
+  Lookahead* ahead;
 };
 
 }  // namespace
@@ -90,7 +127,7 @@ class Memory {
   }
   float* user() { return user_; }
   uint8_t* rounded_user() { return reinterpret_cast<uint8_t*>(user_ + vector_); }
-  BlockMemory block() {
+  BlockMemory block(Lookahead* ahead) {
     float* vectors = block_ + kBlockRows * width_;
     float* inputs = vectors + kBlockRows * vector_;
     return {block_,
@@ -101,7 +138,8 @@ class Memory {
             width_ * 2,
             inputs + kBlockRows * width_ / 2,
             records_.data(),
-            biases_.data()};
+            biases_.data(),
+            ahead};
   }
 
  private:
@@ -139,10 +177,6 @@ class Memory {
   float* block_;
 };
 
-void Prefetch(const uint8_t* record, int64_t num_bytes) {
-  for (int64_t at = 0; at < num_bytes; at += 64) __builtin_prefetch(record + at);
-}
-
 RankerUser UserOf(const RankerModel& model, const RankerRequest& request,
                   Memory& memory, RankerIsa isa) {
   if (model.num_user_rows == 0) return {nullptr, nullptr};
@@ -174,17 +208,22 @@ void RankCandidates(const RankerModel& model, const RankerRequest& request,
   Memory memory(model);
   const RankerUser user = UserOf(model, request, memory, isa);
   const DenseColumns columns = memory.columns();
-  const BlockMemory block = memory.block();
+  Lookahead ahead;
+  ahead.Start(model, request.item_rows, std::min(kBlockRows, request.num_candidates));
+  const BlockMemory block = memory.block(&ahead);
   for (int64_t first = 0; first < request.num_candidates; first += kBlockRows) {
     const int64_t count = std::min(kBlockRows, request.num_candidates - first);
     for (int64_t row = 0; row < count; ++row) {
       const uint8_t* record =
           model.items + request.item_rows[first + row] * model.record_bytes;
-      Prefetch(record, model.record_bytes);
       block.records[row] = record;
       block.biases[row] =
           reinterpret_cast<const uint16_t*>(record + model.vector_bytes());
     }
+    ahead.FetchRest();
+    const int64_t next = first + count;
+    ahead.Start(model, request.item_rows + next,
+                std::min(kBlockRows, request.num_candidates - next));
     const float* dense = request.dense + first * model.num_dense;
     float* to = logits + first * model.num_objectives;
     if (isa == RankerIsa::kAvx512Vnni) {
