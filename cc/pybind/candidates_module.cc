@@ -13,6 +13,7 @@
 #include "cc/base/field_error.h"
 #include "cc/kernels/candidates/best_first.h"
 #include "cc/kernels/candidates/co_occurrence.h"
+#include "cc/kernels/candidates/coded_vectors.h"
 #include "cc/kernels/candidates/history.h"
 #include "cc/kernels/candidates/key_rows.h"
 #include "cc/kernels/candidates/likeness.h"
@@ -177,6 +178,7 @@ class CoOccurrence {
     model_.neighbour_rows = MatrixOf<int32_t>(arrays_[2], n, k, "neighbour_rows");
     model_.neighbour_weights = MatrixOf<float>(arrays_[3], n, k, "neighbour_weights");
     CheckCodes(model_.neighbour_rows, n * k, -1, n, "neighbour_rows");
+    SetCodes();
     if (!affinity) return;
     auto& [codes, lifts, power, floor] = *affinity;
     model_.categories = VectorOf<int32_t>(codes, n, "codes");
@@ -228,6 +230,13 @@ class CoOccurrence {
  private:
   using Scratch = std::unique_ptr<kernels::CoOccurrenceScratch>;
 
+  void SetCodes() {
+    if (model_.dim == 0) return;
+    codes_ = std::make_unique<kernels::CodedVectors>(model_.output_vectors,
+                                                     model_.num_items, model_.dim);
+    if (codes_->is_usable()) model_.coded_vectors = codes_.get();
+  }
+
   static void CheckCodes(const int32_t* codes, int64_t size, int64_t low, int64_t high,
                          const char* field) {
     for (int64_t i = 0; i < size; ++i) {
@@ -255,6 +264,7 @@ class CoOccurrence {
   }
 
   std::vector<py::array> arrays_;
+  std::unique_ptr<kernels::CodedVectors> codes_;
   kernels::CoOccurrence model_;
   std::mutex mutex_;
   std::vector<Scratch> free_;  // as many as were called at once

@@ -57,3 +57,12 @@ inline void Products(const float* vectors, int64_t num_vectors, int64_t dim,
     products[row] = InnerProduct(vectors + row * dim, vector, dim);
   }
 }
+
+inline void ProductsOfRows(const RowsToPool& task, const float* vector,
+                           float* products) {
+  for (int64_t i = 0; i < task.num_rows; ++i) {
+    if (i + kRowsAhead < task.num_rows) task.Prefetch(i + kRowsAhead, 0);
+    products[i] =
+        InnerProduct(task.vectors + task.rows[i] * task.dim, vector, task.dim);
+  }
+}

@@ -63,4 +63,19 @@ void InnerProducts(const float* vectors, int64_t num_vectors, int64_t dim,
   baseline::Products(vectors, num_vectors, dim, vector, products);
 }
 
+void InnerProductsOfRows(const float* vectors, int64_t dim, const int64_t* rows,
+                         int64_t num_rows, const float* vector, float* products,
+                         Isa isa) {
+  const RowsToPool task{vectors, dim, rows, nullptr, num_rows, nullptr};
+  switch (isa) {
+    case Isa::kAvx512:
+      return avx512::ProductsOfRows(task, vector, products);
+    case Isa::kAvx2:
+      return avx2::ProductsOfRows(task, vector, products);
+    case Isa::kBaseline:
+      break;
+  }
+  baseline::ProductsOfRows(task, vector, products);
+}
+
 }  // namespace stepwell::kernels

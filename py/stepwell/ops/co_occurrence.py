@@ -42,8 +42,9 @@ class CoOccurrenceTable:
 
     Raises:
         InvalidArgumentError: another type or shape, a row or a code out of range.
-    Concurrency: thread-safe; `best` gives up the GIL. The arrays are borrowed. Each of
-    as many calls as run at once keeps 12 bytes an item to work with.
+    Concurrency: thread-safe; `best` gives up the GIL. The arrays are borrowed,
+    besides Z is kept in a byte a coordinate. Each of
+    as many calls as run at once keeps some 32 bytes an item to work with.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class CoOccurrenceTable:
             rows int64 [n] and scores float32 [n], best first, ties by lower row.
         Raises:
             InvalidArgumentError: another type or length, a row or limit out of range.
-        Cost: one read of Z and 8 bytes for each of H K neighbours.
+        Cost: one read of a byte for each of the N D coordinates of Z, which are bounded
+            by codes first, and 8 bytes for each of H K neighbours.
         """
         best_rows, best_scores = self._native.best(rows, weights, limit)
         return best_rows, best_scores
