@@ -16,6 +16,9 @@ from stepwell.stores.key_value_store import KeyValueStore
 
 _log = structlog.get_logger(__name__)
 
+ANSWER_RESERVE_US = 2_000
+"""What a request keeps of its time to be answered from memory."""
+
 
 class UserHydrator:
     """Reads the user's history from the online store.
@@ -52,11 +55,15 @@ class UserHydrator:
 
         Raises:
             DeadlineExceededError: nothing is left of `deadline` before the read.
-            UnavailableError: the store does not answer, or not before `deadline`.
+            UnavailableError: the store does not answer, or not while there is time to
+                answer without it.
         """
         deadline.check("hydrate")
-        left_us = max(deadline.remaining_us(), 1)
-        blob = self._store.get_many(self._view.name, [query.user_id], left_us)[0]
+        # The stage's share is soft, as for every stage: a read beyond it costs a lower
+        # plan. Only what would leave no time for any answer is given up.
+        spare_us = query.deadline.remaining_us() - ANSWER_RESERVE_US
+        limit_us = max(deadline.remaining_us(), spare_us, 1)
+        blob = self._store.get_many(self._view.name, [query.user_id], limit_us)[0]
         if blob is None:
             return UserContext.unknown(query.user_id, (self._view.name,))
         try:

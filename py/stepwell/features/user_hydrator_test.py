@@ -66,11 +66,18 @@ def test_a_known_user_comes_with_rows_segment_and_age(
     assert user.defaulted == user.stale == ()
 
 
-def test_the_read_has_the_stages_time(query: Query, vocabulary: Vocabulary) -> None:
+@pytest.mark.parametrize(
+    ("left_us", "stage_us", "limit_us"),
+    [(20_000, 1_500, 18_000), (3_000, 1_500, 1_500), (1_900, 900, 900)],
+)
+def test_the_read_has_all_time_but_what_an_answer_from_memory_takes(
+    query: Query, vocabulary: Vocabulary, left_us: int, stage_us: int, limit_us: int
+) -> None:
     store = _Memory({})
+    whole = query.deadline.sooner_us(left_us)
     hydrator = UserHydrator(store, vocabulary, [""])
-    hydrator.hydrate(query, query.deadline.sooner_us(1_500))
-    assert store.timeout_us == 1_500
+    hydrator.hydrate(replace(query, deadline=whole), whole.sooner_us(stage_us))
+    assert store.timeout_us == limit_us
 
 
 def test_an_unknown_user_is_cold_and_named_defaulted(

@@ -264,6 +264,4 @@ def _rest_us(budgets: StageBudgets, name: str) -> int:
 def _best_first(candidates: CandidateSet, scores: Scores) -> RankedSet:
     """Orders by score, ties by lower row; non-finite scores have sunk to -inf."""
     order = order_best_first(scores.total, candidates.rows, len(candidates))
-    return RankedSet(
-        candidates.taken(order), scores.total[order], scores.objectives[order]
-    )
+    return RankedSet(candidates, scores.total, scores.objectives).taken(order)

@@ -70,6 +70,8 @@ class Exposure:
             rows: int64 [N], best first.
             num_items: K, places of the slate.
         """
+        if not self._limits:
+            return np.arange(len(rows)), len(rows)
         within = np.ones(len(rows), np.bool_)
         for limit, codes in self._limits:
             kept = np.flatnonzero(within)
