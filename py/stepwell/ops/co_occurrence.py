@@ -42,9 +42,9 @@ class CoOccurrenceTable:
 
     Raises:
         InvalidArgumentError: another type or shape, a row or a code out of range.
-    Concurrency: thread-safe; `best` gives up the GIL. The arrays are borrowed,
-    besides Z is kept in a byte a coordinate. Each of
-    as many calls as run at once keeps some 32 bytes an item to work with.
+    Concurrency: thread-safe; `best` gives up the GIL.
+    Memory: the arrays are borrowed. Besides, a byte for each coordinate of Z, and some
+    32 bytes an item to work with for each of as many calls as run at once.
     """
 
     def __init__(
