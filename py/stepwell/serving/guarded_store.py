@@ -7,8 +7,8 @@ from stepwell.base.errors import UnavailableError
 from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.stores.key_value_store import Guard, KeyValueStore
 
-_TELLING_US = 1_000
-"""A caller who gave the store less than this was late himself: no verdict on it."""
+_TELLING_FAILURES = 5
+"""More reads than this in a row without an answer tell of the store, short ones too."""
 
 
 class GuardedStore:
@@ -25,6 +25,7 @@ class GuardedStore:
         self._store = store
         self._breaker = breaker
         self._clock = clock
+        self._num_unanswered = 0  # in a row; a lost update of two threads does no harm
 
     def get_many(
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
@@ -39,17 +40,29 @@ class GuardedStore:
         try:
             blobs = self._store.get_many(view, keys, timeout_us)
         except UnavailableError:
-            if timeout_us is not None and timeout_us < _TELLING_US:
-                permit.ignore()
-            else:
+            self._num_unanswered += 1
+            if self._is_verdict(timeout_us):
                 permit.drop(self._clock.monotonic_us())
+            else:
+                permit.ignore()
             raise
         except BaseException:
             permit.ignore()
             raise
+        self._num_unanswered = 0
         now_us = self._clock.monotonic_us()
         permit.success(now_us - started_us, now_us)
         return blobs
+
+    def _is_verdict(self, timeout_us: int | None) -> bool:
+        """Whether a read without an answer tells of the store.
+
+        One that had less time than a slow call may take was late by itself, as on a
+        busy machine. Where the store answers nobody else either it is the store.
+        """
+        if timeout_us is None or timeout_us >= self._breaker.options.slow_call_us:
+            return True
+        return self._num_unanswered > _TELLING_FAILURES
 
     def put_many(self, view: str, values: Mapping[str, bytes]) -> None:
         """As the store's."""

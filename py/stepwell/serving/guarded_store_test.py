@@ -96,18 +96,36 @@ def test_a_caller_without_time_is_told_so_and_the_store_is_left_alone() -> None:
     assert store.num_reads == 0
 
 
-@pytest.mark.parametrize(
-    ("timeout_us", "state"), [(999, BreakerState.CLOSED), (1_000, BreakerState.OPEN)]
-)
-def test_a_store_that_had_a_millisecond_is_judged_and_one_that_had_less_is_not(
-    timeout_us: int, state: BreakerState
-) -> None:
-    guarded, store, breaker = _guarded()
-    store.error = UnavailableError("late")
-    for _ in range(10):
+def _read_in_vain(guarded: GuardedStore, timeout_us: int, times: int = 1) -> None:
+    for _ in range(times):
         with pytest.raises(UnavailableError):
             guarded.get_many("user_history", ["u"], timeout_us)
-    assert breaker.state(store.clock.monotonic_us()) is state
+
+
+def test_reads_that_had_a_slow_calls_time_are_judged() -> None:
+    guarded, store, breaker = _guarded()
+    store.error = UnavailableError("late")
+    _read_in_vain(guarded, 5_000, times=10)
+    assert breaker.state(store.clock.monotonic_us()) is BreakerState.OPEN
+
+
+def test_short_reads_of_a_busy_machine_do_not_stop_the_store() -> None:
+    guarded, store, breaker = _guarded()
+    for _ in range(20):
+        store.error = UnavailableError("late")
+        _read_in_vain(guarded, 1_000, times=4)
+        store.error = None
+        _read(guarded)
+    assert breaker.state(store.clock.monotonic_us()) is BreakerState.CLOSED
+
+
+def test_short_reads_that_nobody_answers_stop_the_store() -> None:
+    guarded, store, breaker = _guarded()
+    store.error = UnavailableError("late")
+    _read_in_vain(guarded, 1_000, times=14)
+    assert breaker.state(store.clock.monotonic_us()) is BreakerState.CLOSED
+    _read_in_vain(guarded, 1_000)
+    assert breaker.state(store.clock.monotonic_us()) is BreakerState.OPEN
 
 
 def test_writes_pass_while_reads_are_stopped() -> None:
