@@ -207,8 +207,9 @@ class CallLoop:
             self._watch(connection)
 
     def _wait_for_room(self, call: int) -> None:
-        # As other clients: while a connection is on its way calls wait, else they fail.
-        if self._by_descriptor:
+        # As the product's client: calls wait while a connection is on its way, else
+        # they fail at once; a second attempt waits for as long as the call has.
+        if self._by_descriptor or self._outcomes.attempts[call] > 1:
             self._unplaced.append(call)
         else:
             self._failed(call, UNAVAILABLE)
@@ -364,7 +365,9 @@ class CallLoop:
         if not self._by_descriptor:
             waiting, self._unplaced = self._unplaced, deque()
             for call in waiting:
-                if not self._outcomes.done_s[call]:
+                if self._outcomes.attempts[call] > 1:
+                    self._unplaced.append(call)
+                elif not self._outcomes.done_s[call]:
                     self._failed(call, UNAVAILABLE)
 
     def _close(self) -> None:

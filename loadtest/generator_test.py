@@ -78,6 +78,8 @@ def test_a_stall_of_the_server_shows_in_every_call_that_was_due_in_it(
     # in that second.
     slow = run.latency_ms() > 100
     assert slow.sum() >= 80
+    # They left when they were due, although none before them was answered.
+    assert np.median(run.between(0.6, 1.4).late_ms()) < 100
     assert run.summary(20.0)["p99_ms"] > 900
 
 
@@ -104,6 +106,19 @@ def test_a_server_that_drains_beside_its_successor_loses_no_call(shop: Shop) -> 
     # comes later goes to the successor, and nothing is lost with the connection.
     assert set(counts) <= {"OK", "CANCELLED"}
     assert counts["OK"] >= 0.95 * len(schedule)
+
+
+@pytest.mark.parametrize("retries", [None, RetryOptions(budget_tokens=1_000)])
+def test_a_second_attempt_waits_for_a_server_that_comes_back(
+    shop: Shop, retries: RetryOptions | None
+) -> None:
+    lane = recommend_lane("patient", ["u"], deadline_ms=9_000, retries=retries)
+    events = [At(0.3, lambda: shop.die(0.4))]
+    run = generate(
+        shop.address, _every(0.01, 100), [lane], connections=4, events=events
+    )
+    failed = int((~run.ok()).sum())
+    assert failed == 0 if retries else failed >= 10
 
 
 def test_retries_end_with_their_budget(shop: Shop) -> None:

@@ -79,6 +79,8 @@ def recommend_lane(
             num_items=num_items,
             exclude_item_ids=exclude_item_ids,
             surface="load",
+            # As the client does: the server learns how long the call was under way.
+            deadline_ms=deadline_ms if deadline_ms <= 60_000 else 0,
             priority=int(priority),  # type: ignore[arg-type]
             forced_tier=int(tier),  # type: ignore[arg-type]
         ).SerializeToString()

@@ -33,6 +33,7 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
         stalled_until_s: time.perf_counter() before which no answer leaves, as of a
             server that is stopped.
         restart: starts another server on the port, then drains the first.
+        die: closes every connection; for so many seconds nobody answers.
     """
 
     delay_s: float = 0.0
@@ -46,6 +47,7 @@ class Shop(recommend_pb2_grpc.RecommendServiceServicer):
     timeouts_s: list[float | None] = field(default_factory=list)
     address: str = ""
     restart: Callable[[], None] = lambda: None
+    die: Callable[[float], None] = lambda _: None
 
     async def Recommend(
         self, request: recommend_pb2.RecommendRequest, context: Context
@@ -117,7 +119,13 @@ def serving(shop: Shop) -> Iterator[Shop]:
         server, _ = asyncio.run_coroutine_threadsafe(begin(port), loop).result(10)
         now(old.stop(5.0))
 
-    shop.address, shop.restart = f"127.0.0.1:{port}", restart
+    def die(seconds: float) -> None:
+        nonlocal server
+        now(server.stop(None))
+        now(asyncio.sleep(seconds))
+        server, _ = asyncio.run_coroutine_threadsafe(begin(port), loop).result(10)
+
+    shop.address, shop.restart, shop.die = f"127.0.0.1:{port}", restart, die
     try:
         yield shop
     finally:
