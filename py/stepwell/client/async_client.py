@@ -20,6 +20,7 @@ from stepwell.client.messages import (
     rank_request,
     recommend_request,
     stored_of,
+    tell_deadline,
 )
 from stepwell.client.types import Answer, Event, Stored
 from stepwell_pb.v1 import feedback_pb2_grpc, recommend_pb2_grpc
@@ -63,6 +64,7 @@ class AsyncRecommendClient:
         """Returns what the user should see; see RecommendClient.recommend."""
         request = recommend_request(user_id, num_items, exclude_item_ids, options)
         attempts = self._attempts(deadline_ms)
+        tell_deadline(request, attempts.deadline_ms)
         response = await _called(self._recommend.Recommend, request, attempts)
         return answer_of(response, attempts.number)
 
@@ -78,6 +80,7 @@ class AsyncRecommendClient:
         """Returns the caller's candidates, best first; see RecommendClient.rank."""
         request = rank_request(user_id, item_ids, num_items, options)
         attempts = self._attempts(deadline_ms)
+        tell_deadline(request, attempts.deadline_ms)
         response = await _called(self._recommend.Rank, request, attempts)
         return answer_of(response, attempts.number)
 

@@ -48,6 +48,7 @@ class Attempts:
         self, options: ClientOptions, budget: RetryBudget, deadline_ms: int | None
     ) -> None:
         deadline_ms = options.deadline_ms if deadline_ms is None else deadline_ms
+        self.deadline_ms = deadline_ms
         self._options = options
         self._budget = budget
         self._deadline = Deadline.after_us(options.clock, deadline_ms * 1_000)

@@ -15,6 +15,9 @@ from stepwell.client.types import (
 )
 from stepwell_pb.v1 import feedback_pb2, recommend_pb2
 
+MAX_DEADLINE_MS = 60_000
+"""The longest that the message may say; the server cuts a longer one to it."""
+
 
 class RequestOptions(TypedDict, total=False):
     """What a recommend or rank call may say beside its subject; all may be left out.
@@ -47,6 +50,18 @@ def recommend_request(
         exclude_item_ids=exclude_item_ids,
         **_numbered(options),
     )
+
+
+def tell_deadline(
+    request: recommend_pb2.RecommendRequest | recommend_pb2.RankRequest,
+    deadline_ms: int,
+) -> None:
+    """Names the call's deadline in the message, beside the one that gRPC sends.
+
+    The second runs down on the way: from the difference the server knows how long the
+    call has waited where no queue of its own could see it.
+    """
+    request.deadline_ms = min(deadline_ms, MAX_DEADLINE_MS)
 
 
 def rank_request(

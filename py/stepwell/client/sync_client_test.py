@@ -45,6 +45,7 @@ def test_a_request_says_all_that_the_caller_said(script: Script) -> None:
             explain=True,
             forced_tier=Tier.REDUCED,
             request_id="r-1",
+            deadline_ms=7_000,
         )
     (request,) = script.requests
     assert request == recommend_pb2.RecommendRequest(
@@ -52,6 +53,8 @@ def test_a_request_says_all_that_the_caller_said(script: Script) -> None:
         num_items=7,
         exclude_item_ids=["a", "b"],
         surface="home",
+        # Beside gRPC's own.
+        deadline_ms=7_000,
         priority=recommend_pb2.PRIORITY_PREFETCH,
         explain=True,
         forced_tier=common_pb2.TIER_REDUCED,

@@ -125,17 +125,18 @@ def arrival_us(
     """Returns when a call arrived that the event loop has only now come to.
 
     A caller who sets the request's field and the gRPC deadline to the same time tells
-    exactly how long the call has waited: the second runs since the first byte came.
+    exactly how long the call has been under way: gRPC's runs since its first byte came.
+    A difference beyond half of the field's time is no wait: the two never were equal.
 
     Args:
         now_us: monotonic time.
-        lag_us: how long the call may have waited at most.
+        lag_us: how long a call may have waited, for callers who do not tell.
         deadline_ms: the request's field; 0 when not set.
         grpc_seconds: what is left of the gRPC deadline; None when the call has none.
     """
     if deadline_ms and grpc_seconds is not None:
         run_us = deadline_ms * 1_000 - int(grpc_seconds * 1e6)
-        if 0 <= run_us < lag_us:
+        if 0 <= run_us <= deadline_ms * 500:
             return now_us - run_us
     return now_us - lag_us
 
