@@ -15,8 +15,10 @@ from stepwell.base.errors import InvalidArgumentError
 BENCHMARKS = {
     "ops": "the native core against torch, FBGEMM and torch.compile",
     "ops_cuda": "the native core on a GPU against torch and Triton",
+    "scorer": "the FULL tier's scorer at 500 candidates, and what batching saves",
     "retrieval": "recall and speed of the index against hnswlib, faiss and usearch",
     "serving": "every tier on the demo's release; a larger site's work beside peers",
+    "load_generator": "what a call costs the load generator, beside gRPC's own client",
     "ladder": "what the ladder holds under overload and loss; beside rivals",
 }
 RETRIEVAL_ARGUMENTS = (
@@ -32,7 +34,7 @@ RETRIEVAL_ARGUMENTS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `bench`."""
-    names = "\n".join(f"  {name:10} {what}" for name, what in BENCHMARKS.items())
+    names = "\n".join(f"  {name:14} {what}" for name, what in BENCHMARKS.items())
     parser.description = f"Runs one benchmark and prints its table.\n\n{names}"
     parser.add_argument("name", choices=BENCHMARKS, help="the benchmark to run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
