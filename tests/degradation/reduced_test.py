@@ -31,9 +31,11 @@ async def test_steps_down_while_full_is_slow_and_back_when_it_is_not(
     with capture_logs() as lines:
         async with running_ranker(tmp_path) as ranker:
             assert await _tier(ranker) == full
-            # One answer at 60 % of the budget: p95 no longer fits f = 50 %.
+            # Answers at 60 % of the budget, two as one is no pattern: p95 no longer
+            # fits f = 50 %.
             ranker.faults.delays_us["ranking_full"] = int(0.6 * BUDGET_US)
-            assert await _tier(ranker) == full
+            for _ in range(2):
+                assert await _tier(ranker) == full
             del ranker.faults.delays_us["ranking_full"]
             for _ in range(20):
                 assert await _tier(ranker) == reduced

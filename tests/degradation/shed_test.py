@@ -44,8 +44,11 @@ async def test_refuses_with_push_back_and_serves_again_when_the_queue_is_short(
 ) -> None:
     async with running_ranker(tmp_path) as ranker:
         waiting = await _queued(ranker, 300)  # 300 * 0.2 ms ahead > 50 ms
+        # A forced tier has to wait; others would be answered from memory at once.
+        late = _request("late", DEADLINE_MS)
+        late.forced_tier = common_pb2.TIER_REDUCED
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await ranker.recommend.Recommend(_request("late", DEADLINE_MS))
+            await ranker.recommend.Recommend(late)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert caught.value.details() == "overloaded: 300 requests are ahead"
         assert _retry_after_ms(caught.value) == 60

@@ -79,10 +79,15 @@ class LatencyHistogram:
         Returns:
             Microseconds; 0 when empty.
         """
-        if not self._num_samples:
+        return self.largest_but_us(self._num_samples * (1000 - permille) // 1000)
+
+    def largest_but_us(self, above: int) -> int:
+        """Returns the edge of the largest latency but for `above` larger ones.
+
+        0 when none is left.
+        """
+        if above >= self._num_samples:
             return 0
-        # From the top: as many may lie above the bucket as the quantile leaves out.
-        above = self._num_samples * (1000 - permille) // 1000
         octave = _NUM_OCTAVES - 1
         while self._octaves[octave] <= above:
             above -= self._octaves[octave]

@@ -159,7 +159,7 @@ class CircuitBreaker:
                 self._settle_probe(now_us, good=not (failed or slow))
             else:
                 self._window.record(now_us, slow=slow, failed=failed)
-                if self._window.is_bad(now_us, self._options):
+                if self._window.is_bad(self._options):
                     self._enter(BreakerState.OPEN, now_us)
 
     def _settle_probe(self, now_us: int, *, good: bool) -> None:
@@ -181,22 +181,39 @@ class _OutcomeWindow:
 
     def __init__(self, window_us: int) -> None:
         self._slice_us = max(window_us // _NUM_SLICES, 1)
-        self._slices: dict[int, list[int]] = {}
+        self.clear()
 
     def record(self, now_us: int, *, slow: bool, failed: bool) -> None:
-        counts = self._slices.setdefault(now_us // self._slice_us, [0, 0, 0])
+        newest = now_us // self._slice_us
+        if newest > self._newest:
+            self._advance(newest)
+        counts = self._slices[self._newest % _NUM_SLICES]
         counts[0] += 1
         counts[1] += slow
         counts[2] += failed
+        self._calls += 1
+        self._slow += slow
+        self._failed += failed
 
-    def is_bad(self, now_us: int, options: BreakerOptions) -> bool:
-        oldest = now_us // self._slice_us - _NUM_SLICES + 1
-        self._slices = {at: c for at, c in self._slices.items() if at >= oldest}
-        calls, slow, failed = map(sum, zip(*self._slices.values(), strict=True))
-        if calls < options.min_calls:
+    def is_bad(self, options: BreakerOptions) -> bool:
+        """Judges the window as of the last record."""
+        if not (self._slow or self._failed) or self._calls < options.min_calls:
             return False
-        too_slow = slow * MILLION > options.max_slow_ppm * calls
-        return too_slow or failed * MILLION > options.max_error_ppm * calls
+        too_slow = self._slow * MILLION > options.max_slow_ppm * self._calls
+        return too_slow or self._failed * MILLION > options.max_error_ppm * self._calls
 
     def clear(self) -> None:
-        self._slices.clear()
+        self._slices = [[0, 0, 0] for _ in range(_NUM_SLICES)]
+        self._calls = self._slow = self._failed = 0
+        self._newest = 0
+
+    def _advance(self, newest: int) -> None:
+        for number in range(
+            max(self._newest + 1, newest - _NUM_SLICES + 1), newest + 1
+        ):
+            leaving = self._slices[number % _NUM_SLICES]
+            self._calls -= leaving[0]
+            self._slow -= leaving[1]
+            self._failed -= leaving[2]
+            leaving[:] = (0, 0, 0)
+        self._newest = newest

@@ -22,6 +22,7 @@ from stepwell.degradation.tier_policy import (
     TierDecision,
     TierPolicy,
     can_make_popular,
+    is_idle,
     limit_us,
 )
 from stepwell.degradation.trim import TrimOptions, trimmed_fit_ppm
@@ -141,6 +142,11 @@ class LadderController:
         """The options in force."""
         return self._options
 
+    @property
+    def fit_ppm(self) -> int:
+        """LADDER's f now."""
+        return self._fit_ppm
+
     def reconfigure(self, options: LadderOptions) -> LadderOptions:
         """Takes other options from the next request on; returns the former ones.
 
@@ -164,16 +170,19 @@ class LadderController:
         """Says whether a new request may enter the queue.
 
         False when not even POPULAR would make the deadline; once the queue stands,
-        when POPULAR would not make the share f of the budget.
+        when POPULAR would not make the share f of the budget. One that `decide_early`
+        answers has nobody ahead of it.
         """
         now_us = self._clock.monotonic_us()
         snapshot = self._snapshot(arrival, num_ahead, now_us)
         with self._lock:
             popular = self._estimator.admission_cost(Tier.POPULAR, now_us)
-            drain_us = num_ahead * self._queue.drain_us(Tier.POPULAR)
-            if not num_ahead and snapshot.age_us < limit_us(snapshot):
+            drain_us = num_ahead * self._queue.drain_us(Tier.POPULAR, now_us)
+            if is_idle(snapshot):
                 self._queue.seen_empty(arrival.priority, now_us)
             standing_us = self._queue.standing_us(arrival.priority, now_us)
+        if self._policy.decide_early(snapshot) is not None:
+            snapshot.num_waiting = drain_us = 0
         snapshot.costs = {**snapshot.costs, Tier.POPULAR: popular}
         if not can_make_popular(snapshot, snapshot.deadline_us):
             return False
@@ -194,10 +203,11 @@ class LadderController:
     def decide(self, arrival: Arrival, num_waiting: int) -> TierDecision:
         """Returns the tier of a request that leaves the queue now."""
         now_us = self._clock.monotonic_us()
-        decision = self._policy.decide(self._snapshot(arrival, num_waiting, now_us))
+        snapshot = self._snapshot(arrival, num_waiting, now_us)
+        decision = self._policy.decide(snapshot)
         with self._lock:
             self._queue.left(decision.tier, num_waiting, now_us)
-            if not num_waiting:
+            if is_idle(snapshot):
                 self._queue.seen_empty(arrival.priority, now_us)
         return decision
 
@@ -258,10 +268,11 @@ class LadderController:
 
     def retry_after_ms(self, num_ahead: int) -> int:
         """Returns a refused caller's push-back: what the queue takes at POPULAR."""
+        now_us = self._clock.monotonic_us()
         with self._lock:
-            costs = self._estimator.costs(self._clock.monotonic_us())
+            costs = self._estimator.costs(now_us)
             by_cost_us = costs[Tier.POPULAR].mean_us // self._options.parallelism
-            each_us = max(by_cost_us, self._queue.drain_us(Tier.POPULAR))
+            each_us = max(by_cost_us, self._queue.drain_us(Tier.POPULAR, now_us))
         return max(1, num_ahead * each_us // 1_000)
 
     def status(self) -> LadderStatus:

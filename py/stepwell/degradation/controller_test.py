@@ -40,11 +40,16 @@ def _arrival(clock: FakeClock, deadline_us: int = 100_000) -> Arrival:
     return Arrival(now_us, now_us + deadline_us, 500_000, LAST_DRAW)
 
 
+def _waiting(clock: FakeClock) -> Arrival:
+    """One that a probe is drawn for: it is never answered before the queue."""
+    return replace(_arrival(clock), request_draw=0)
+
+
 def test_plans_with_the_card_until_answers_come_in() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
     assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
-    for _ in range(5):
+    for _ in range(20):
         ladder.record(Tier.FULL, 15_000, _arrival(clock))
     decision = ladder.decide(_arrival(clock), 0)
     assert (decision.tier, decision.reasons) == (Tier.REDUCED, (Reason.BACKLOG,))
@@ -53,7 +58,8 @@ def test_plans_with_the_card_until_answers_come_in() -> None:
 def test_comes_back_within_4_seconds_when_the_fault_is_gone() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
-    ladder.record(Tier.FULL, 60_000, _arrival(clock))
+    for _ in range(20):
+        ladder.record(Tier.FULL, 60_000, _arrival(clock))
     clock.advance_us(3_000_000)
     assert ladder.decide(_arrival(clock), 0).tier is Tier.REDUCED
     clock.advance_us(1_100_000)
@@ -64,6 +70,8 @@ def test_an_error_of_ours_steps_down_like_the_worst_latency() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
     ladder.record_failure(Tier.FULL, 10, _arrival(clock))
+    assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL  # one is no pattern
+    ladder.record_failure(Tier.FULL, 10, _arrival(clock))
     assert ladder.decide(_arrival(clock), 0).tier is Tier.REDUCED
 
 
@@ -72,7 +80,7 @@ def test_the_time_in_the_queue_counts() -> None:
     ladder = _ladder(clock)
     arrival = _arrival(clock)
     clock.advance_us(5_000)
-    assert ladder.decide(arrival, 0).tier is Tier.REDUCED
+    assert ladder.decide(arrival, 1).tier is Tier.REDUCED
     clock.advance_us(95_000)
     assert ladder.decide(arrival, 0).tier is None
 
@@ -142,9 +150,19 @@ def test_an_operator_pins_and_releases_a_tier() -> None:
 def test_admits_until_even_popular_would_be_late() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
-    assert ladder.admits(_arrival(clock), num_ahead=498)
-    assert not ladder.admits(_arrival(clock), num_ahead=499)
+    assert ladder.admits(_waiting(clock), num_ahead=499)
+    assert not ladder.admits(_waiting(clock), num_ahead=500)
+    # What is answered before the queue has nobody ahead of it.
+    assert ladder.admits(_arrival(clock), num_ahead=500)
     assert ladder.retry_after_ms(500) == 100
+
+
+def test_a_few_slow_popular_answers_refuse_nobody() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    for service_us in (200, 200, 5_000_000) * 10:  # a pause of the process
+        ladder.record(Tier.POPULAR, service_us, _arrival(clock))
+    assert ladder.admits(_waiting(clock), num_ahead=5)
 
 
 def test_one_bad_popular_answer_refuses_nobody() -> None:
@@ -167,7 +185,7 @@ def test_counts_what_it_served() -> None:
     ladder.release_went_live({tier: TierCost(9, 9) for tier in BEST_FIRST})
     status = ladder.status()
     assert status.num_served == {Tier.FULL: 1, Tier.REDUCED: 0, Tier.POPULAR: 1}
-    assert status.costs[Tier.REDUCED] == TierCost(9, 9, is_live=False)
+    assert status.costs[Tier.REDUCED] == TierCost(9, 9, is_live=False, is_sure=False)
     assert status.costs[Tier.FULL].is_live
 
 
@@ -201,12 +219,25 @@ def test_a_burst_fills_the_queue_up_to_the_deadline_a_standing_one_to_the_budget
     clock = FakeClock()
     ladder = _ladder(clock)
     _busy(ladder, clock, for_us=50_000)
-    assert ladder.admits(_arrival(clock), num_ahead=80)
+    assert ladder.admits(_waiting(clock), num_ahead=80)
     _busy(ladder, clock, for_us=100_000)
-    assert not ladder.admits(_arrival(clock), num_ahead=80)  # 16 ms at POPULAR
-    assert ladder.admits(_arrival(clock), num_ahead=8)
+    assert not ladder.admits(_waiting(clock), num_ahead=80)  # 16 ms at POPULAR
+    assert ladder.admits(_waiting(clock), num_ahead=8)
     ladder.decide(_arrival(clock), 0)
-    assert ladder.admits(_arrival(clock), num_ahead=80)
+    assert ladder.admits(_waiting(clock), num_ahead=80)
+
+
+def test_a_standing_queue_refuses_the_old_that_would_be_answered_at_once() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    old = _arrival(clock)
+    clock.advance_us(11_000)  # on the event loop, over f * budget
+    assert ladder.admits(old, num_ahead=80)
+    _busy(ladder, clock, for_us=150_000)
+    old = replace(old, arrived_us=clock.monotonic_us() - 11_000, deadline_us=300_000)
+    assert not ladder.admits(old, num_ahead=80)
+    young = replace(old, arrived_us=clock.monotonic_us() - 9_000)
+    assert ladder.admits(young, num_ahead=80)
 
 
 def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
@@ -217,8 +248,8 @@ def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
         ladder.decide(
             replace(_arrival(clock), arrived_us=clock.monotonic_us() - 9_000), 40
         )
-    assert ladder.admits(_arrival(clock), num_ahead=9)
-    assert not ladder.admits(_arrival(clock), num_ahead=10)
+    assert ladder.admits(_waiting(clock), num_ahead=9)
+    assert not ladder.admits(_waiting(clock), num_ahead=10)
     assert ladder.retry_after_ms(30) == 30
 
 
@@ -246,9 +277,9 @@ def test_other_options_count_from_the_next_request_on() -> None:
     tight = replace(former, latency_budget_us=10_000, initial_fit_ppm=400_000)
     assert ladder.reconfigure(tight) == former
     assert ladder.options == tight
-    assert ladder.decide(_arrival(clock), 0).tier is Tier.REDUCED  # 8 > 0.4 * 10 ms
+    assert ladder.decide(_arrival(clock), 1).tier is Tier.REDUCED  # 8 > 0.4 * 10 ms
     assert ladder.reconfigure(former) == tight
-    assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
+    assert ladder.decide(_arrival(clock), 1).tier is Tier.FULL
 
 
 def test_f_keeps_its_place_within_new_limits() -> None:
@@ -262,7 +293,8 @@ def test_f_keeps_its_place_within_new_limits() -> None:
 def test_a_window_of_another_length_starts_empty() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
-    ladder.record(Tier.FULL, 40_000, _arrival(clock))
+    for _ in range(2):
+        ladder.record(Tier.FULL, 40_000, _arrival(clock))
     assert ladder.decide(_arrival(clock), 0).tier is Tier.REDUCED
     shorter = CostOptions(window_us=2_000_000)
     ladder.reconfigure(replace(ladder.options, cost=shorter))

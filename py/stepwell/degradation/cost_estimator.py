@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stepwell.base.errors import check_range
-from stepwell.base.latency_histogram import WindowedHistogram
+from stepwell.base.latency_histogram import LatencyHistogram, WindowedHistogram
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.degradation.tier_policy import MILLION, TierCost
 
@@ -19,6 +19,7 @@ class CostOptions:
         num_slices: steps in which old samples leave.
         min_refusing_samples: with fewer a single late answer is the p95: too little to
             refuse requests by.
+        min_sure_samples: with fewer a tier is probed, and one outlier is not believed.
         refresh_us: percentiles are at most so old.
         refresh_ppm: they are computed earlier when so many of the window's samples are
             new: at a start each one counts.
@@ -27,6 +28,7 @@ class CostOptions:
     window_us: int = 4_000_000
     num_slices: int = 8
     min_refusing_samples: int = 20
+    min_sure_samples: int = 20
     refresh_us: int = 10_000
     refresh_ppm: int = 62_500
 
@@ -34,6 +36,7 @@ class CostOptions:
         check_range("num_slices", self.num_slices, 1, 64)
         check_range("window_us", self.window_us, self.num_slices, 600 * MILLION)
         check_range("min_refusing_samples", self.min_refusing_samples, 1, MILLION)
+        check_range("min_sure_samples", self.min_sure_samples, 1, MILLION)
         check_range("refresh_us", self.refresh_us, 0, self.window_us)
         check_range("refresh_ppm", self.refresh_ppm, 0, MILLION)
 
@@ -102,18 +105,17 @@ class CostEstimator:
         return self._costs
 
     def admission_cost(self, tier: Tier, now_us: int) -> TierCost:
-        """Returns the cost that a request may be refused by.
+        """Returns the cost that a request may be refused by: the median for all.
 
-        While samples are few it is the lower one of live and card: a wrong "yes" costs
-        one late answer, a wrong "no" would refuse everybody until the window is over.
+        While samples are few it is the lower one of live and card. A wrong "yes" costs
+        one late answer; a wrong "no" refuses everybody, and nothing is learned until
+        the window is over: a few slow answers must not be enough for it.
         """
-        cost = self.costs(now_us)[tier]
-        if len(self._windows[tier].at(now_us)) >= self._options.min_refusing_samples:
-            return cost
-        card = self._card_costs[tier]
-        return TierCost(
-            min(cost.p95_us, card.p95_us), min(cost.mean_us, card.mean_us), cost.is_live
-        )
+        histogram, card = self._windows[tier].at(now_us), self._card_costs[tier]
+        median_us = histogram.quantile_us(500)
+        if len(histogram) < self._options.min_refusing_samples:
+            median_us = min(median_us, card.mean_us) if median_us else card.mean_us
+        return TierCost(median_us, median_us, bool(len(histogram)))
 
     def _new_windows(self) -> dict[Tier, WindowedHistogram]:
         options = self._options
@@ -126,5 +128,23 @@ class CostEstimator:
         histogram = self._windows[tier].at(now_us)
         if not len(histogram):
             card = self._card_costs[tier]
-            return TierCost(card.p95_us, card.mean_us, is_live=False)
+            return TierCost(card.p95_us, card.mean_us, is_live=False, is_sure=False)
+        if len(histogram) < self._options.min_sure_samples:
+            return _few_cost(histogram, self._card_costs[tier])
         return TierCost(histogram.quantile_us(950), histogram.mean_us())
+
+
+def _few_cost(histogram: LatencyHistogram, card: TierCost) -> TierCost:
+    """The cost by few samples, whose p95 would be the worst of them.
+
+    That one is left out: a pause of the machine must not close a tier for as long as
+    the window is. A lone sample is believed when it is better than the card.
+    """
+    worst_us = histogram.largest_but_us(0)
+    if len(histogram) == 1:
+        p95_us, mean_us = min(worst_us, card.p95_us), min(worst_us, card.mean_us)
+    else:
+        p95_us = histogram.largest_but_us(1)
+        others_us = max(histogram.sum_us - worst_us, 0)
+        mean_us = others_us // (len(histogram) - 1)
+    return TierCost(p95_us, mean_us, is_live=True, is_sure=False)

@@ -10,6 +10,10 @@ MAX_INTERVAL_US = 1_000_000
 """Longer intervals are pauses of the process, not the time of a request."""
 
 
+FRESH_US = 1_000_000
+"""What was measured longer ago says nothing of now."""
+
+
 class QueueWatch:
     """What admission knows of the queue beside its length.
 
@@ -28,6 +32,7 @@ class QueueWatch:
         self._left_us = now_us
         self._left_tier: Tier | None = None
         self._interval_us = dict.fromkeys(BEST_FIRST, 0)
+        self._measured_us = dict.fromkeys(BEST_FIRST, 0)
 
     def seen_empty(self, priority: Priority, now_us: int) -> None:
         """Notes that nobody is ahead of a request of this priority."""
@@ -47,15 +52,18 @@ class QueueWatch:
         if self._left_tier is not None:
             interval_us = min(now_us - self._left_us, MAX_INTERVAL_US)
             mean_us = self._interval_us[self._left_tier]
-            if mean_us:
+            if mean_us and now_us - self._measured_us[self._left_tier] <= FRESH_US:
                 interval_us = mean_us + ((interval_us - mean_us) >> _WEIGHT_SHIFT)
             self._interval_us[self._left_tier] = interval_us
+            self._measured_us[self._left_tier] = now_us
         self._left_us = now_us
         self._left_tier = tier if num_waiting else None
 
-    def drain_us(self, tier: Tier) -> int:
+    def drain_us(self, tier: Tier, now_us: int) -> int:
         """Returns the mean time between two that leave a waiting queue for `tier`.
 
-        0 while none has been seen. Threads and batches are in it.
+        0 when none was seen in the last second. Threads and batches are in it.
         """
+        if now_us - self._measured_us[tier] > FRESH_US:
+            return 0
         return self._interval_us[tier]

@@ -18,19 +18,24 @@ from stepwell.degradation.trim import HIGHEST_FIT_PPM
 
 MILLION = 1_000_000
 _TIE_HALF_WIDTH_PPM = 50_000
+_YOUNG_PART = 8
+"""A request is young for this part of its budget."""
 _BELOW = {tier: tier.below for tier in BEST_FIRST}
+_ABOVE = {tier: tier.above for tier in BEST_FIRST}
 
 
 @dataclass(frozen=True, slots=True)
 class TierCost:
     """What one request costs at a tier, microseconds of a worker.
 
-    `is_live` is False when no sample is fresh and the model card's figure stands in.
+    `is_live` is False when no sample is fresh and the model card's figure stands in,
+    `is_sure` when too few are to know the tier by.
     """
 
     p95_us: int
     mean_us: int
     is_live: bool = True
+    is_sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class PolicyOptions:
     """Shares of traffic in parts per million.
 
     Attributes:
-        probe_ppm: of the requests with slack that try one tier up while it is unused.
+        probe_ppm: of the requests with slack that try one tier up while it is unused
+            and the server is busy; all do while it is idle, unless this is 0.
         exercise_ppm: of healthy traffic that is served from each lower tier.
     """
 
@@ -141,7 +147,7 @@ class TierPolicy:
         costs, blocked = snapshot.costs, snapshot.blocked
         p95_us = [costs[t].p95_us for t in BEST_FIRST[:-1] if t not in blocked]
         if p95_us:
-            if not snapshot.num_waiting or self._probes(snapshot):
+            if is_idle(snapshot) or self._probes(snapshot):
                 return None
             ahead_us = backlog_us(snapshot, costs[Tier.REDUCED].mean_us)
             if snapshot.age_us + min(p95_us) + ahead_us <= limit_us(snapshot):
@@ -178,19 +184,24 @@ class TierPolicy:
         return _decision(lower, (Reason.EXERCISE,))
 
     def _probed(self, snapshot: PolicySnapshot, fitting: TierDecision) -> TierDecision:
-        """One tier up for a few requests with slack, to learn whether it is well again.
+        """One tier up for requests with slack, to learn whether it is well again.
 
-        Only while that tier is unused: one with fresh samples is known.
+        Only while that tier is unused, which leaves too few samples to know it by. A
+        few requests try it; all do that find the server idle, for they delay nobody: a
+        wrong model card must not keep an idle server on a lower tier.
 
         Slack is judged by the whole budget: a probe that turns out late steps down in
         flight. A blocked tier is probed by its breaker, not here.
         """
-        if fitting.tier is None or not self._probes(snapshot):
+        if fitting.tier is None:
             return fitting
-        better = fitting.tier.above
-        has_slack = planned_us(snapshot, better) <= snapshot.budget_us
-        is_known = snapshot.costs[better].is_live
-        if better in snapshot.blocked or is_known or not has_slack:
+        better = _ABOVE[fitting.tier]
+        if snapshot.costs[better].is_sure or better in snapshot.blocked:
+            return fitting
+        is_free = is_idle(snapshot) and self._options.probe_ppm > 0
+        if not is_free and not self._probes(snapshot):
+            return fitting
+        if planned_us(snapshot, better) > snapshot.budget_us:
             return fitting
         return _decision(better, (Reason.PROBE,))
 
@@ -218,6 +229,15 @@ def _first_fitting(snapshot: PolicySnapshot, best: Tier, limit: int) -> TierDeci
         if reason not in reasons:
             reasons = (*reasons, reason)
     return _decision(None, reasons)
+
+
+def is_idle(snapshot: PolicySnapshot) -> bool:
+    """True when nobody waits, not even where the queue does not see it.
+
+    A request that is old although nobody is ahead comes from a busy event loop.
+    """
+    is_young = snapshot.age_us * _YOUNG_PART <= snapshot.budget_us
+    return is_young and not snapshot.num_waiting
 
 
 def planned_us(snapshot: PolicySnapshot, tier: Tier) -> int:

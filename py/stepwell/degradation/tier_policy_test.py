@@ -146,9 +146,13 @@ def test_healthy_traffic_exercises_each_lower_tier(
 @pytest.mark.parametrize(
     ("draw", "age_us", "num_waiting", "expected"),
     [
-        (29_999, 3_000, 0, TierDecision(Tier.FULL, (Reason.PROBE,))),
-        (30_000, 3_000, 0, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
-        (0, 8_000, 0, TierDecision(Tier.REDUCED, (Reason.PROBE,))),  # one step, not two
+        (29_999, 3_000, 1, TierDecision(Tier.FULL, (Reason.PROBE,))),
+        (30_000, 3_000, 1, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
+        # Nobody waits: a probe delays nobody.
+        (30_000, 2_500, 0, TierDecision(Tier.FULL, (Reason.PROBE,))),
+        # Old although nobody is ahead: the event loop is busy.
+        (30_000, 2_501, 0, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
+        (0, 8_000, 0, TierDecision(Tier.REDUCED, (Reason.PROBE,))),  # one step
         (0, 18_000, 0, TierDecision(Tier.POPULAR, (Reason.BACKLOG,))),  # no slack
         (0, 0, 7, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
     ],
@@ -161,17 +165,19 @@ def test_a_probe_goes_one_step_up_when_there_is_slack(
         request_draw=draw,
         age_us=age_us,
         num_waiting=num_waiting,
-        costs={tier: replace(cost, is_live=False) for tier, cost in COSTS.items()},
+        costs={tier: replace(cost, is_sure=False) for tier, cost in COSTS.items()},
     )
     assert _decide(snapshot) == expected
 
 
-def test_a_tier_with_fresh_samples_is_not_probed() -> None:
+def test_a_tier_that_is_known_is_not_probed() -> None:
     late = replace(QUIET, request_draw=0, age_us=3_000)
     assert _decide(late) == TierDecision(Tier.REDUCED, (Reason.BACKLOG,))
-    unused = {**COSTS, Tier.FULL: replace(COSTS[Tier.FULL], is_live=False)}
+    unused = {**COSTS, Tier.FULL: replace(COSTS[Tier.FULL], is_sure=False)}
     probed = _decide(replace(late, costs=unused))
     assert probed == TierDecision(Tier.FULL, (Reason.PROBE,))
+    never = TierPolicy(PolicyOptions(probe_ppm=0))
+    assert never.decide(replace(late, costs=unused)).tier is Tier.REDUCED
 
 
 def test_a_probe_never_enters_a_tier_whose_dependency_is_down() -> None:
@@ -244,8 +250,8 @@ EARLY_POPULAR = TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
         ({"num_waiting": 4, "request_draw": 0}, None),  # a probe waits
         ({"num_waiting": 4, "forced": Tier.FULL}, None),
         ({"num_waiting": 4, "has_release": False}, None),
-        # Alone, an old one is decided at a worker: how else would a probe happen?
-        ({"age_us": 9_000}, None),
+        ({"age_us": 2_500, "budget_us": 20_000, "fit_ppm": 1}, None),  # idle
+        ({"age_us": 9_000}, EARLY_POPULAR),  # the event loop is busy
         ({"age_us": 9_000, "num_waiting": 1}, EARLY_POPULAR),
         ({"blocked": BOTH_DOWN}, TierDecision(Tier.POPULAR, (Reason.BREAKER_STORE,))),
         ({"blocked": {Tier.FULL: Reason.BREAKER_INDEX}}, None),
