@@ -31,7 +31,8 @@ COMMANDS = (
         "recommend", "ask a server, explain the answer", "recommend --user 1 -k 10"
     ),
     Command("ladder", "show and set the ladder of a server", "ladder show"),
-    Command("load", "put load on a server, print a table", "load --users 8"),
+    Command("load", "put load on a server, draw what came", "load --rate 3x"),
+    Command("simulate", "the ladder in simulated time", "simulate --plot plots"),
     Command("index", "build and check an index of vectors", "index build V.npy -o I"),
     Command("bench", "measure beside peers, check the bars", "bench retrieval --check"),
     Command("test", "build and test everything", "test //py/stepwell/base/..."),

@@ -32,6 +32,7 @@ FLOORS = {
     "py/stepwell/retrieval": 70,
     "py/stepwell/console": 80,
     "py/stepwell/serving": 80,
+    "py/stepwell/simulation": 80,
     "py/stepwell/training": 80,
 }
 

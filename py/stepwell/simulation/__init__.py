@@ -1,0 +1,1 @@
+"""The ladder under made-up load: discrete events around the policy that serves."""

@@ -1,0 +1,127 @@
+"""The ladder's constants, one after the other, over the same runs."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from stepwell.degradation.controller import LadderOptions
+from stepwell.degradation.tier import Tier
+from stepwell.simulation.families import any_scenario
+from stepwell.simulation.plain import at_load, flood, mended, seconds_to_full
+from stepwell.simulation.play import play
+from stepwell.simulation.scenario import MILLION, Scenario
+from stepwell.simulation.steering import ladder
+from stepwell.simulation.verdict import Verdict, summary, verdict_of
+
+Change = Callable[[LadderOptions, float], LadderOptions]
+
+
+def _ppm(share: float) -> int:
+    return round(share * MILLION)
+
+
+def _fixed_f(options: LadderOptions, value: float) -> LadderOptions:
+    trim = replace(options.trim, low_ppm=_ppm(value), high_ppm=_ppm(value))
+    return replace(options, initial_fit_ppm=_ppm(value), trim=trim)
+
+
+def _initial(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, initial_fit_ppm=_ppm(value))
+
+
+def _highest(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, trim=replace(options.trim, high_ppm=_ppm(value)))
+
+
+def _down(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, trim=replace(options.trim, down_ppm=_ppm(value)))
+
+
+def _up(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, trim=replace(options.trim, up_ppm=_ppm(value)))
+
+
+def _window(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, cost=replace(options.cost, window_us=_ppm(value)))
+
+
+def _probe(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, policy=replace(options.policy, probe_ppm=_ppm(value)))
+
+
+def _exercise(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, policy=replace(options.policy, exercise_ppm=_ppm(value)))
+
+
+def _standing(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, standing_us=_ppm(value))
+
+
+GRID: Mapping[str, tuple[Change, tuple[float, ...]]] = {
+    "f, fixed": (_fixed_f, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+    "f at start": (_initial, (0.3, 0.5, 0.6, 0.7)),
+    "highest f": (_highest, (0.6, 0.7, 0.8, 0.9)),
+    "step down": (_down, (0.7, 0.8, 0.9, 0.95)),
+    "step up": (_up, (1.01, 1.02, 1.05, 1.1)),
+    "cost window, s": (_window, (0.5, 1.0, 2.0, 4.0, 8.0)),
+    "probe share": (_probe, (0.0, 0.01, 0.03, 0.1)),
+    "exercise share": (_exercise, (0.0, 0.005, 0.01)),
+    "standing queue, s": (_standing, (0.02, 0.1, 0.5, 600.0)),
+}
+"""Constant -> how it is changed and its values; the others keep their defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepLine:
+    """One value of one constant.
+
+    Attributes:
+        mixed: over scenarios of all kinds.
+        worst_of_best: of the run that fared worst.
+        full_at_half, full_at_most: share of FULL at 0.5 and 0.9 of C0.
+        back_s: seconds until 95 % of a second's answers are FULL again after a fault.
+        flood_in_budget: share in budget at twice what POPULAR can take, where at most
+            one half is possible.
+    """
+
+    constant: str
+    value: float
+    mixed: Verdict
+    worst_of_best: float
+    full_at_half: float
+    full_at_most: float
+    back_s: float
+    flood_in_budget: float
+
+
+def sweep(num_seeds: int, first_seed: int = 0) -> Iterator[SweepLine]:
+    """Plays every value of every constant of `GRID`."""
+    scenarios = [any_scenario(first_seed + number) for number in range(num_seeds)]
+    for constant_name, (change, values) in GRID.items():
+        for value in values:
+            options = change(LadderOptions(), value)
+            yield _line(constant_name, value, options, scenarios)
+
+
+def num_lines() -> int:
+    """Returns how many lines a sweep has."""
+    return sum(len(values) for _, values in GRID.values())
+
+
+def _line(
+    constant_name: str,
+    value: float,
+    options: LadderOptions,
+    scenarios: Sequence[Scenario],
+) -> SweepLine:
+    make = ladder(options)
+    runs = [verdict_of(play(scenario, make)) for scenario in scenarios]
+    return SweepLine(
+        constant=constant_name,
+        value=value,
+        mixed=summary(runs),
+        worst_of_best=min(run.of_best for run in runs),
+        full_at_half=play(at_load(0.5), make).share(Tier.FULL),
+        full_at_most=play(at_load(0.9), make).share(Tier.FULL),
+        back_s=seconds_to_full(play(mended(), make)),
+        flood_in_budget=play(flood(), make).in_budget_ratio,
+    )
