@@ -43,7 +43,6 @@ from utility import TierValues
 FOLDER = "bench"
 MIN_C2_OVER_C0 = 10.0
 MAX_POPULAR_MS = 1.0
-_PROFILED, _PROFILED_QUICK = 1_000, 50
 _POPULAR_LOAD = 0.3
 
 CONFIG: dict[str, Any] = {
@@ -84,36 +83,29 @@ def measure(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
-        ranker = RankerUnderTest(
-            served, Path(scratch) / "ranker", CONFIG, ("--workers=2",)
-        )
-        with closing(ranker):
-            num_profiled = _PROFILED_QUICK if quick else _PROFILED
-            rows = _rows(ranker, served, folder, lengths, num_profiled)
+        rows = _rows(served, folder, lengths, Path(scratch))
     if plots is not None:
         write_plots(folder, plots)
     return [asdict(row) for row in rows]
 
 
 def _rows(
-    ranker: RankerUnderTest,
-    served: ServedRelease,
-    folder: Path,
-    lengths: Lengths,
-    num_profiled: int,
+    served: ServedRelease, folder: Path, lengths: Lengths, scratch: Path
 ) -> list[BenchRow]:
     users = served.user_ids()
-    profile, cpu_ms = profile_rows(ranker, users, num_profiled)
-    capacity, rows = capacity_rows(ranker, users, lengths)
-    rig = Rig(ranker.address, capacity, _values(served), folder)
-    rows += [*profile, *cost_rows(cpu_ms)]
-    rows.append(_popular_row(rig, users, lengths))
-    played = Played()
-    play(rig, overload_runs(rig, users, lengths), lengths.settle, played)
-    rows += played.rows
-    rows += rival_rows(rig, ranker, served, CONFIG, lengths)
-    rows += dependency_rows(rig, served, CONFIG, lengths)
-    return rows
+    for name in ("rivals", "dependencies"):
+        (scratch / name).mkdir()
+    ranker = RankerUnderTest(served, scratch / "ranker", CONFIG, ("--workers=2",))
+    with closing(ranker):
+        profile, cpu_ms = profile_rows(ranker, users, lengths.num_profiled)
+        capacity, rows = capacity_rows(ranker, users, lengths)
+        rig = Rig(ranker.address, capacity, _values(served), folder, CONFIG)
+        rows += [*profile, *cost_rows(cpu_ms), _popular_row(rig, users, lengths)]
+        played = Played()
+        play(rig, overload_runs(rig, users, lengths), lengths.settle, played)
+        rows += played.rows
+        rows += rival_rows(rig, ranker, served, lengths, scratch / "rivals")
+    return rows + dependency_rows(rig, served, lengths, scratch / "dependencies")
 
 
 def capacity_rows(

@@ -40,14 +40,12 @@ class Dependencies:
 
 
 def dependency_rows(
-    rig: Rig, served: ServedRelease, config: Mapping[str, Any], lengths: Lengths
+    rig: Rig, served: ServedRelease, lengths: Lengths, scratch: Path
 ) -> list[BenchRow]:
     """Returns a row for each kill; each adds to those before it, Redis is the last."""
     users = served.user_ids()
-    scratch = rig.folder / "dependencies"
-    scratch.mkdir()
     played = Played()
-    with running(served, config, scratch) as parts:
+    with running(served, rig.config, scratch) as parts:
         options = CapacityOptions(
             budget_ms=BUDGET_MS, seconds_a_step=lengths.capacity_step
         )

@@ -36,19 +36,18 @@ def rival_rows(
     rig: Rig,
     ranker: RankerUnderTest,
     served: ServedRelease,
-    config: Mapping[str, Any],
     lengths: Lengths,
+    scratch: Path,
 ) -> list[BenchRow]:
     """Returns the rows of O10.
 
     Args:
-        rig, ranker: our server, and its capacity.
-        served, config: what the capped ranker serves, and by which settings.
+        rig, ranker: our server, its settings and its capacity.
+        served: what both rankers serve.
         lengths: of a turn, and how many.
+        scratch: an empty folder.
     """
-    scratch = rig.folder / "rivals"
-    scratch.mkdir()
-    with _servers(ranker, served, config, scratch) as servers:
+    with _servers(ranker, served, rig.config, scratch) as servers:
         runs: dict[str, list[LoadRun]] = {name: [] for name in servers}
         for turn in range(lengths.turns):
             for name, (address, lane) in servers.items():

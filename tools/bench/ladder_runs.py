@@ -6,7 +6,7 @@ few seconds at half of C0 and not judged: a run begins in a day, not at a start.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Lengths:
         burst: ten times C0, a third of it the burst.
         pair: O9, each of its two runs.
         turns: of the rivals.
+        num_profiled: requests of the profile; no seconds.
     """
 
     capacity_step: float = 0.7
@@ -48,11 +49,12 @@ class Lengths:
     burst: float = 21.0
     pair: float = 8.0
     turns: int = 1
+    num_profiled: int = 500
 
 
 SHORT = Lengths()
-LONG = Lengths(2.0, 10.0, 60.0, 60.0, 300.0, 180.0, 60.0, 3)
-QUICK = Lengths(0.5, 0.5, 1.0, 6.0, 4.0, 6.0, 1.0, 1)
+LONG = Lengths(2.0, 10.0, 60.0, 60.0, 300.0, 180.0, 60.0, 3, 2_000)
+QUICK = Lengths(0.5, 0.5, 1.0, 6.0, 4.0, 6.0, 1.0, 1, 50)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,14 @@ class Rig:
         capacity: C0, C1, C2.
         values: what an answer of each tier is worth.
         folder: for the files of the runs.
+        config: of the server.
     """
 
     address: str
     capacity: Capacity
     values: TierValues
     folder: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -28,7 +28,8 @@ from bench.serving_processes import (
     fill_peer_users,
     running_peer,
 )
-from bench.serving_release import QUICK, BenchRelease, ReleaseSpec, bench_release
+from bench.serving_release import BenchRelease, bench_release
+from bench.serving_spec import QUICK, ReleaseSpec
 from bench.serving_users import user_id
 from faults.envoy import ADAPTIVE_CONCURRENCY, envoy_before
 from lanes import Lane, recommend_lane

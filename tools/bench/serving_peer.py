@@ -34,7 +34,7 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from bench.serving_peer_files import VOCABULARY_FILE, PeerFiles, PeerUser
-from bench.serving_release import USER_DENSE
+from bench.serving_spec import USER_DENSE
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.ranker_config import ModelConfig, RankerConfig
 from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights

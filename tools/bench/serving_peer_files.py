@@ -19,15 +19,8 @@ import numpy.typing as npt
 import torch
 from safetensors.numpy import load_file, save_file
 
-from bench.serving_release import (
-    EF_CONSTRUCTION,
-    ITEM_DENSE,
-    USER_DENSE,
-    WATERMARK,
-    BenchRelease,
-    M,
-    number_of,
-)
+from bench.serving_release import EF_CONSTRUCTION, WATERMARK, BenchRelease, M
+from bench.serving_spec import ITEM_DENSE, USER_DENSE, number_of
 from stepwell.features.catalogue import DAY_SECONDS
 from stepwell.features.item_columns import ITEM_COLUMNS_NAME
 from stepwell.feedback.user_state_file import UserStateFile

@@ -17,32 +17,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from rich.progress import Progress
 from safetensors.numpy import save_file
-from torch import nn
 
 from bench.retrieval_data import NUM_CLUSTERS, clustered_chunks, unit_norm
+from bench.serving_rankers import save_rankers
+from bench.serving_spec import SEED, ReleaseSpec, catalogue
 from bench.serving_users import NUM_SEGMENTS, generated_users, segment_name
 from project_state import ProjectState
-from stepwell.features.catalogue import SEGMENT_FEATURE, FeatureCatalogue
 from stepwell.feedback.user_state_file import USER_STATE_NAME, write_user_state
 from stepwell.index.ann_index import HnswIndex
 from stepwell.index.options import HnswOptions
-from stepwell.models.dlrm import Dlrm
-from stepwell.models.ranker_config import (
-    DenseColumn,
-    ModelConfig,
-    Objective,
-    RankerConfig,
-    SparseColumn,
-)
-from stepwell.models.ranker_file import (
-    FULL_RANKER_NAME,
-    REDUCED_RANKER_NAME,
-    save_weights,
-)
-from stepwell.models.reduced_ranker import ReducedRanker
 from stepwell.models.two_tower_user import UserTower
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.releases.publisher import Publisher
@@ -62,24 +47,8 @@ from stepwell.schema.vocabulary import Vocabulary
 GENERATOR_VERSION = 2
 """Raised with every change of what is generated: older folders are made anew."""
 
-SEED = 20_171_126
 WATERMARK = 1_511_654_400
 M, EF_CONSTRUCTION = 16, 200
-USER_DENSE = ("user_trips", "user_items", "user_basket", "user_idle_days")
-ITEM_DENSE = (
-    "item_events",
-    "item_buyers",
-    "item_buyers_7d",
-    "item_buyers_28d",
-    "item_buyers_84d",
-    "item_decayed_21d",
-    "item_repeat_share",
-    "item_interval_days",
-    "item_price",
-)
-"""Thirteen dense columns, as many as DLRM's own data sets have."""
-
-_REDUCED_COLUMNS = 1
 _FIXED_DIM_SHARE = 5, 8
 _GAIN = 0.5
 _POPULAR = 2_000
@@ -87,39 +56,9 @@ _SEGMENT_POPULAR = 500
 _NUM_NEIGHBOURS = 8
 _DAY_SECONDS = 86_400
 _SPEC_FILE = "spec.json"
-_TABLE_SCALE = 0.35
 
 Floats = npt.NDArray[np.float32]
 Columns = dict[str, npt.NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseSpec:
-    """Sizes of the work.
-
-    Attributes:
-        num_items, dim: N vectors of D.
-        num_tables, num_rows: T tables of so many rows, D wide; the last one is of the
-            user's segment, the others of an item category each.
-        bottom_widths, top_widths: of the DLRM's MLPs.
-        num_users: with a history.
-    """
-
-    num_items: int = 100_000
-    dim: int = 64
-    num_tables: int = 26
-    num_rows: int = 100_000
-    bottom_widths: tuple[int, ...] = (512, 256, 64)
-    top_widths: tuple[int, ...] = (512, 256)
-    num_users: int = 5_000
-
-    @property
-    def category_names(self) -> tuple[str, ...]:
-        """Names of the item categories."""
-        return tuple(f"category_{n:02d}" for n in range(self.num_tables - 1))
-
-
-QUICK = ReleaseSpec(num_items=10_000, num_rows=10_000, num_users=500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +101,6 @@ def bench_release(
     return BenchRelease(state, release, user_state, spec)
 
 
-def catalogue(spec: ReleaseSpec) -> FeatureCatalogue:
-    """Returns the features of the release; no affinities."""
-    return FeatureCatalogue((), spec.category_names)
-
-
 def _is_made(state: ProjectState, spec: ReleaseSpec) -> bool:
     path = state.folder / _SPEC_FILE
     return path.exists() and path.read_text() == _fingerprint(spec)
@@ -206,7 +140,7 @@ def _make(
     _popular_lists(popularity, random).save(folder / POPULAR_FILE)
     _neighbours(spec.num_items, random).save(folder / CO_OCCURRENCE_FILE)
     show("rankers", 0, 1)
-    _save_rankers(folder, spec, columns)
+    save_rankers(folder, spec, columns)
     users = generated_users(vocabulary.keys, spec.num_users, WATERMARK, NUM_CLUSTERS)
     write_user_state(state.training / USER_STATE_NAME, users)
     show("publish", 0, 1)
@@ -342,70 +276,3 @@ def _neighbours(num_items: int, random: np.random.Generator) -> CoOccurrenceMode
     rows = random.integers(0, num_items, shape).astype(np.int32)
     weights = random.uniform(0, 0.2, shape).astype(np.float32)
     return CoOccurrenceModel(none, none, rows, weights)
-
-
-def _save_rankers(folder: Path, spec: ReleaseSpec, columns: Columns) -> None:
-    config = _ranker_config(spec, columns)
-    config.save(folder)
-    torch.manual_seed(SEED)
-    full, reduced = Dlrm(config.full), ReducedRanker(config.reduced)
-    _spread(full)
-    save_weights(full, folder / FULL_RANKER_NAME)
-    save_weights(reduced, folder / REDUCED_RANKER_NAME)
-
-
-def _spread(full: Dlrm) -> None:
-    """Draws weights by which items differ, as trained ones do: logits of about 1."""
-    for layer in full.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
-    with torch.no_grad():
-        full.output.weight.mul_(0.5)
-        for table in full.tables:
-            # Dots of two rows are then of about 1.
-            table.mul_(_TABLE_SCALE / table[1:].std())
-
-
-def _ranker_config(spec: ReleaseSpec, columns: Columns) -> RankerConfig:
-    features = catalogue(spec)
-    transforms = {feature.name: feature.transform for feature in features.dense}
-    wanted = (*USER_DENSE, *ITEM_DENSE)
-    dense = tuple(_dense_column(name, transforms[name], columns) for name in wanted)
-    sparse = tuple(
-        SparseColumn(name, spec.num_rows)
-        for name in (*spec.category_names, SEGMENT_FEATURE)
-    )
-    goals = (Objective("purchase", 1.0),)
-    few = sparse[:_REDUCED_COLUMNS]
-    return RankerConfig(
-        affinity_columns=features.affinity_columns,
-        embedded_columns=features.embedded_columns,
-        feature_schema_hash=features.schema_hash(),
-        full=ModelConfig(
-            dense, sparse, spec.dim, spec.bottom_widths, spec.top_widths, goals
-        ),
-        reduced=ModelConfig(dense, few, 4, (48, 24), (), goals),
-    )
-
-
-_NUMBER_OF = {
-    "item_events": "num_events",
-    "item_buyers": "num_buyers",
-    "item_interval_days": "mean_interval_days",
-}
-
-
-def number_of(feature: str) -> str:
-    """Returns the tensor of item_columns.safetensors that holds one of ITEM_DENSE."""
-    return f"number/{_NUMBER_OF.get(feature, feature.removeprefix('item_'))}"
-
-
-def _dense_column(name: str, transform: str, columns: Columns) -> DenseColumn:
-    """A column with the mean and scale of its values; the user's are rough ones."""
-    if name in USER_DENSE:
-        return DenseColumn(name, transform, 3.0, 1.0)
-    values = columns[number_of(name)].astype(np.float64)
-    if transform == "log1p":
-        values = np.log1p(values)
-    return DenseColumn(name, transform, float(values.mean()), float(values.std()))

@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from bench.serving_peer_files import PeerFiles, PeerUser, peer_users
-from bench.serving_release import BenchRelease, ReleaseSpec, bench_release
+from bench.serving_release import BenchRelease, bench_release
+from bench.serving_spec import ReleaseSpec
 from stepwell.base.metrics import Metrics
 from stepwell.releases.loader import Loader, trusted_key
 from stepwell.serving.engine_builder import EngineBuilder

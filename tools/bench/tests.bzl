@@ -139,6 +139,7 @@ def room_tests():
         deps = [
             ":serving_peer_files",
             ":serving_release",
+            ":serving_spec",
             "//py/stepwell/base:metrics",
             "//py/stepwell/releases:loader",
             "//py/stepwell/serving:engine_builder",
