@@ -32,7 +32,6 @@ from stepwell.serving.ready import Ready
 from stepwell.serving.remote_index import RemoteIndex
 from stepwell.serving.server import Listen, pending_for
 from stepwell.stores.locations import (
-    DEFAULT_HOP_MS,
     open_event_log,
     open_key_value_store,
 )
@@ -73,11 +72,10 @@ def _parts(config: ServingConfig) -> RankerParts:
     metrics = Metrics()
     source, registry = _source()
     key = trusted_key(registry, _path(worker_flags.TRUSTED_KEY))
-    store = open_key_value_store(worker_flags.STORE.value)
+    hop_ms = worker_flags.STORE_HOP_MS.value
+    store = open_key_value_store(worker_flags.STORE.value, hop_ms)
     breaker = CircuitBreaker(
-        config.breaker_options(
-            "store", BreakerOptions(slow_call_us=DEFAULT_HOP_MS * 1_000)
-        )
+        config.breaker_options("store", BreakerOptions(slow_call_us=hop_ms * 1_000))
     )
     guarded = GuardedStore(store, breaker, clock)
     breakers = {"store": breaker}

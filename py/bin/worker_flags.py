@@ -5,6 +5,7 @@ from pathlib import Path
 from absl import flags
 
 from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS
+from stepwell.stores.locations import DEFAULT_HOP_MS
 
 REGISTRY = flags.DEFINE_string("registry", None, "Folder of published releases.")
 RELEASE_DIR = flags.DEFINE_string(
@@ -18,6 +19,14 @@ STORE = flags.DEFINE_string(
 )
 EVENT_LOG = flags.DEFINE_string(
     "event_log", None, "Event log: a folder or redis://host:port/0.", required=True
+)
+STORE_HOP_MS = flags.DEFINE_integer(
+    "store_hop_ms",
+    DEFAULT_HOP_MS,
+    "Longest that a request's read of online features may take; slower ones count "
+    "against the store. A request with less time left waits less.",
+    1,
+    60_000,
 )
 CONFIG = flags.DEFINE_string(
     "config",

@@ -8,7 +8,7 @@ from stepwell.stores.key_value_store import KeyValueStore
 from stepwell.stores.redaction import without_secrets
 
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-DEFAULT_HOP_MS = 5
+DEFAULT_HOP_MS = 10
 """Limit of one read on the request path."""
 
 
