@@ -27,6 +27,17 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "border_test",
+        srcs = ["border_test.py"],
+        deps = [
+            ":border",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+        ],
+    )
+    stepwell_py_test(
         name = "bounded_executor_test",
         srcs = ["bounded_executor_test.py"],
         deps = [
@@ -258,6 +269,22 @@ def room_tests():
             "//py/stepwell/degradation:circuit_breaker",
             "//py/stepwell/embeddings:shard_map",
             "//py/stepwell/index:ann_index",
+        ],
+    )
+    stepwell_py_test(
+        name = "responses_test",
+        srcs = ["responses_test.py"],
+        deps = [
+            ":call",
+            ":responses",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/degradation:admission_queue",
+            "//py/stepwell/degradation:controller",
+            "//py/stepwell/degradation:reasons",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:slate",
+            "//py/stepwell/schema:vocabulary",
         ],
     )
     stepwell_py_test(
