@@ -52,15 +52,17 @@ class Diversity:
         relevance = _scaled(scores[:pool])
         num_chosen = min(num_kept, pool)
         chosen = choose_diverse(relevance, similarity, diversity_lambda, num_chosen)
-        rest = np.delete(positions, chosen)
-        return np.concatenate([chosen, rest])
+        left = np.ones(len(rows), np.bool_)
+        left[chosen] = False
+        return np.concatenate([chosen, positions[left]])
 
 
 def _scaled(scores: ScoreArray) -> npt.NDArray[np.float64]:
     """Scores stretched to [0, 1]; all 0 when they do not differ."""
     wide = scores.astype(np.float64)
     finite = np.isfinite(wide)
-    low, high = wide[finite].min(initial=np.inf), wide[finite].max(initial=-np.inf)
+    known = wide if finite.all() else wide[finite]
+    low, high = known.min(initial=np.inf), known.max(initial=-np.inf)
     if not low < high:
         return np.zeros(len(scores))
     scaled = (np.where(finite, wide, low) - low) / (high - low)
