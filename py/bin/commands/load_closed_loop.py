@@ -13,9 +13,11 @@ from pathlib import Path
 from load_run import LoadRun
 from report import Report
 from slo import Situation, findings
-from stepwell.base.errors import FailedPreconditionError
+from stepwell.base.errors import FailedPreconditionError, InvalidArgumentError
 
 LOCUSTFILE = Path(__file__).parents[3] / "loadtest" / "locustfile.py"
+# The other limits are about a load that does not wait.
+SLOS_OF_A_CLOSED_LOOP = ("half", "nearly-full")
 _STOP_SECONDS = 60
 _LOG_TAIL_LINES = 5
 
@@ -27,7 +29,9 @@ def run_closed_loop(
 
     Raises:
         FailedPreconditionError: locust is not installed, or failed; says why.
+        InvalidArgumentError: what was asked for needs an open loop.
     """
+    _refuse_what_needs_a_rate(args)
     if importlib.util.find_spec("locust") is None:
         raise FailedPreconditionError(
             "locust is not installed; run: .venv/bin/pip install -r "
@@ -48,6 +52,19 @@ def run_closed_loop(
             "slate after their click",
         },
     )
+
+
+def _refuse_what_needs_a_rate(args: argparse.Namespace) -> None:
+    if args.scenario != "steady":
+        raise InvalidArgumentError(
+            f"--scenario {args.scenario} needs --rate", "scenario"
+        )
+    if args.slo and args.slo not in SLOS_OF_A_CLOSED_LOOP:
+        raise InvalidArgumentError(
+            f"--slo {args.slo} needs --rate; without it there are "
+            f"{', '.join(SLOS_OF_A_CLOSED_LOOP)}",
+            "slo",
+        )
 
 
 def _played(

@@ -145,6 +145,14 @@ def test_locust_plays_the_journeys_and_they_are_reported_like_any_run(
     assert page.read_text().count("<svg") == 4
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--scenario", "spike"), ("--slo", "flood")]
+)
+def test_people_who_wait_make_no_open_loop(flag: str, value: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"{flag} {value} needs --rate"):
+        load.run(_arguments("--address", "x:1", flag, value))
+
+
 def test_locust_that_cannot_run_is_an_error_that_says_why(address: str) -> None:
     arguments = _arguments("--address", address)
     arguments.users = "many"
