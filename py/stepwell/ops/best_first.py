@@ -21,7 +21,7 @@ def order_best_first(
         int64 [min(N, limit)].
     Raises:
         InvalidArgumentError: another type, lengths that differ, a number out of range.
-    Concurrency: safe; keeps the GIL. Cost: about 10 us for all of N = 500.
+    Concurrency: safe; keeps the GIL. Cost: about 6 us for all of N = 500.
     """
     positions: npt.NDArray[np.int64] = _native.order_best_first(scores, rows, limit)
     return positions
