@@ -137,7 +137,7 @@ def capacity_of(
         raise FailedPreconditionError(
             f"{tier.name} was never served: {first.summary(options.budget_ms)}"
         )
-    cost_s = max(float(np.median(first.server_us[answered])) / 1e6, 1e-5)
+    cost_s = max(float(np.median(first.work_us()[answered])) / 1e6, 1e-5)
     return highest_rate(holds, _FIRST_SHARE / cost_s, tier.name)
 
 

@@ -66,4 +66,4 @@ def test_a_rate_above_what_a_queue_can_serve_does_not_hold(
     found = capacity_of(shop.address, ["u"], Tier.FULL, options)
     assert verdicts == {40.0: True, 400.0: False}
     # The first rate looked at comes from what the server says that a call costs it.
-    assert found == pytest.approx(0.4 / 0.000_7)
+    assert found == pytest.approx(0.4 / 0.000_65)

@@ -82,6 +82,10 @@ class LoadRun:
         """Returns float64 [N], how long after its time each call left."""
         return np.maximum(self.sent_s - self.due_s, 0.0) * 1e3
 
+    def work_us(self) -> npt.NDArray[np.int32]:
+        """Returns int32 [N], the server's time for each answer without its queue."""
+        return np.maximum(self.server_us - self.queue_us, 0)
+
     def ok(self) -> Bools:
         """Returns bool [N], True where there was an answer."""
         ok: Bools = self.status == 0
@@ -129,6 +133,8 @@ class LoadRun:
             **percentiles(latency),
             "server_p50_ms": quantile(self.server_us[ok] / 1e3, 0.5),
             "server_p99_ms": quantile(self.server_us[ok] / 1e3, 0.99),
+            "work_p50_ms": quantile(self.work_us()[ok] / 1e3, 0.5),
+            "work_p99_ms": quantile(self.work_us()[ok] / 1e3, 0.99),
             "queue_p99_ms": quantile(self.queue_us[ok] / 1e3, 0.99),
             "tiers": {
                 tier.name: _share(self.tier[ok] == tier)

@@ -23,6 +23,7 @@ def test_goodput_is_what_was_answered_in_time() -> None:
     assert summary["tiers"] == {"FULL": 0.5, "REDUCED": 0.25, "POPULAR": 0.25}
     assert summary["statuses"] == {"OK": 4, "RESOURCE_EXHAUSTED": 1}
     assert (summary["p50_ms"], summary["max_ms"]) == (5.0, 25.0)
+    assert (summary["server_p99_ms"], summary["work_p99_ms"]) == (0.9, 0.8)
 
 
 def test_a_call_that_leaves_late_has_waited_since_it_was_due() -> None:
