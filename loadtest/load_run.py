@@ -84,7 +84,8 @@ class LoadRun:
 
     def work_us(self) -> npt.NDArray[np.int32]:
         """Returns int32 [N], the server's time for each answer without its queue."""
-        return np.maximum(self.server_us - self.queue_us, 0)
+        worked: npt.NDArray[np.int32] = np.maximum(self.server_us - self.queue_us, 0)
+        return worked
 
     def ok(self) -> Bools:
         """Returns bool [N], True where there was an answer."""
