@@ -103,12 +103,14 @@ def measure(quick: bool) -> Iterator[dict[str, Any]]:
     """Yields the rows; `quick` takes tables of 10,000 rows. Cost: some 30 s, 3 GiB."""
     torch.set_num_threads(1)
     with torch.inference_mode():
-        rows = [*_large_rows(10_000 if quick else 100_000, quick), _small_row(quick)]
+        turns = 4 if quick else 20
+        large = _large_rows(10_000 if quick else 100_000, turns)
+        rows = [*large, _small_row(2 * turns)]
     for row in rows:
         yield asdict(row)
 
 
-def _large_rows(num_rows: int, quick: bool) -> Iterator[BenchRow]:
+def _large_rows(num_rows: int, turns: int) -> Iterator[BenchRow]:
     site = large_site(num_rows)
     requests = Requests(site)
     model = _model(site.config, requests)
@@ -120,14 +122,14 @@ def _large_rows(num_rows: int, quick: bool) -> Iterator[BenchRow]:
         "tables, int8": _scorer(PackedDlrm.freeze(model, "int8"), site.config).score,
         "the same model eager": _scorer(model, site.config).score,
     }
-    times = _times_us(contenders, requests.batches, 4 if quick else 20)
+    times = _times_us(contenders, requests.batches, turns)
     work = f"FULL's scorer, {NUM_CANDIDATES} candidates, {site.name}, int8, "
     work += _quality(model, ours, requests.batches)
     yield _row(work, times, "eager fp32", MAX_LARGE_US)
-    yield from _batching_rows(site, ours, requests.batches, quick)
+    yield from _batching_rows(site, ours, requests.batches, turns)
 
 
-def _small_row(quick: bool) -> BenchRow:
+def _small_row(turns: int) -> BenchRow:
     site = small_site()
     requests = Requests(site)
     model = _model(site.config, requests)
@@ -139,17 +141,16 @@ def _small_row(quick: bool) -> BenchRow:
         ).score,
         "the same model eager": _scorer(model, site.config).score,
     }
-    times = _times_us(contenders, requests.batches, 8 if quick else 40)
+    times = _times_us(contenders, requests.batches, turns)
     work = f"FULL's scorer, {NUM_CANDIDATES} candidates, {site.name}, bf16, "
     work += _quality(model, ours, requests.batches)
     return _row(work, times, "the same model eager", MAX_SMALL_US)
 
 
 def _batching_rows(
-    site: Site, scorer: FusedScorer, batches: Sequence[FeatureBatch], quick: bool
+    site: Site, scorer: FusedScorer, batches: Sequence[FeatureBatch], turns: int
 ) -> Iterator[BenchRow]:
     """What sharing calls saves at best, and what is left of it between threads."""
-    turns = 4 if quick else 20
     calls: dict[str, Call] = {
         f"batches of {size}": _of_size(scorer, batches, size) for size in (1, 2, 4)
     }
@@ -297,7 +298,7 @@ def _threaded_us(
     score: Call, batches: Sequence[FeatureBatch], num_threads: int, turns: int
 ) -> float:
     """Processor time of the process a request while threads score side by side."""
-    each = turns * len(batches)
+    each = turns * 8
 
     def work(thread: int) -> None:
         for number in range(each):

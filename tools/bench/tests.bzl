@@ -134,6 +134,14 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "scorer_test",
+        srcs = ["scorer_test.py"],
+        deps = [
+            ":scorer",
+            "//py/stepwell/models:packed_mlp",
+        ],
+    )
+    stepwell_py_test(
         name = "serving_release_test",
         srcs = ["serving_release_test.py"],
         deps = [
