@@ -36,6 +36,9 @@ _log = structlog.get_logger(__name__)
 _CALLERS_OWN = frozenset({"INVALID_ARGUMENT", "CANCELLED"})
 """Errors that say nothing of how the service does."""
 
+_ANY_ANSWER_US = 1_000
+"""A deadline that leaves less is the caller's own: POPULAR takes some 0.3 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answered(Generic[R]):
@@ -230,21 +233,23 @@ class Dispatcher(Generic[R]):
         self._ladder.record_failure(tier, service_us, call.arrival)
 
     def _not_admitted(self, call: Call, num_ahead: int) -> StepwellError:
-        if num_ahead:
+        left_us = call.arrival.deadline_us - self._clock.monotonic_us()
+        if num_ahead or left_us >= _ANY_ANSWER_US:
             return self._overloaded(call)
         # Nobody is to blame and coming back later would not help.
         self._metrics.add(REFUSALS, "expired")
-        left_us = call.arrival.deadline_us - self._clock.monotonic_us()
         return DeadlineExceededError(
             f"{max(left_us, 0)} us are left of the deadline: too little for any answer"
         )
 
     def _overloaded(self, call: Call) -> StepwellError:
         num_ahead = self._queue.num_ahead(call.priority)
+        waited_us = self._clock.monotonic_us() - call.arrival.arrived_us
         self._metrics.add(REFUSALS, "overload")
+        # What it waited for before we saw it is ahead of its next attempt as well.
+        after_ms = max(self._ladder.retry_after_ms(num_ahead), waited_us // 1_000)
         return ResourceExhaustedError(
-            f"overloaded: {num_ahead} requests are ahead",
-            self._ladder.retry_after_ms(num_ahead),
+            f"overloaded: {num_ahead} requests are ahead", after_ms
         )
 
     def _refusal(self, decision: TierDecision) -> StepwellError:

@@ -152,6 +152,18 @@ async def test_a_deadline_too_short_for_any_answer_is_no_overload(
     assert bench.metrics.value(REFUSALS, "expired") == 1
 
 
+async def test_who_waited_where_only_the_loop_could_see_is_told_so_by_the_push_back(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.ladder, "admits", lambda *_: False)
+    call = bench.call()
+    bench.clock.advance_us(15_000)
+    with pytest.raises(ResourceExhaustedError, match="0 requests are ahead") as caught:
+        await bench.dispatcher.submit(call)
+    assert caught.value.retry_after_ms == 15
+    assert bench.metrics.value(REFUSALS, "overload") == 1
+
+
 async def test_an_expired_call_is_never_started(bench: _Bench) -> None:
     bench.gate.clear()
     running = asyncio.create_task(bench.dispatcher.submit(bench.call("running")))
