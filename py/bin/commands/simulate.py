@@ -39,6 +39,7 @@ retry. The ladder is the module that serves; its rivals get the same requests.
   ./stepwell simulate --kind burst --plot plots/
   ./stepwell simulate --sweep --json sweep.json    what each constant is worth
 
+"in time" is the share answered within the latency budget, "any" that answered at all;
 "of best" is the utility of the answers in time as a share of the best mix of tiers that
 one who knows the run could have served. --check exits with 1 when the ladder has less
 than 99.5 % in budget or 90 % of the best mix, over all runs or those of one kind that
@@ -151,16 +152,8 @@ def _file_stem(name: str) -> str:
 
 
 def verdict_table(name: str, lines: Sequence[Verdict]) -> Table:
-    """Returns one line a kind of run."""
-    columns = (
-        "calls",
-        "in budget",
-        "answered",
-        "of best",
-        "FULL",
-        "REDUCED",
-        "POPULAR",
-    )
+    """Returns one line a kind of run: shares in time, of any answer, of each tier."""
+    columns = ("calls", "in time", "any", "of best", "FULL", "RED.", "POP.")
     table = _table(name, "runs", (*columns, "p99 ms"))
     for line in lines:
         shares = (line.full, line.reduced, line.popular)
@@ -198,7 +191,7 @@ def sweep_table(lines: Sequence[SweepLine]) -> Table:
 
 def _table(title: str, first: str, others: Sequence[str]) -> Table:
     """An empty table that fits 80 columns."""
-    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1))
     table.add_column(first, no_wrap=True)
     for column in others:
         table.add_column(column, justify="right", no_wrap=True)

@@ -18,7 +18,7 @@ from stepwell.simulation.scenario import (
     TierWork,
 )
 
-NUM_ARRIVALS = 1_500
+NUM_ARRIVALS = 1_200
 """A run is about so long, and no shorter than `LEAST_SECONDS`."""
 LEAST_SECONDS, MOST_SECONDS = 5.0, 20.0
 _QUARTER_US = 250_000
@@ -180,7 +180,7 @@ def batches(seed: int) -> Scenario:
     size = draft.random.choice([2, 4, 8])
     delay_us = draft.random.choice([0, 500, 2_000])
     work = {
-        tier: _batched(work, fixed_share=draft.random.uniform(0.2, 0.5))
+        tier: _batched(work, draft.random.uniform(0.2, 0.5))
         for tier, work in draft.server.work.items()
     }
     draft.server = replace(
@@ -194,7 +194,7 @@ def accelerator(seed: int) -> Scenario:
     """Costs as a GPU has them: most of a batch's time is the same for any size."""
     draft = Draft(seed)
     work = {
-        tier: _batched(work, fixed_share=draft.random.uniform(0.8, 0.95))
+        tier: _batched(work, draft.random.uniform(0.8, 0.95), times=3.0)
         for tier, work in draft.server.work.items()
     }
     size = draft.random.choice([4, 8, 16])
@@ -256,6 +256,7 @@ def _with_spell(scenario: Scenario, spell: Callable[[int, int], Spell]) -> Scena
     return replace(scenario, spells=(spell(start, start + length),))
 
 
-def _batched(work: TierWork, fixed_share: float) -> TierWork:
-    """The same time alone, part of which is the same for a batch of any size."""
-    return TierWork(work.fixed_us * fixed_share, work.fixed_us * (1 - fixed_share))
+def _batched(work: TierWork, fixed_share: float, times: float = 1.0) -> TierWork:
+    """So many times the cost alone, part of it the same for a batch of any size."""
+    alone_us = work.fixed_us * times
+    return TierWork(alone_us * fixed_share, alone_us * (1 - fixed_share))

@@ -307,7 +307,7 @@ def counted_costs(scenario: Scenario) -> CostEstimator:
     return CountedCosts(scenario.server.card(scenario.card_error))
 
 
-RIVALS: Mapping[str, Maker] = {
+RIVALS: dict[str, Maker] = {
     "ladder": ladder(),
     "cost window by count": ladder(estimator=counted_costs),
     "global p99 switch": GlobalSwitch,
