@@ -103,14 +103,15 @@ class _Shown:
 
         Most lists are far longer than a slate: the policy is asked piece by piece.
         """
-        start = 0
-        while start < len(rows) and len(self.rows) < self._num_items:
-            piece = rows[start : start + self._num_items + len(self._done)]
+        shown, done, start = self.rows, self._done, 0
+        while start < len(rows) and len(shown) < self._num_items:
+            piece = rows[start : start + self._num_items + len(done)]
             start += len(piece)
             for row in piece[policy.allowed(piece)].tolist():
-                if row not in self._done and len(self.rows) < self._num_items:
-                    self._done.add(row)
-                    self.rows.append(row)
+                if row not in done:
+                    done.add(row)
+                    shown.append(row)
+        del shown[self._num_items :]
 
 
 def _places(rows: RowArray, num_items: int) -> npt.NDArray[np.int64]:

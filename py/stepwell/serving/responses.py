@@ -81,14 +81,16 @@ def _items(call: Call, slate: Slate, facts: ReleaseFacts) -> bytes:
     """The `items` of either response: serialized parts of a message may be joined."""
     if call.explain:
         return _explained(slate, facts)
-    wire_of = facts.labels.of_row
-    rows = slate.ranked.candidates.rows.tolist()
+    label_of = facts.labels.of_row
     scores = slate.ranked.scores.astype("<f4", copy=False).tobytes()
-    pieces = []
-    for place, row in enumerate(rows):
-        pieces.append(wire_of(row).wire)
-        pieces.append(scores[place * SCORE_BYTES : (place + 1) * SCORE_BYTES])
-    return b"".join(pieces)
+    starts = range(0, len(scores), SCORE_BYTES)
+    rows = slate.ranked.candidates.rows.tolist()
+    return b"".join(
+        [
+            label_of(row).wire + scores[start : start + SCORE_BYTES]
+            for row, start in zip(rows, starts, strict=True)
+        ]
+    )
 
 
 def _explained(slate: Slate, facts: ReleaseFacts) -> bytes:
