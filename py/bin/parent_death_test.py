@@ -14,9 +14,9 @@ from stepwell.base.errors import UnavailableError
 _CHILD = """
 import os, signal, sys
 from parent_death import end_with_parent
-signal.signal(signal.SIGTERM, lambda *_: (print("told", flush=True), sys.exit(0)))
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"told\\n"), os._exit(0)))
 end_with_parent(int(sys.argv[1]))
-print(os.getpid(), flush=True)
+os.write(1, b"%d\\n" % os.getpid())
 signal.pause()
 """
 _PARENT = """
