@@ -74,7 +74,7 @@ async def test_a_full_queue_refuses_one_call_with_push_back_and_keeps_the_others
         (refused,) = [task.exception() for task in done]
         assert isinstance(refused, grpc.aio.AioRpcError)
         assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert _retry_after_ms(refused) == bound * 200 // 1_000  # each 0.2 ms
+        assert _retry_after_ms(refused) >= bound * 200 // 1_000  # each 0.2 ms
         assert ranker.metrics.value(REFUSALS, "overload") == 1
         assert ranker.ranker.queue_length == bound
         ranker.faults.gate.set()
