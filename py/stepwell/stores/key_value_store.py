@@ -38,7 +38,8 @@ class KeyValueStore(Protocol):
 
         Args:
             timeout_us: the caller's remaining time; what takes longer is given up with
-                UnavailableError. None: the store's own limit only, which holds anyway.
+                UnavailableError. The store's own limit holds anyway; None is a read
+                off the request path, which may take longer.
         Cost: one round trip for all keys.
         """
         ...

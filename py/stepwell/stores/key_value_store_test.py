@@ -207,7 +207,7 @@ def test_redis_writes_and_large_reads_may_take_longer_than_a_hop(
     operator = connect(redis_url, timeout_ms=2_000)
     operator.client_pause(300)  # the server holds every command back so long
     with pytest.raises(UnavailableError):
-        store.get_many("v", ["u0"])
+        store.get_many("v", ["u0"], timeout_us=60_000_000)
     store.put_many("v", users)
     operator.client_pause(300)
     assert store.get_many("v", list(users)) == list(users.values())

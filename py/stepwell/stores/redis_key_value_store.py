@@ -20,10 +20,10 @@ class RedisKeyValueStore:
 
     Args:
         url: redis://host:port/database, rediss: or unix:.
-        timeout_ms: limit of a whole read of at most MAX_HOP_KEYS keys, connecting
-            included: the hop budget of the request path.
+        timeout_ms: limit of a whole read of at most MAX_HOP_KEYS keys by a caller who
+            names a time, connecting included: the hop budget of the request path.
         prefix: put before every key, so that several systems share one server.
-        bulk_timeout_ms: limit of writes and of larger reads: the updater's, imports.
+        bulk_timeout_ms: limit of writes and of other reads: the updater's, imports.
 
     Concurrency: as the interface says; a pool of connections for each of the two.
     Cost: one round trip a call, 64 blobs about 160 us on loopback.
@@ -50,7 +50,8 @@ class RedisKeyValueStore:
             return []
         entries = [self._prefix + entry_key(view, key) for key in keys]
         with redis_errors(f"get {view}"):
-            is_hop = len(keys) <= MAX_HOP_KEYS
+            # Who names no time has it: an updater, an import.
+            is_hop = timeout_us is not None and len(keys) <= MAX_HOP_KEYS
             client = self._client if is_hop else self._bulk
             own_us = self._hop_us if is_hop else self._bulk_us
             with all_within(own_us if timeout_us is None else min(timeout_us, own_us)):
