@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -46,10 +47,10 @@ async def supervise(arguments: Sequence[str], announce: Announce) -> None:
     """
     with (
         _reserved(worker_flags.HOST.value, worker_flags.PORT.value) as reserved,
-        tempfile.TemporaryDirectory(prefix="stepwell-") as scratch,
+        _updater_lock() as lock,
     ):
         port: int = reserved.getsockname()[1]
-        flags = [*arguments, *_worker_flags(port, Path(scratch))]
+        flags = [*arguments, *_worker_flags(port), f"--updater_lock={lock}"]
         await _Supervisor(port, flags).run(announce)
 
 
@@ -156,8 +157,18 @@ def _page(port: int) -> bytes | None:
         connection.close()
 
 
-def _worker_flags(port: int, scratch: Path) -> list[str]:
-    flags = [
+@contextmanager
+def _updater_lock() -> Iterator[Path]:
+    """The file of the updater's turn; one of our own where the store is no folder."""
+    if (path := worker_flags.updater_lock()) is not None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="stepwell-") as scratch:
+        yield Path(scratch) / "updater.lock"
+
+
+def _worker_flags(port: int) -> list[str]:
+    return [
         "--workers=1",
         f"--port={port}",
         "--shared_port",
@@ -169,9 +180,6 @@ def _worker_flags(port: int, scratch: Path) -> list[str]:
         "--audit_log=",
         "--ready_file=",
     ]
-    if worker_flags.updater_lock() is None:
-        flags.append(f"--updater_lock={scratch / 'updater.lock'}")
-    return flags
 
 
 def _reserved(host: str, port: int) -> socket.socket:
