@@ -178,9 +178,9 @@ class LadderController:
         with self._lock:
             popular = self._estimator.admission_cost(Tier.POPULAR, now_us)
             drain_us = num_ahead * self._queue.drain_us(Tier.POPULAR, now_us)
-            if is_idle(snapshot):
-                self._queue.seen_empty(arrival.priority, now_us)
-            standing_us = self._queue.standing_us(arrival.priority, now_us)
+            standing_us = self._queue.seen(
+                arrival.priority, now_us, idle=is_idle(snapshot)
+            )
         if self._policy.decide_early(snapshot) is not None:
             snapshot.num_waiting = drain_us = 0
         snapshot.costs = {**snapshot.costs, Tier.POPULAR: popular}
@@ -207,8 +207,7 @@ class LadderController:
         decision = self._policy.decide(snapshot)
         with self._lock:
             self._queue.left(decision.tier, num_waiting, now_us)
-            if is_idle(snapshot):
-                self._queue.seen_empty(arrival.priority, now_us)
+            self._queue.seen(arrival.priority, now_us, idle=is_idle(snapshot))
         return decision
 
     def budget_us(self, arrival: Arrival) -> int:

@@ -347,3 +347,12 @@ def test_a_constant_out_of_range_is_refused_by_name(
     with pytest.raises(InvalidArgumentError, match=field) as refused:
         replace(options, **changes)
     assert refused.value.field == field
+
+
+def test_after_a_pause_of_the_process_nobody_is_refused_who_can_be_answered() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    ladder.decide(_arrival(clock), 0)
+    came_meanwhile = [_arrival(clock, 300_000) for _ in range(30)]
+    clock.advance_us(250_000)
+    assert all(ladder.admits(arrival, num_ahead=0) for arrival in came_meanwhile)

@@ -10,6 +10,9 @@ MAX_INTERVAL_US = 1_000_000
 """Longer intervals are pauses of the process, not the time of a request."""
 
 
+LONGEST_GAP_US = 5_000
+"""Of the time between two requests no more counts as time at work."""
+
 FRESH_US = 1_000_000
 """What was measured longer ago says nothing of now."""
 
@@ -20,28 +23,36 @@ class QueueWatch:
     A queue that has not been empty for a while is standing: letting it grow on makes
     every answer late and serves nobody more. One that swells with a burst will drain.
     The distinction is CoDel's (Nichols & Jacobson, ACM Queue 2012), by emptiness in
-    place of the lowest delay.
+    place of the lowest delay. A pause of the process is no standing queue: what piled
+    up meanwhile drains at once, so of a gap between two requests little counts.
 
     Concurrency: none; the controller locks. Time comes with every call.
     Cost: about 0.2 us a call.
     """
 
     def __init__(self, now_us: int) -> None:
-        # By priority: the time at which nobody was ahead of a new one.
-        self._emptied_us = [now_us for _ in Priority]
+        # By priority: time at work since nobody was ahead of a new one.
+        self._standing_us = [0 for _ in Priority]
+        self._seen_us = now_us
         self._left_us = now_us
         self._left_tier: Tier | None = None
         self._interval_us = dict.fromkeys(BEST_FIRST, 0)
         self._measured_us = dict.fromkeys(BEST_FIRST, 0)
 
-    def seen_empty(self, priority: Priority, now_us: int) -> None:
-        """Notes that nobody is ahead of a request of this priority."""
-        for urgent in range(priority + 1):
-            self._emptied_us[urgent] = now_us
+    def seen(self, priority: Priority, now_us: int, *, idle: bool) -> int:
+        """Notes a request that comes or leaves, and whether nobody is ahead of it.
 
-    def standing_us(self, priority: Priority, now_us: int) -> int:
-        """Returns for how long somebody has always been ahead."""
-        return now_us - self._emptied_us[priority]
+        Returns:
+            for how long somebody has always been ahead of this priority, microseconds.
+        """
+        gap_us = min(now_us - self._seen_us, LONGEST_GAP_US)
+        self._seen_us = now_us
+        standing = self._standing_us
+        for place in Priority:
+            standing[place] = (
+                0 if idle and place <= priority else standing[place] + gap_us
+            )
+        return standing[priority]
 
     def left(self, tier: Tier | None, num_waiting: int, now_us: int) -> None:
         """Notes that a request has left the queue and will be served at `tier`.

@@ -1,24 +1,32 @@
 """The queue's watch: for how long it stands, and the time that one takes to leave."""
 
 from stepwell.degradation.admission_queue import Priority
-from stepwell.degradation.queue_watch import QueueWatch
+from stepwell.degradation.queue_watch import LONGEST_GAP_US, QueueWatch
 from stepwell.degradation.tier import Tier
 
 INTERACTIVE, PREFETCH, BATCH = Priority
 
 
-def test_stands_since_it_was_last_seen_empty() -> None:
+def test_stands_since_nobody_was_ahead() -> None:
     watch = QueueWatch(now_us=1_000)
-    assert watch.standing_us(INTERACTIVE, 5_000) == 4_000
-    watch.seen_empty(INTERACTIVE, 5_000)
-    assert watch.standing_us(INTERACTIVE, 5_500) == 500
+    assert watch.seen(INTERACTIVE, 2_000, idle=False) == 1_000
+    assert watch.seen(INTERACTIVE, 5_000, idle=False) == 4_000
+    assert watch.seen(INTERACTIVE, 5_500, idle=True) == 0
+    assert watch.seen(INTERACTIVE, 6_000, idle=False) == 500
 
 
-def test_nobody_ahead_of_a_batch_means_nobody_ahead_of_a_person() -> None:
+def test_nobody_ahead_of_a_prefetch_means_nobody_ahead_of_a_person() -> None:
     watch = QueueWatch(0)
-    watch.seen_empty(PREFETCH, 7_000)
-    standing = [watch.standing_us(priority, 9_000) for priority in Priority]
-    assert standing == [2_000, 2_000, 9_000]
+    watch.seen(BATCH, 3_000, idle=False)
+    watch.seen(PREFETCH, 4_000, idle=True)
+    standing = [watch.seen(priority, 5_000, idle=False) for priority in Priority]
+    assert standing == [1_000, 1_000, 5_000]
+
+
+def test_a_pause_of_the_process_is_no_standing_queue() -> None:
+    watch = QueueWatch(0)
+    watch.seen(INTERACTIVE, 1_000, idle=True)
+    assert watch.seen(INTERACTIVE, 5_000_000, idle=False) == LONGEST_GAP_US
 
 
 def test_measures_the_time_between_two_that_leave_a_waiting_queue() -> None:
