@@ -27,7 +27,13 @@ from stepwell.simulation.plot import panels
 from stepwell.simulation.rivals import RIVALS
 from stepwell.simulation.scenario import Scenario
 from stepwell.simulation.sweep import SweepLine, num_lines, sweep
-from stepwell.simulation.verdict import Verdict, by_kind, missed_bars, verdict_of
+from stepwell.simulation.verdict import (
+    Verdict,
+    by_kind,
+    missed_bars,
+    summary,
+    verdict_of,
+)
 
 _EXPLAINED = """\
 Plays seeded runs in simulated time: steps, ramps, waves, bursts, tiers that get slower,
@@ -72,6 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sweep", action="store_true", help="vary the ladder's constants"
     )
     parser.add_argument("--check", action="store_true", help="exit 1 below the bars")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the summary as a table"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
 
 
@@ -80,14 +89,21 @@ def run(args: argparse.Namespace) -> int:
     console, stderr = Console(highlight=False), Console(stderr=True)
     if args.sweep:
         lines = _sweep(args, stderr)
-        console.print(sweep_table(lines))
+        table = sweep_table(lines)
+        console.print(table)
+        _write_markdown(args.markdown, [table])
         _write_json(args.json, {"sweep": [asdict(line) for line in lines]})
         return 0
     played = {
         name: _play_all(args, name, stderr) for name in args.steering or [*RIVALS]
     }
-    for name, verdicts in played.items():
-        console.print(verdict_table(name, by_kind(verdicts)))
+    tables = [verdict_table(name, by_kind(runs)) for name, runs in played.items()]
+    console.print(*tables)
+    together = {name: summary(runs, name) for name, runs in played.items()}
+    table = verdict_table("all runs", [*together.values()])
+    if len(played) > 1:
+        console.print(table)
+    _write_markdown(args.markdown, [table])
     if args.plot:
         _plot(args, [*played], stderr)
     figures = {n: [v.as_json() for v in by_kind(vs)] for n, vs in played.items()}
@@ -165,7 +181,7 @@ def verdict_table(name: str, lines: Sequence[Verdict]) -> Table:
             f"{line.of_best:.1%}",
             *(f"{share:.1%}" for share in shares),
             f"{line.p99_ms:.0f}",
-            style="bold" if line is lines[-1] else None,
+            style="bold" if line.kind == "all" else None,
         )
     return table
 
@@ -209,6 +225,19 @@ def _bar(console: Console) -> Iterator[Progress]:
         transient=True,
     ) as progress:
         yield progress
+
+
+def _write_markdown(path: Path | None, tables: Sequence[Table]) -> None:
+    """Writes tables as documents show them."""
+    if not path:
+        return
+    lines: list[str] = []
+    for table in tables:
+        columns = [[str(cell) for cell in column.cells] for column in table.columns]
+        lines += ["| " + " | ".join(str(c.header) for c in table.columns) + " |"]
+        lines += ["|---" * len(columns) + "|"]
+        lines += ["| " + " | ".join(row) + " |" for row in zip(*columns, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
 
 
 def _write_json(path: Path | None, figures: dict[str, Any]) -> None:

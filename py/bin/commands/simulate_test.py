@@ -21,7 +21,9 @@ def test_prints_a_line_for_each_kind_and_writes_the_figures(
 ) -> None:
     file = tmp_path / "figures.json"
     arguments = ("--steering", "ladder", "--seeds", "2", "--json", str(file))
-    assert _run(*arguments, "--check") == 0
+    markdown = tmp_path / "table.md"
+    assert _run(*arguments, "--check", "--markdown", str(markdown)) == 0
+    assert markdown.read_text().splitlines()[2].startswith("| ladder | ")
     printed = capsys.readouterr().out
     assert all(word in printed for word in ("ladder", "steady", "step", "all"))
     figures = json.loads(file.read_text())

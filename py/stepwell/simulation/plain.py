@@ -64,7 +64,7 @@ def mended(seed: int = 1) -> Scenario:
     return replace(run, name="6 x slower, mended", server=server, spells=(spell,))
 
 
-def flood(seconds: float = 4.0, seed: int = 1) -> Scenario:
+def flood(seconds: float = 2.0, seed: int = 1) -> Scenario:
     """Twice what POPULAR can take: less than half can be answered, as refusals cost."""
     return plain("2 x C2", seconds, constant(2.0 * _c2()), seed)
 

@@ -52,6 +52,10 @@ def _exercise(options: LadderOptions, value: float) -> LadderOptions:
     return replace(options, policy=replace(options.policy, exercise_ppm=_ppm(value)))
 
 
+def _sure(options: LadderOptions, value: float) -> LadderOptions:
+    return replace(options, cost=replace(options.cost, min_sure_samples=int(value)))
+
+
 def _standing(options: LadderOptions, value: float) -> LadderOptions:
     return replace(options, standing_us=_ppm(value))
 
@@ -65,6 +69,7 @@ GRID: Mapping[str, tuple[Change, tuple[float, ...]]] = {
     "cost window, s": (_window, (0.5, 1.0, 2.0, 4.0, 8.0)),
     "probe share": (_probe, (0.0, 0.01, 0.03, 0.1)),
     "exercise share": (_exercise, (0.0, 0.005, 0.01)),
+    "sure samples": (_sure, (1, 5, 20, 50)),
     "standing queue, s": (_standing, (0.02, 0.1, 0.5, 600.0)),
 }
 """Constant -> how it is changed and its values; the others keep their defaults."""
