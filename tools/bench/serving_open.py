@@ -9,7 +9,7 @@ all. Overload is then three times what each reached itself.
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,7 @@ class OpenFigures:
         overload: at OVERLOAD times its own capacity, by the server's own ways.
         overlap: mean share of the peer's items among ours, of the same users.
         num_parameters: of the peer's model.
+        num_items: of the catalogue.
     """
 
     capacity: Mapping[str, float]
@@ -107,6 +108,7 @@ class OpenFigures:
     overload: Mapping[str, Step]
     overlap: float
     num_parameters: int
+    num_items: int = ReleaseSpec().num_items
 
 
 def open_rows(root: Path, quick: bool) -> list[BenchRow]:
@@ -121,7 +123,8 @@ def open_rows(root: Path, quick: bool) -> list[BenchRow]:
     with Progress(transient=True) as progress:
         made = bench_release(root, spec, progress)
     with contestants(made) as (servers, num_parameters):
-        return rows_of(_measured(servers, lengths, num_parameters))
+        found = _measured(servers, lengths, num_parameters)
+    return rows_of(replace(found, num_items=spec.num_items))
 
 
 @contextmanager
@@ -236,7 +239,7 @@ def _measured(
 
 
 def mean_overlap(ours: str, theirs: str, num_users: int = 100) -> float:
-    """Returns the mean share of one server's items that the other gives as well."""
+    """Returns the mean share of the other server's items that ours gives at FULL."""
     options = ClientOptions(deadline_ms=_PATIENT_MS)
     shares = []
     clients = RecommendClient(ours, options), RecommendClient(theirs, options)
@@ -245,7 +248,8 @@ def mean_overlap(ours: str, theirs: str, num_users: int = 100) -> float:
             mine, his = (
                 {item.item_id for item in answer.items}
                 for answer in (
-                    client.recommend(user_id(number), NUM_ITEMS) for client in clients
+                    client.recommend(user_id(number), NUM_ITEMS, forced_tier=Tier.FULL)
+                    for client in clients
                 )
             )
             shares.append(len(mine & his) / max(len(his), 1))
@@ -261,9 +265,9 @@ def _capacity_rows(found: OpenFigures) -> list[BenchRow]:
     peers = _of_peers(found.capacity)
     best = max(peers.values())
     work = (
-        f"100k items, 26 tables ({found.num_parameters:,} parameters), 500 candidates, "
-        f"best 50; highest rate with p99 <= {BUDGET_MS:g} ms, FULL (items as the "
-        f"peer's: {found.overlap:.0%})"
+        f"{found.num_items:,} items, {found.num_parameters:,} parameters, 500 "
+        f"candidates, best 50; highest rate with p99 <= {BUDGET_MS:g} ms, FULL (items "
+        f"as the peer's: {found.overlap:.0%})"
     )
     tight = f"the same, p99 <= {TIGHT_MS:g} ms (0: at none)"
     tight_peers = _of_peers(found.tight)
