@@ -23,7 +23,6 @@ from stepwell.degradation.tier_policy import (
     TierPolicy,
     can_make_popular,
     is_idle,
-    limit_us,
 )
 from stepwell.degradation.trim import TrimOptions, trimmed_fit_ppm
 
@@ -55,8 +54,8 @@ class LadderOptions:
         batch_size: requests that one thread answers at once; 1 also where threads have
             their scoring joined: the time of each holds that already.
         standing_us: a queue that has not been empty for so long may no longer grow
-            past the share f of the budget. In a shorter burst requests are refused only
-            when even POPULAR cannot make their deadline.
+            past the highest f of the budget. In a shorter burst requests are refused
+            only when even POPULAR cannot make their deadline.
     """
 
     latency_budget_us: int = 100_000
@@ -170,7 +169,7 @@ class LadderController:
         """Says whether a new request may enter the queue.
 
         False when not even POPULAR would make the deadline; once the queue stands,
-        when POPULAR would not make the share f of the budget. One that `decide_early`
+        when POPULAR would not make the highest f of the budget. One that `decide_early`
         answers has nobody ahead of it.
         """
         now_us = self._clock.monotonic_us()
@@ -188,7 +187,8 @@ class LadderController:
             return False
         if arrival.forced is not None or standing_us < self._options.standing_us:
             return True
-        limit = limit_us(snapshot)
+        # Not f as it is: late answers shrink it, and refusing more would not help them.
+        limit = snapshot.budget_us * snapshot.highest_fit_ppm // MILLION
         in_time = snapshot.age_us + popular.p95_us + drain_us <= limit
         return in_time and can_make_popular(snapshot, limit)
 

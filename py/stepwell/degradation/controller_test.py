@@ -231,12 +231,12 @@ def test_a_standing_queue_refuses_the_old_that_would_be_answered_at_once() -> No
     clock = FakeClock()
     ladder = _ladder(clock)
     old = _arrival(clock)
-    clock.advance_us(11_000)  # on the event loop, over f * budget
+    clock.advance_us(15_000)  # on the event loop, over 0.7 * budget
     assert ladder.admits(old, num_ahead=80)
     _busy(ladder, clock, for_us=150_000)
-    old = replace(old, arrived_us=clock.monotonic_us() - 11_000, deadline_us=300_000)
+    old = replace(old, arrived_us=clock.monotonic_us() - 15_000, deadline_us=300_000)
     assert not ladder.admits(old, num_ahead=80)
-    young = replace(old, arrived_us=clock.monotonic_us() - 9_000)
+    young = replace(old, arrived_us=clock.monotonic_us() - 13_000)
     assert ladder.admits(young, num_ahead=80)
 
 
@@ -248,8 +248,8 @@ def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
         ladder.decide(
             replace(_arrival(clock), arrived_us=clock.monotonic_us() - 9_000), 40
         )
-    assert ladder.admits(_waiting(clock), num_ahead=9)
-    assert not ladder.admits(_waiting(clock), num_ahead=10)
+    assert ladder.admits(_waiting(clock), num_ahead=13)
+    assert not ladder.admits(_waiting(clock), num_ahead=14)
     assert ladder.retry_after_ms(30) == 30
 
 
