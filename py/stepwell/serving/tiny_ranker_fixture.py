@@ -179,9 +179,7 @@ class _SourceScores:
         sparse = np.zeros((len(candidates), 0), np.int64)
         return FeatureBatch(candidates.source_scores, sparse)
 
-    def score(
-        self, features: FeatureBatch, deadline: Deadline | None = None
-    ) -> Scores:
+    def score(self, features: FeatureBatch, deadline: Deadline | None = None) -> Scores:
         self._faults.strike(f"ranking_{self._name}")
         total = features.dense.sum(axis=1)
         return Scores(total, total[:, None], ("bought",))
