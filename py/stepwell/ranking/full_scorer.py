@@ -59,10 +59,13 @@ def load_full_scorer(
         for name in config.sparse_names
         if name in options.item_columns
     }
-    model = Dlrm(config)
-    load_weights(model, release_dir / FULL_RANKER_NAME)
-    why = why_not_fused(model, len(columns), used)
-    why = why or _too_large(config, columns, options.max_record_bytes)
+    why = _too_large(config, columns, options.max_record_bytes)
+    if used == "float32":
+        why = "there is no fused float32"
+    if not why:
+        model = Dlrm(config)
+        load_weights(model, release_dir / FULL_RANKER_NAME)
+        why = why_not_fused(model, len(columns), used)
     if why:
         _log.info("scorer_form", form="tables", precision=used, reason=why)
         return ModelScorer.load(
@@ -82,7 +85,7 @@ def _too_large(
     config: ModelConfig, columns: Mapping[str, torch.Tensor], most: int
 ) -> str:
     if not columns:
-        return "no sparse column is an item's"
+        return "no sparse column is known to be an item's"
     num_items = len(next(iter(columns.values())))
     needed = num_items * record_bytes(config, len(columns))
     return (

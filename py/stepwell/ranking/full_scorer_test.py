@@ -75,7 +75,7 @@ def test_is_fused_where_items_fix_all_columns_but_the_users(release: Path) -> No
     ("options", "reason"),
     [
         (FullScorerOptions("float32", ITEMS), "float32"),
-        (FullScorerOptions("bfloat16", {}), "more than one"),
+        (FullScorerOptions("bfloat16", {}), "no sparse column"),
         (replace(FUSED, max_record_bytes=1_000), "need 1280 bytes, the limit is 1000"),
     ],
 )
