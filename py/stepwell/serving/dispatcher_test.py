@@ -164,6 +164,19 @@ async def test_who_waited_where_only_the_loop_could_see_is_told_so_by_the_push_b
     assert bench.metrics.value(REFUSALS, "overload") == 1
 
 
+async def test_what_can_only_be_popular_is_answered_and_not_refused(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.ladder, "admits", lambda *_: False)
+    bench.gate.clear()
+    call = bench.call()
+    bench.clock.advance_us(90_000)
+    _, decision, thread = await bench.dispatcher.submit(call)
+    assert decision == TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
+    assert thread == "MainThread"
+    assert bench.metrics.value(REFUSALS, "overload") == 0
+
+
 async def test_an_expired_call_is_never_started(bench: _Bench) -> None:
     bench.gate.clear()
     running = asyncio.create_task(bench.dispatcher.submit(bench.call("running")))
