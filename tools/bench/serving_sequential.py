@@ -14,6 +14,9 @@ from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Answer, Tier
 
 NUM_ITEMS = 10
+MAX_OTHER_SHARE = 0.05
+"""Of the answers: a late stage steps down whatever tier was asked for."""
+
 # Far above every bar: what is measured must not be cut short.
 _PATIENT = ClientOptions(deadline_ms=5_000, retries=RetryOptions(max_attempts=1))
 
@@ -60,23 +63,29 @@ class Sequential:
         self.samples = Samples()
 
     def ask(self, num_requests: int) -> None:
-        """Adds to the samples.
+        """Adds to the samples; an answer of another tier than the forced one does not.
 
         Raises:
-            RuntimeError: an answer came from another tier than the forced one: the
-                figures would not be what they say.
+            RuntimeError: more of those than MAX_OTHER_SHARE: the figures would not be
+                what they say.
         """
+        others: list[str] = []
         for _ in range(num_requests):
             started = time.perf_counter()
             answer = self._client.recommend(
                 next(self._users), NUM_ITEMS, forced_tier=self._tier
             )
-            self.samples.note((time.perf_counter() - started) * 1e3, answer)
-            if answer.served_by.tier is not self._tier:
-                raise RuntimeError(
-                    f"asked for {self._tier.name}, served by "
-                    f"{answer.served_by.tier.name}: {answer.served_by.reasons}"
-                )
+            seen_ms = (time.perf_counter() - started) * 1e3
+            served = answer.served_by
+            if served.tier is self._tier:
+                self.samples.note(seen_ms, answer)
+            else:
+                others.append(f"{served.tier.name} {served.reasons}")
+        if len(others) > MAX_OTHER_SHARE * num_requests:
+            raise RuntimeError(
+                f"asked for {self._tier.name}, {len(others)} of {num_requests} answers "
+                f"were of another tier, at last {others[-1]}"
+            )
 
     def close(self) -> None:
         """Closes the client."""
