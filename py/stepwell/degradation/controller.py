@@ -15,12 +15,14 @@ from stepwell.degradation.queue_watch import QueueWatch
 from stepwell.degradation.reasons import BREAKER_REASONS, Reason
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.degradation.tier_policy import (
+    CALM_PART,
     MILLION,
     PolicyOptions,
     PolicySnapshot,
     TierCost,
     TierDecision,
     TierPolicy,
+    backlog_us,
     can_make_popular,
     is_idle,
 )
@@ -53,9 +55,10 @@ class LadderOptions:
         parallelism: threads of this process that answer.
         batch_size: requests that one thread answers at once; 1 also where threads have
             their scoring joined: the time of each holds that already.
-        standing_us: a queue that has not been empty for so long may no longer grow
-            past the highest f of the budget. In a shorter burst requests are refused
-            only when even POPULAR cannot make their deadline.
+        standing_us: when for so long every request, even at POPULAR, has had to wait
+            for more than an eighth of its budget, those are refused whom it would cost
+            more than seven. In a shorter burst requests are refused only when even
+            POPULAR cannot make their deadline.
     """
 
     latency_budget_us: int = 100_000
@@ -168,29 +171,29 @@ class LadderController:
     def admits(self, arrival: Arrival, num_ahead: int) -> bool:
         """Says whether a new request may enter the queue.
 
-        False when not even POPULAR would make the deadline; once the queue stands,
-        when POPULAR would not make the highest f of the budget. One that `decide_early`
-        answers has nobody ahead of it.
+        False when not even POPULAR would make the deadline; once waiting has become a
+        standing thing, when POPULAR would come at the very end of the budget or after
+        it. One that `decide_early` answers has nobody ahead of it.
         """
         now_us = self._clock.monotonic_us()
         snapshot = self._snapshot(arrival, num_ahead, now_us)
+        if self._policy.decide_early(snapshot) is not None:
+            snapshot.num_waiting = 0
         with self._lock:
             popular = self._estimator.admission_cost(Tier.POPULAR, now_us)
-            drain_us = num_ahead * self._queue.drain_us(Tier.POPULAR, now_us)
-            standing_us = self._queue.seen(
-                arrival.priority, now_us, idle=is_idle(snapshot)
+            pace_us = self._queue.drain_us(Tier.POPULAR, now_us)
+            wait_us = snapshot.age_us + max(
+                snapshot.num_waiting * pace_us, backlog_us(snapshot, popular.mean_us)
             )
-        if self._policy.decide_early(snapshot) is not None:
-            snapshot.num_waiting = drain_us = 0
+            calm = wait_us * CALM_PART <= snapshot.budget_us
+            standing_us = self._queue.seen(arrival.priority, now_us, idle=calm)
         snapshot.costs = {**snapshot.costs, Tier.POPULAR: popular}
-        if not can_make_popular(snapshot, snapshot.deadline_us):
+        if not can_make_popular(snapshot):
             return False
         if arrival.forced is not None or standing_us < self._options.standing_us:
             return True
-        # Not f as it is: late answers shrink it, and refusing more would not help them.
-        limit = snapshot.budget_us * snapshot.highest_fit_ppm // MILLION
-        in_time = snapshot.age_us + popular.p95_us + drain_us <= limit
-        return in_time and can_make_popular(snapshot, limit)
+        spare_us = snapshot.budget_us // CALM_PART
+        return wait_us + popular.p95_us <= snapshot.budget_us - spare_us
 
     def decide_early(self, arrival: Arrival, num_ahead: int) -> TierDecision | None:
         """Returns POPULAR for an arrival that could be nothing better, else None.

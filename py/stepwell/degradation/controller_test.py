@@ -219,25 +219,25 @@ def test_a_burst_fills_the_queue_up_to_the_deadline_a_standing_one_to_the_budget
     clock = FakeClock()
     ladder = _ladder(clock)
     _busy(ladder, clock, for_us=50_000)
-    assert ladder.admits(_waiting(clock), num_ahead=80)
+    assert ladder.admits(_waiting(clock), num_ahead=100)
     _busy(ladder, clock, for_us=100_000)
-    assert not ladder.admits(_waiting(clock), num_ahead=80)  # 16 ms at POPULAR
+    assert not ladder.admits(_waiting(clock), num_ahead=100)  # 20 ms at POPULAR
     assert ladder.admits(_waiting(clock), num_ahead=8)
     ladder.decide(_arrival(clock), 0)
-    assert ladder.admits(_waiting(clock), num_ahead=80)
+    assert ladder.admits(_waiting(clock), num_ahead=100)
 
 
 def test_a_standing_queue_refuses_the_old_that_would_be_answered_at_once() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
     old = _arrival(clock)
-    clock.advance_us(15_000)  # on the event loop, over 0.7 * budget
-    assert ladder.admits(old, num_ahead=80)
+    clock.advance_us(18_000)  # on the event loop, over 7/8 of the budget
+    assert ladder.admits(old, num_ahead=100)
     _busy(ladder, clock, for_us=150_000)
-    old = replace(old, arrived_us=clock.monotonic_us() - 15_000, deadline_us=300_000)
-    assert not ladder.admits(old, num_ahead=80)
-    young = replace(old, arrived_us=clock.monotonic_us() - 13_000)
-    assert ladder.admits(young, num_ahead=80)
+    old = replace(old, arrived_us=clock.monotonic_us() - 18_000, deadline_us=300_000)
+    assert not ladder.admits(old, num_ahead=100)
+    young = replace(old, arrived_us=clock.monotonic_us() - 16_000)
+    assert ladder.admits(young, num_ahead=100)
 
 
 def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
@@ -248,8 +248,8 @@ def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
         ladder.decide(
             replace(_arrival(clock), arrived_us=clock.monotonic_us() - 9_000), 40
         )
-    assert ladder.admits(_waiting(clock), num_ahead=13)
-    assert not ladder.admits(_waiting(clock), num_ahead=14)
+    assert ladder.admits(_waiting(clock), num_ahead=17)
+    assert not ladder.admits(_waiting(clock), num_ahead=18)
     assert ladder.retry_after_ms(30) == 30
 
 
@@ -356,3 +356,14 @@ def test_after_a_pause_of_the_process_nobody_is_refused_who_can_be_answered() ->
     came_meanwhile = [_arrival(clock, 300_000) for _ in range(30)]
     clock.advance_us(250_000)
     assert all(ladder.admits(arrival, num_ahead=0) for arrival in came_meanwhile)
+
+
+def test_a_server_that_is_busy_with_better_tiers_does_not_stand() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    for _ in range(300):  # always somebody in the queue, nobody waits for POPULAR
+        clock.advance_us(1_000)
+        assert ladder.admits(_arrival(clock), num_ahead=4)
+        ladder.decide(_arrival(clock), 4)
+    old = replace(_arrival(clock), arrived_us=clock.monotonic_us() - 19_900)
+    assert ladder.admits(old, num_ahead=4)

@@ -18,8 +18,8 @@ from stepwell.degradation.trim import HIGHEST_FIT_PPM
 
 MILLION = 1_000_000
 _TIE_HALF_WIDTH_PPM = 50_000
-_YOUNG_PART = 8
-"""A request is young for this part of its budget."""
+CALM_PART = 8
+"""Waiting for this part of a request's budget is no waiting."""
 _BELOW = {tier: tier.below for tier in BEST_FIRST}
 _ABOVE = {tier: tier.above for tier in BEST_FIRST}
 
@@ -236,7 +236,7 @@ def is_idle(snapshot: PolicySnapshot) -> bool:
 
     A request that is old although nobody is ahead comes from a busy event loop.
     """
-    is_young = snapshot.age_us * _YOUNG_PART <= snapshot.budget_us
+    is_young = snapshot.age_us * CALM_PART <= snapshot.budget_us
     return is_young and not snapshot.num_waiting
 
 
@@ -273,11 +273,9 @@ def limit_us(snapshot: PolicySnapshot) -> int:
     return snapshot.budget_us * share_ppm // MILLION
 
 
-def can_make_popular(snapshot: PolicySnapshot, limit: int | None = None) -> bool:
+def can_make_popular(snapshot: PolicySnapshot) -> bool:
     """LADDER's rule 1: whether even POPULAR would be answered before the deadline.
 
-    `snapshot.num_waiting` counts the requests ahead of this one; `limit` stands in for
-    the deadline where the queue may not get that long.
+    `snapshot.num_waiting` counts the requests ahead of this one.
     """
-    allowed_us = snapshot.deadline_us if limit is None else limit
-    return planned_us(snapshot, Tier.POPULAR) <= allowed_us
+    return planned_us(snapshot, Tier.POPULAR) <= snapshot.deadline_us
