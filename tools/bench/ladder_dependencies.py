@@ -60,9 +60,9 @@ def dependency_rows(
         )
         for number, (what, kill) in enumerate(kills):
             setting = Setting(
-                LOAD * full, lengths.steady, users, seed=_SEED + 10 * number
+                LOAD * full, lengths.turn, users, seed=_SEED + 10 * number
             )
-            at_s = lengths.steady / 3
+            at_s = lengths.turn / 3
             chaos = Chaos(
                 f"killed at {LOAD:g} x: {what}",
                 "",

@@ -52,11 +52,11 @@ def rival_rows(
         for turn in range(lengths.turns):
             for name, (address, lane) in servers.items():
                 rate = OVERLOAD * rig.capacity.full
-                schedule = poisson(rate, lengths.steady, _SEED + turn)
+                schedule = poisson(rate, lengths.turn, _SEED + turn)
                 run = not_void(partial(generate, address, schedule, [lane]))
                 runs[name].append(run)
                 say(f"O10, {name}: {tier_text(run)}")
-    return rows_of(runs, lengths.steady)
+    return rows_of(runs, lengths.turn)
 
 
 def rows_of(runs: Mapping[str, list[LoadRun]], seconds: float) -> list[BenchRow]:

@@ -32,12 +32,12 @@ class Lengths:
     Attributes:
         capacity_step: one rate of the search for C0, C1, C2.
         settle: half of C0 before each run.
-        steady: O1, O2, O3, O8, rivals.
+        steady: O1, O2, O3, O8.
         spike: O4, a third of it the spike.
         drift: O5.
         burst: ten times C0, a third of it the burst.
         pair: O9, each of its two runs.
-        turns: of the rivals.
+        turn, turns: of the rivals; a turn is also the length of a run with a kill.
         num_profiled: requests of the profile; no seconds.
     """
 
@@ -48,13 +48,14 @@ class Lengths:
     drift: float = 12.0
     burst: float = 21.0
     pair: float = 8.0
+    turn: float = 5.0
     turns: int = 1
     num_profiled: int = 500
 
 
 SHORT = Lengths()
-LONG = Lengths(2.0, 10.0, 60.0, 60.0, 300.0, 180.0, 60.0, 3, 2_000)
-QUICK = Lengths(0.5, 0.5, 1.0, 6.0, 4.0, 6.0, 1.0, 1, 50)
+LONG = Lengths(2.0, 5.0, 60.0, 60.0, 300.0, 180.0, 30.0, 20.0, 3, 2_000)
+QUICK = Lengths(0.5, 0.5, 1.0, 6.0, 4.0, 6.0, 1.0, 1.0, 1, 50)
 
 
 @dataclass(frozen=True, slots=True)
