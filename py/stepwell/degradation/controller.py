@@ -201,6 +201,11 @@ class LadderController:
         The caller answers it at once, from memory; others wait in the queue.
         """
         now_us = self._clock.monotonic_us()
+        age_us = now_us - arrival.arrived_us
+        if not num_ahead and age_us * CALM_PART <= self.budget_us(arrival):
+            # The usual case, without a snapshot: an idle server that is well.
+            if self._blocked(now_us) is _NOTHING_BLOCKED:
+                return None
         return self._policy.decide_early(self._snapshot(arrival, num_ahead, now_us))
 
     def decide(self, arrival: Arrival, num_waiting: int) -> TierDecision:

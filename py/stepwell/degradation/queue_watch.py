@@ -10,6 +10,9 @@ MAX_INTERVAL_US = 1_000_000
 """Longer intervals are pauses of the process, not the time of a request."""
 
 
+# An enum is slow to walk.
+_PLACES = tuple(int(priority) for priority in Priority)
+
 LONGEST_GAP_US = 5_000
 """Of the time between two requests no more counts as time at work."""
 
@@ -48,10 +51,10 @@ class QueueWatch:
         gap_us = min(now_us - self._seen_us, LONGEST_GAP_US)
         self._seen_us = now_us
         standing = self._standing_us
-        for place in Priority:
-            standing[place] = (
-                0 if idle and place <= priority else standing[place] + gap_us
-            )
+        for place in _PLACES:
+            standing[place] += gap_us
+            if idle and place <= priority:
+                standing[place] = 0
         return standing[priority]
 
     def left(self, tier: Tier | None, num_waiting: int, now_us: int) -> None:
