@@ -174,6 +174,7 @@ def test_one_bad_popular_answer_refuses_nobody() -> None:
         ladder.record(Tier.POPULAR, 90_000, _arrival(clock))
     assert ladder.admits(_arrival(clock, deadline_us=3_000), num_ahead=0)
     ladder.record(Tier.POPULAR, 90_000, _arrival(clock))
+    clock.advance_us(10_000)  # costs are so old at most
     assert not ladder.admits(_arrival(clock, deadline_us=3_000), num_ahead=0)
 
 

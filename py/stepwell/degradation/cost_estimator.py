@@ -61,6 +61,7 @@ class CostEstimator:
         # Samples of a tier since its cost was computed.
         self._num_new = dict.fromkeys(BEST_FIRST, 0)
         self._costs: dict[Tier, TierCost] = {}
+        self._admission: dict[Tier, TierCost] = {}
         self._due_us = 0
         self._is_due = True
 
@@ -99,6 +100,7 @@ class CostEstimator:
         """
         if self._is_due or now_us >= self._due_us:
             self._costs = {tier: self._cost(tier, now_us) for tier in BEST_FIRST}
+            self._admission.clear()
             self._num_new = dict.fromkeys(BEST_FIRST, 0)
             self._due_us = now_us + self._options.refresh_us
             self._is_due = False
@@ -111,6 +113,13 @@ class CostEstimator:
         one late answer; a wrong "no" refuses everybody, and nothing is learned until
         the window is over: a few slow answers must not be enough for it.
         """
+        self.costs(now_us)  # forgets what is too old
+        known = self._admission.get(tier)
+        if known is None:
+            known = self._admission[tier] = self._median_cost(tier, now_us)
+        return known
+
+    def _median_cost(self, tier: Tier, now_us: int) -> TierCost:
         histogram, card = self._windows[tier].at(now_us), self._card_costs[tier]
         median_us = histogram.quantile_us(500)
         if len(histogram) < self._options.min_refusing_samples:
