@@ -24,6 +24,7 @@ _Factor = Annotated[float, Field(gt=0.0, le=2.0)]
 _Milliseconds = Annotated[float, Field(gt=0.0, le=60_000.0)]
 _SourceName = Literal["history", "co_occurrence", "ann", "trending", "popular"]
 _Limit = Annotated[int, Field(ge=1, le=2_000)]
+_Samples = Annotated[int, Field(ge=1, le=_MILLION)]
 
 
 class _Section(BaseModel):
@@ -57,6 +58,7 @@ class TrimConfig(_Section):
     """The slow trim of f: when it looks, between which limits, in which steps."""
 
     interval_ms: _Milliseconds | None = None
+    min_samples: _Samples | None = None
     low: _Share | None = None
     high: _Share | None = None
     late: _Factor | None = None
@@ -65,13 +67,25 @@ class TrimConfig(_Section):
     up: _Factor | None = None
 
 
+class CostConfig(_Section):
+    """How the cost of a tier is measured."""
+
+    window_ms: _Milliseconds | None = None
+    num_slices: Annotated[int, Field(ge=1, le=64)] | None = None
+    min_refusing_samples: _Samples | None = None
+    min_sure_samples: _Samples | None = None
+    refresh_ms: _Milliseconds | None = None
+
+
 class LadderConfig(_Section):
     """Shares of the traffic and of the budget, each in [0, 1]."""
 
     initial_fit: _Share | None = None
     probe_share: _Share | None = None
     exercise_share: _Share | None = None
+    standing_ms: _Milliseconds | None = None
     trim: TrimConfig = TrimConfig()
+    cost: CostConfig = CostConfig()
 
 
 class TierConfig(_Section):
@@ -182,12 +196,15 @@ class ServingConfig(_Section):
         default = LadderOptions()
         ladder = _in_integers(self.ladder._said())
         trim = _in_integers(self.ladder.trim._said())
+        cost = _in_integers(self.ladder.cost._said())
         policy = {k: ladder[k] for k in ("probe_ppm", "exercise_ppm") if k in ladder}
         options = replace(
             default,
             policy=replace(default.policy, **policy),
             trim=replace(default.trim, **trim),
+            cost=replace(default.cost, **cost),
             initial_fit_ppm=ladder.get("initial_fit_ppm", default.initial_fit_ppm),
+            standing_us=ladder.get("standing_us", default.standing_us),
         )
         if self.latency_budget_ms is None:
             return options

@@ -19,6 +19,8 @@ ladder:
   initial_fit: 0.4
   probe_share: 0.02
   exercise_share: 0.01
+  standing_ms: 250
+  cost: {window_ms: 2000, min_sure_samples: 5}
   trim: {interval_ms: 250, low: 0.2, high: 0.6, late: 0.8, early: 0.5}
 tiers:
   full: {num_candidates: 500, ef_search: 300, source_limits: {ann: 500}}
@@ -49,6 +51,8 @@ def test_every_constant_of_the_ladder_reaches_its_option(tmp_path: Path) -> None
     assert ladder.policy.exercise_ppm == 10_000
     assert ladder.trim.interval_us == 250_000
     assert (ladder.trim.low_ppm, ladder.trim.high_ppm) == (200_000, 600_000)
+    assert ladder.standing_us == 250_000
+    assert (ladder.cost.window_us, ladder.cost.min_sure_samples) == (2_000_000, 5)
     assert ladder.trim.late_ratio_ppm == 800_000
     assert ladder.trim.down_ppm == LadderOptions().trim.down_ppm
 
