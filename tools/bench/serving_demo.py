@@ -84,7 +84,8 @@ def demo_rows(state: ProjectState, quick: bool) -> list[BenchRow]:
             ranker = RankerUnderTest(served, scratch / "ranker", CONFIG)
         stack.enter_context(closing(ranker))
         stack.enter_context(pinned(cores.client))
-        users = random.Random(SEED).sample(served.user_ids(), amounts.num_users)
+        ids = served.user_ids()
+        users = random.Random(SEED).sample(ids, min(amounts.num_users, len(ids)))
         samples, cpu_ms = _asked(ranker, users, amounts)
         with pinned(cores.server):
             restarts = [
