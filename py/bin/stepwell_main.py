@@ -53,11 +53,23 @@ def is_deliberate(error: Exception) -> bool:
     return errors is not None and isinstance(error, errors.StepwellError)
 
 
+def _log_to_standard_error() -> None:
+    """Standard output is the command's own: what a machine reads stays free of logs.
+
+    Looked up and not imported, as the tree of errors is.
+    """
+    structlog = sys.modules.get("structlog")
+    if structlog is not None:
+        factory = structlog.PrintLoggerFactory(sys.stderr)
+        structlog.configure(logger_factory=factory)
+
+
 def main(args: argparse.Namespace) -> int:
     """Runs the chosen command; returns its exit status."""
     if args.command is None:
         print(help_text())
         return 0
+    _log_to_standard_error()
     try:
         return int(args.run(args))
     except KeyboardInterrupt:

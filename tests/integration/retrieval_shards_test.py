@@ -31,7 +31,7 @@ TRUTH = FlatIndex.build(VECTORS, LABELS, FlatOptions(space_hash=HASH))
 K = 20
 PATIENT_US = 20_000_000
 # A breaker that opens at nothing: these tests count what every search finds.
-NEVER = BreakerOptions(slow_call_us=1 << 40, min_calls=1 << 30)
+NEVER = BreakerOptions(slow_call_us=1 << 40, min_calls=1_000_000)
 Cut = tuple[LabelShards, Path]
 
 

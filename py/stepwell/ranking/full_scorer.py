@@ -45,7 +45,7 @@ def load_full_scorer(
 ) -> ModelScorer | FusedScorer:
     """Returns the full ranker of a release directory as a scorer.
 
-    Where it cannot be fused a line in the log says why.
+    Where a precision that could be fused cannot be here, a line in the log says why.
 
     Raises:
         DataLossError: the config or the weights are damaged.
@@ -60,14 +60,13 @@ def load_full_scorer(
         if name in options.item_columns
     }
     why = _too_large(config, columns, options.max_record_bytes)
-    if used == "float32":
-        why = "there is no fused float32"
-    if not why:
+    if not why and used != "float32":
         model = Dlrm(config)
         load_weights(model, release_dir / FULL_RANKER_NAME)
         why = why_not_fused(model, len(columns), used)
-    if why:
+    if why and used != "float32":
         _log.info("scorer_form", form="tables", precision=used, reason=why)
+    if why or used == "float32":
         return ModelScorer.load(
             release_dir, dense_names, sparse_names, options.precision
         )

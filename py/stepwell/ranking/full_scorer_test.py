@@ -74,7 +74,6 @@ def test_is_fused_where_items_fix_all_columns_but_the_users(release: Path) -> No
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (FullScorerOptions("float32", ITEMS), "float32"),
         (FullScorerOptions("bfloat16", {}), "no sparse column"),
         (replace(FUSED, max_record_bytes=1_000), "need 1280 bytes, the limit is 1000"),
     ],
@@ -88,6 +87,14 @@ def test_has_tables_otherwise_and_says_why(
     lines = [line for line in logs if line["event"] == "scorer_form"]
     assert len(lines) == 1
     assert reason in lines[0]["reason"]
+
+
+def test_float32_has_tables_and_that_is_no_news(release: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        options = FullScorerOptions("float32", ITEMS)
+        scorer = load_full_scorer(release, DENSE, SPARSE, options)
+    assert isinstance(scorer, ModelScorer)
+    assert not [line for line in logs if line["event"] == "scorer_form"]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
