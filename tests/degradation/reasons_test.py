@@ -65,7 +65,7 @@ class _Case:
 
 EXERCISE_ALL = PolicyOptions(probe_ppm=0, exercise_ppm=1_000_000)
 PROBE_ALL = PolicyOptions(probe_ppm=1_000_000, exercise_ppm=0)
-SLOW_FULL = _late("ranking_full", 0.55)
+SLOW_FULL = _late("ranking_full", 0.65)
 
 CASES = [
     _Case(Reason.BACKLOG, Tier.REDUCED, SLOW_FULL, requests_before=2),

@@ -31,7 +31,7 @@ LAST_DRAW = 999_999
 def _ladder(
     clock: FakeClock, breakers: dict[str, CircuitBreaker] | None = None
 ) -> LadderController:
-    options = LadderOptions(latency_budget_us=20_000)
+    options = LadderOptions(latency_budget_us=20_000, initial_fit_ppm=500_000)
     return LadderController(clock, CARD, breakers or {}, options)
 
 
@@ -265,7 +265,7 @@ def test_an_arrival_that_could_only_be_popular_is_told_so_at_once() -> None:
 
 def test_threads_share_the_backlog() -> None:
     clock = FakeClock()
-    options = LadderOptions(latency_budget_us=20_000, parallelism=2)
+    options = LadderOptions(20_000, initial_fit_ppm=500_000, parallelism=2)
     ladder = LadderController(clock, CARD, {}, options)
     assert ladder.decide(_arrival(clock), 2).tier is Tier.FULL
     assert ladder.decide(_arrival(clock), 3).tier is Tier.REDUCED
