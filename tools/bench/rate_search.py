@@ -30,7 +30,8 @@ def highest_rate(start: float, growth: float = 1.3, tolerance: float = 0.04) -> 
         tolerance: the gap, relative to the rate that holds, at which it ends.
     Yields:
         The rate to try; it is sent whether that rate held. One that did not is tried
-        once more, for a busy moment of the machine is not the server's limit.
+        once more at once, and again before the search ends by it: a busy moment of the
+        machine is not the server's limit.
     Returns:
         The highest rate that held; 0 when none did.
     """
@@ -41,7 +42,10 @@ def highest_rate(start: float, growth: float = 1.3, tolerance: float = 0.04) -> 
         else:
             failed = rate
         if failed and held and failed <= held * (1 + tolerance):
-            break
+            # It failed a while ago: were it a hiccup, the search would end far too low.
+            if not (yield failed):
+                break
+            held, failed = failed, 0.0
         rate = _next_rate(held, failed, growth)
         if rate < LOWEST_SHARE * start:
             break

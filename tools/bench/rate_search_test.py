@@ -26,6 +26,10 @@ def test_one_bad_step_is_tried_again() -> None:
     assert found(highest_rate(50.0), 130.0, bad_steps=(1,)) >= 130.0 / 1.04
 
 
+def test_a_bad_spell_at_the_start_does_not_end_the_search_low() -> None:
+    assert found(highest_rate(50.0), 130.0, bad_steps=(0, 1, 2, 3)) >= 130.0 / 1.04
+
+
 def test_gives_zero_where_nothing_holds() -> None:
     assert found(highest_rate(50.0), -1.0) == 0.0
 
