@@ -24,7 +24,7 @@ from faults.server_page import Footprint, metric_value
 from faults.tcp_proxy import Toxics
 from generator import At
 from integration.server_process import ServerProcess, server_process
-from integration.small_project import SmallProject, make_small_project
+from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
 from load_run import LoadRun
 from stepwell.base.metric_names import BREAKER_OPEN
@@ -94,12 +94,6 @@ def _retrieval(project: SmallProject, port: int, stack: ExitStack) -> ServerProc
     index = project.state.registry / "v000001" / INDEX_FILE
     arguments = [f"--index={index}", f"--port={port}"]
     return stack.enter_context(server_process("retrieval_main", arguments))
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
-    """Trained and published once."""
-    return make_small_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")

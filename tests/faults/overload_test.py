@@ -17,7 +17,7 @@ from faults.load import (
     tier_share,
 )
 from integration.server_process import ServerProcess, server_process
-from integration.small_project import SmallProject, make_small_project
+from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
 from load_run import LoadRun
 from stepwell.client.types import Priority, Reason, Tier
@@ -61,12 +61,6 @@ class System:
     def run(self, ratio: float, seconds: float = SECONDS) -> LoadRun:
         """Load at a ratio of C0."""
         return load(self.address, self.lane(), ratio * self.capacity.full, seconds)
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
-    """Trained and published once."""
-    return make_small_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")

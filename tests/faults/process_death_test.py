@@ -22,7 +22,7 @@ from faults.load import (
 from faults.server_page import metric_value
 from generator import At
 from integration.server_process import ServerProcess, server_process
-from integration.small_project import SmallProject, make_small_project
+from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
 from load_run import LoadRun
 from stepwell.base.errors import StepwellError
@@ -108,12 +108,6 @@ class Shopper:
                 else:
                     self.acknowledged.append(event_id)
                     number += 1
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
-    """Trained and published once."""
-    return make_small_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture

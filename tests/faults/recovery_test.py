@@ -23,7 +23,7 @@ from faults.redis_project import RedisProject
 from faults.server_page import metric_value
 from generator import At
 from integration.server_process import ServerProcess, server_process
-from integration.small_project import SmallProject, make_small_project
+from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
 from stepwell.base.metric_names import GRPC_HANDLED
 from stepwell.client.retry_policy import RetryOptions
@@ -66,12 +66,6 @@ class System:
 
     def heal(self) -> None:
         self._fault.close()
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
-    """Trained and published once."""
-    return make_small_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")

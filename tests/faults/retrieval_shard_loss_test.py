@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from integration.server_process import ServerProcess, server_process, start
-from integration.small_project import SmallProject, make_small_project
+from integration.small_project import SmallProject
 from stepwell.base.clock import SystemClock
 from stepwell.base.deadline import Deadline
 from stepwell.client.attempts import ClientOptions
@@ -25,12 +25,6 @@ SHARDS = LabelShards(2)
 PATIENT_US = 30_000_000
 HOP_MS = 3_000
 ON_PURPOSE = {Reason.EXERCISE, Reason.PROBE}
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
-    """Trained and published once."""
-    return make_small_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")
