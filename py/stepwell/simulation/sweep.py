@@ -24,32 +24,18 @@ def _fixed_f(options: LadderOptions, value: float) -> LadderOptions:
     return replace(options, initial_fit_ppm=_ppm(value), trim=trim)
 
 
+def _of(section: str, name: str) -> Change:
+    """Sets a constant of a section: a share in millionths, seconds in microseconds."""
+
+    def change(options: LadderOptions, value: float) -> LadderOptions:
+        part = replace(getattr(options, section), **{name: _ppm(value)})
+        return replace(options, **{section: part})
+
+    return change
+
+
 def _initial(options: LadderOptions, value: float) -> LadderOptions:
     return replace(options, initial_fit_ppm=_ppm(value))
-
-
-def _highest(options: LadderOptions, value: float) -> LadderOptions:
-    return replace(options, trim=replace(options.trim, high_ppm=_ppm(value)))
-
-
-def _down(options: LadderOptions, value: float) -> LadderOptions:
-    return replace(options, trim=replace(options.trim, down_ppm=_ppm(value)))
-
-
-def _up(options: LadderOptions, value: float) -> LadderOptions:
-    return replace(options, trim=replace(options.trim, up_ppm=_ppm(value)))
-
-
-def _window(options: LadderOptions, value: float) -> LadderOptions:
-    return replace(options, cost=replace(options.cost, window_us=_ppm(value)))
-
-
-def _probe(options: LadderOptions, value: float) -> LadderOptions:
-    return replace(options, policy=replace(options.policy, probe_ppm=_ppm(value)))
-
-
-def _exercise(options: LadderOptions, value: float) -> LadderOptions:
-    return replace(options, policy=replace(options.policy, exercise_ppm=_ppm(value)))
 
 
 def _sure(options: LadderOptions, value: float) -> LadderOptions:
@@ -63,12 +49,12 @@ def _standing(options: LadderOptions, value: float) -> LadderOptions:
 GRID: Mapping[str, tuple[Change, tuple[float, ...]]] = {
     "f, fixed": (_fixed_f, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
     "f at start": (_initial, (0.3, 0.5, 0.6, 0.7)),
-    "highest f": (_highest, (0.6, 0.7, 0.8, 0.9)),
-    "step down": (_down, (0.7, 0.8, 0.9, 0.95)),
-    "step up": (_up, (1.01, 1.02, 1.05, 1.1)),
-    "cost window, s": (_window, (0.5, 1.0, 2.0, 4.0, 8.0)),
-    "probe share": (_probe, (0.0, 0.01, 0.03, 0.1)),
-    "exercise share": (_exercise, (0.0, 0.005, 0.01)),
+    "highest f": (_of("trim", "high_ppm"), (0.6, 0.7, 0.8, 0.9)),
+    "step down": (_of("trim", "down_ppm"), (0.7, 0.8, 0.9, 0.95)),
+    "step up": (_of("trim", "up_ppm"), (1.01, 1.02, 1.05, 1.1)),
+    "cost window, s": (_of("cost", "window_us"), (0.5, 1.0, 2.0, 4.0, 8.0)),
+    "probe share": (_of("policy", "probe_ppm"), (0.0, 0.01, 0.03, 0.1)),
+    "exercise share": (_of("policy", "exercise_ppm"), (0.0, 0.005, 0.01)),
     "sure samples": (_sure, (1, 5, 20, 50)),
     "standing queue, s": (_standing, (0.02, 0.1, 0.5, 600.0)),
 }
