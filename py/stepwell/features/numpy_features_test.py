@@ -11,7 +11,7 @@ from stepwell.base.errors import InvalidArgumentError
 from stepwell.features.candidate_features import CandidateFeatures
 from stepwell.features.catalogue import DAY_SECONDS, ITEM_FEATURES, FeatureCatalogue
 from stepwell.features.item_columns import ItemColumns
-from stepwell.features.numpy_features import NumpyFeatures
+from stepwell.features.numpy_features_fixture import NumpyFeatures
 from stepwell.pipeline.candidate import SOURCE_NAMES, CandidateSet
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.schema.user_history import UserHistory
