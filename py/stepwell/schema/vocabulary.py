@@ -15,9 +15,6 @@ from stepwell.ops.key_rows import KeyRows
 KeyArray = npt.NDArray[np.uint64]
 RowArray = npt.NDArray[np.int64]
 
-MISSING_ROW = -1
-"""The dense row of an id the release does not know."""
-
 
 def entity_key(entity_id: str) -> int:
     """Returns the stable 64-bit key of an id: BLAKE2b-8 of its UTF-8 bytes.
