@@ -75,23 +75,19 @@ class CapacityOptions:
 
 
 def calibrate(
-    address: str,
-    user_ids: Sequence[str],
-    budget_ms: float = 20.0,
-    *,
-    seconds_a_step: float = 2.0,
+    address: str, user_ids: Sequence[str], options: CapacityOptions | None = None
 ) -> Capacity:
     """Returns the capacity of each tier; about 90 s.
 
     Args:
         address: of a server that serves nothing else meanwhile.
         user_ids: who is asked for, in turn.
-        budget_ms, seconds_a_step: as in CapacityOptions.
+        options: how it is looked for.
     Raises:
         FailedPreconditionError: a tier holds the budget at no rate.
         UnavailableError: nobody answers at the address.
     """
-    options = CapacityOptions(budget_ms, seconds_a_step)
+    options = options or CapacityOptions()
     full, reduced, popular = (
         capacity_of(address, user_ids, tier, options)
         for tier in (Tier.FULL, Tier.REDUCED, Tier.POPULAR)

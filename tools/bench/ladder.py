@@ -31,7 +31,7 @@ from bench.ladder_runs import (
 from bench.report import BenchRow, at_least, at_most
 from bench.retrieval_figures import say
 from bench.serving_processes import RankerUnderTest, ServedRelease
-from capacity import Capacity, CapacityOptions, capacity_of
+from capacity import Capacity, CapacityOptions, calibrate
 from generator import generate
 from lanes import recommend_lane
 from load_run import quantile
@@ -115,14 +115,14 @@ def capacity_rows(
     options = CapacityOptions(
         budget_ms=BUDGET_MS, seconds_a_step=lengths.capacity_step, progress=say
     )
-    found = {
-        tier: capacity_of(ranker.address, users, tier, options)
-        for tier in (Tier.FULL, Tier.REDUCED, Tier.POPULAR)
-    }
-    capacity = Capacity(*found.values())
+    capacity = calibrate(ranker.address, users, options)
     rows = [
-        BenchRow(f"C{number}: {tier.name}, p99 <= {BUDGET_MS:g} ms", rate, "calls/s")
-        for number, (tier, rate) in enumerate(found.items())
+        BenchRow(
+            f"C{number}: {tier.name}, p99 <= {BUDGET_MS:g} ms",
+            capacity.of(tier),
+            "calls/s",
+        )
+        for number, tier in enumerate((Tier.FULL, Tier.REDUCED, Tier.POPULAR))
     ]
     ratio = capacity.popular / capacity.full
     return capacity, [*rows, at_least("C2 / C0", ratio, "ratio", MIN_C2_OVER_C0)]

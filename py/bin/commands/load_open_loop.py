@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from capacity import Capacity, CapacityOptions, capacity_of
+from capacity import Capacity, CapacityOptions, calibrate
 from commands.load_users import LoadUsers
 from generator import generate
 from load_run import LoadRun
@@ -22,7 +22,6 @@ from slo import (
     findings,
 )
 from stepwell.base.errors import FailedPreconditionError, InvalidArgumentError
-from stepwell.client.types import Tier
 
 _CALM_SHARE = 0.5
 _FAULT_SECONDS = 30
@@ -115,11 +114,7 @@ def _calibrated(asked: Asked) -> Capacity:
         seed=asked.args.seed,
         progress=lambda text: asked.progress(f"calibration: {text}"),
     )
-    full, reduced, popular = (
-        capacity_of(asked.address, asked.users.user_ids, tier, options)
-        for tier in (Tier.FULL, Tier.REDUCED, Tier.POPULAR)
-    )
-    return Capacity(full, reduced, popular)
+    return calibrate(asked.address, asked.users.user_ids, options)
 
 
 def _setting(asked: Asked, rate: float, capacity: Capacity | None) -> Setting:

@@ -28,7 +28,7 @@ from stepwell.base.errors import (
     NotFoundError,
     UnavailableError,
 )
-from stepwell.client.types import Reason, Tier
+from stepwell.client.types import Reason
 from stepwell.releases.source import DirectorySource
 from stepwell_pb.v1 import (
     feedback_pb2,
@@ -183,10 +183,8 @@ def test_the_open_loop_asks_for_users_of_the_data_set(
 def test_a_rate_with_an_x_is_a_multiple_of_the_measured_capacity(
     address: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = {Tier.FULL: 10.0, Tier.REDUCED: 20.0, Tier.POPULAR: 90.0}
-    monkeypatch.setattr(
-        load_open_loop, "capacity_of", lambda _, __, tier, ___: measured[tier]
-    )
+    measured = Capacity(full=10.0, reduced=20.0, popular=90.0)
+    monkeypatch.setattr(load_open_loop, "calibrate", lambda *_: measured)
     report = root / "load.json"
     load.run(
         _arguments(
