@@ -44,6 +44,12 @@ def stepwell_repositories():
         target = "status",
     )
     system_library_repository(
+        name = "nghttp2",
+        debian_package = "libnghttp2-dev",
+        pkg_config = ["libnghttp2"],
+        target = "nghttp2",
+    )
+    system_library_repository(
         name = "gtest",
         debian_package = "libgtest-dev",
         pkg_config = ["gtest_main"],

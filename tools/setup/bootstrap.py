@@ -40,6 +40,7 @@ PROGRAMS = {
 }
 FILES = {
     "libabsl-dev": "/usr/include/absl/status/statusor.h",
+    "libnghttp2-dev": "/usr/include/nghttp2/nghttp2.h",
     "libbenchmark-dev": "/usr/include/benchmark/benchmark.h",
     "libgtest-dev": "/usr/include/gtest/gtest.h",
 }

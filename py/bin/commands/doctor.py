@@ -24,6 +24,7 @@ APT = "sudo apt-get update && sudo apt-get install -y"
 # Library -> the header that tells whether it is there.
 LIBRARIES = {
     "libabsl-dev": "/usr/include/absl/status/statusor.h",
+    "libnghttp2-dev": "/usr/include/nghttp2/nghttp2.h",
     "libgtest-dev": "/usr/include/gtest/gtest.h",
     "libbenchmark-dev": "/usr/include/benchmark/benchmark.h",
 }
