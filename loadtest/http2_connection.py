@@ -24,7 +24,8 @@ _RENEW_BYTES = 1 << 28
 _MIN_TABLE_BYTES = 1_024
 _MAX_FRAME_BYTES = 16_384
 _CANCEL = 8
-_RECEIVE_BYTES = 1 << 18
+# Above 128 KiB malloc maps memory and unmaps it again for every read.
+_RECEIVE_BYTES = 1 << 15
 _USER_AGENT = "stepwell-load"
 
 _head = struct.Struct(">HBBBI")
