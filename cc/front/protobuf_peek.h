@@ -1,0 +1,45 @@
+// Reads a few fields of a serialised protobuf message without parsing it: what the
+// queue must know of a request before anybody has the time to look at it.
+#ifndef STEPWELL_CC_FRONT_PROTOBUF_PEEK_H_
+#define STEPWELL_CC_FRONT_PROTOBUF_PEEK_H_
+
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+
+namespace stepwell::front {
+
+// Fields that are looked at; no message has more of use, and the time stays bounded.
+inline constexpr int kMostPeekedFields = 8192;
+
+// Field numbers of the message; 0: it has no such field.
+struct PeekFields {
+  int priority_field = 0;     // an enum or int32
+  int deadline_ms_field = 0;  // int32
+  int key_field = 0;          // a string or bytes
+  int forced_field = 0;       // an enum
+};
+
+struct Peeked {
+  int64_t priority = 0;
+  int64_t deadline_ms = 0;
+  int64_t forced = 0;
+  // Points into the message.
+  absl::string_view key;
+};
+
+// Of a field that comes several times the last one counts, as for a parser. Of a
+// message that is none, or too long, it is what was found before; the parser will
+// report it. Fields in groups and of another wire type are passed over.
+//
+// Concurrency: a pure function. Cost: about 3 ns a field; a field's length costs
+// nothing.
+// Source: protobuf.dev, "Encoding".
+Peeked Peek(absl::string_view message, const PeekFields& fields);
+
+// Uniform over keys, the same in every process and for ever; no secret.
+uint64_t KeyHash(absl::string_view key);
+
+}  // namespace stepwell::front
+
+#endif  // STEPWELL_CC_FRONT_PROTOBUF_PEEK_H_
