@@ -11,8 +11,9 @@ import numpy as np
 
 from generator import DEFAULT_CONNECTIONS, generate
 from lanes import recommend_lane
-from load_run import LoadRun
+from load_run import LoadRun, quantile
 from open_loop import poisson
+from rate_search import SearchOptions, Verdict, found, highest_rate
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.client.types import Tier
 
@@ -22,13 +23,10 @@ IN_TIME_SHARE = 0.99
 _PATIENT_MS = 5_000
 _MIN_CALLS_A_STEP = 400
 _MAX_STEP_FACTOR = 4.0
-_RISE, _PRECISION = 1.5, 1.06
-_MAX_STEPS = 24
-_LOWEST_RATE = 1.0
+_SEARCH = SearchOptions(growth=1.5, precision=1.06, lowest=1.0)
 _FIRST_LOOK_RATE, _FIRST_LOOK_SECONDS = 20.0, 1.5
 _FIRST_SHARE = 0.4
 
-Holds = Callable[[float], bool]
 Progress = Callable[[str], None]
 
 
@@ -114,18 +112,13 @@ def capacity_of(
         schedule = poisson(rate, seconds, seed)
         return generate(address, schedule, [lane], connections=options.connections)
 
-    def holds(rate: float) -> bool:
+    def measure(rate: float) -> Verdict:
         enough_s = _MIN_CALLS_A_STEP / rate
         longest_s = options.seconds_a_step * _MAX_STEP_FACTOR
-        seconds = min(max(options.seconds_a_step, enough_s), longest_s)
-        # A machine has hiccups: only what is too much twice is too much.
-        for _ in range(2):
-            run = run_at(rate, seconds)
-            held = in_time(run, tier, options.budget_ms)
-            options.progress(_step_text(tier, rate, run, held))
-            if held:
-                return True
-        return False
+        run = run_at(rate, min(max(options.seconds_a_step, enough_s), longest_s))
+        verdict = verdict_of(run, options.budget_ms, tier)
+        options.progress(_step_text(tier, rate, run, verdict))
+        return verdict
 
     first = run_at(_FIRST_LOOK_RATE, _FIRST_LOOK_SECONDS)
     answered = first.ok() & (first.tier == tier)
@@ -134,47 +127,34 @@ def capacity_of(
             f"{tier.name} was never served: {first.summary(options.budget_ms)}"
         )
     cost_s = max(float(np.median(first.work_us()[answered])) / 1e6, 1e-5)
-    return highest_rate(holds, _FIRST_SHARE / cost_s, tier.name)
+    capacity = found(highest_rate(_FIRST_SHARE / cost_s, _SEARCH), measure)
+    if not capacity:
+        raise FailedPreconditionError(f"{tier.name} holds its budget at no rate")
+    return capacity
 
 
-def in_time(run: LoadRun, tier: Tier, budget_ms: float) -> bool:
-    """True when 99 % of a run's calls were answered by the tier in the budget."""
-    good = run.in_budget(budget_ms) & (run.tier == tier)
-    return not run.void and bool(len(run)) and float(good.mean()) >= IN_TIME_SHARE
-
-
-def highest_rate(holds: Holds, first: float, what: str) -> float:
-    """Returns the highest rate that holds, to within 6 %.
-
-    Rises by half from `first` until a rate does not hold, or falls by half until one
-    does; then halves the ratio between the two.
+def verdict_of(
+    run: LoadRun, budget_ms: float, tier: Tier = Tier.UNSPECIFIED
+) -> Verdict:
+    """Returns whether 99 % of a run's calls were answered in the budget.
 
     Args:
-        holds: measures one rate.
-        first: calls a second, > 0; a good guess is somewhat too low.
-        what: named in the error.
-    Raises:
-        FailedPreconditionError: even one call a second is too much.
+        run: of one rate.
+        budget_ms: latency, from when a call was due, that counts as in time.
+        tier: what answers must be of; UNSPECIFIED: anything.
     """
-    low, high, rate = 0.0, 0.0, first
-    for _ in range(_MAX_STEPS):
-        if holds(rate):
-            low = rate
-        else:
-            high = rate
-        if low and high:
-            if high / low <= _PRECISION:
-                break
-            rate = float(np.sqrt(low * high))
-        else:
-            rate = low * _RISE if low else high / 2
-        if rate < _LOWEST_RATE:
-            raise FailedPreconditionError(f"{what} holds its budget at no rate")
-    return low
+    if run.void or not len(run):
+        return Verdict.VOID
+    good = run.in_budget(budget_ms)
+    if tier is not Tier.UNSPECIFIED:
+        good &= run.tier == tier
+    return Verdict.HOLDS if good.mean() >= IN_TIME_SHARE else Verdict.FAILS
 
 
-def _step_text(tier: Tier, rate: float, run: LoadRun, held: bool) -> str:
-    latency = run.latency_ms()
-    p99 = float(np.quantile(latency, 0.99)) if len(latency) else 0.0
-    verdict = "holds" if held else run.void or "too much"
-    return f"{tier.name} at {rate:.0f}/s: p99 {p99:.1f} ms, {verdict}"
+_WORDS = {Verdict.HOLDS: "holds", Verdict.FAILS: "too much", Verdict.VOID: "void"}
+
+
+def _step_text(tier: Tier, rate: float, run: LoadRun, verdict: Verdict) -> str:
+    p99 = quantile(run.latency_ms(), 0.99)
+    words = run.void or _WORDS[verdict]
+    return f"{tier.name} at {rate:.0f}/s: p99 {p99:.1f} ms, {words}"

@@ -2,45 +2,27 @@
 
 import pytest
 
-from capacity import CapacityOptions, Holds, capacity_of, highest_rate, in_time
+from capacity import CapacityOptions, capacity_of, verdict_of
 from load_run_fixture import run_of
+from rate_search import Measure, Search, Verdict
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.client.types import Tier
 from tiny_shop import Shop
 
 
-@pytest.mark.parametrize("first", [1.5, 90.0, 100.0, 5_000.0])
-@pytest.mark.parametrize("limit", [3.0, 100.0, 7_000.0])
-def test_finds_the_limit_from_below_and_from_above(first: float, limit: float) -> None:
-    asked = []
-
-    def holds(rate: float) -> bool:
-        asked.append(rate)
-        return rate <= limit
-
-    found = highest_rate(holds, first, "it")
-    assert limit / 1.06 <= found <= limit
-    assert len(asked) <= 24
-
-
-def test_what_holds_at_no_rate_is_an_error() -> None:
-    with pytest.raises(FailedPreconditionError, match="FULL holds its budget at no"):
-        highest_rate(lambda _: False, 50.0, "FULL")
-
-
 @pytest.mark.parametrize(
-    ("num_late", "num_refused", "num_lower", "void", "held"),
+    ("num_late", "num_refused", "num_lower", "void", "verdict"),
     [
-        (0, 0, 0, "", True),
-        (1, 0, 0, "", True),
-        (2, 0, 0, "", False),
-        (0, 2, 0, "", False),
-        (0, 0, 2, "", False),
-        (0, 0, 0, "late", False),
+        (0, 0, 0, "", Verdict.HOLDS),
+        (1, 0, 0, "", Verdict.HOLDS),
+        (2, 0, 0, "", Verdict.FAILS),
+        (0, 2, 0, "", Verdict.FAILS),
+        (0, 0, 2, "", Verdict.FAILS),
+        (0, 0, 0, "late", Verdict.VOID),
     ],
 )
 def test_late_refused_and_lower_answers_are_not_in_time(
-    num_late: int, num_refused: int, num_lower: int, void: str, held: bool
+    num_late: int, num_refused: int, num_lower: int, void: str, verdict: Verdict
 ) -> None:
     run = run_of(
         [25.0] * num_late + [5.0] * (100 - num_late),
@@ -48,22 +30,40 @@ def test_late_refused_and_lower_answers_are_not_in_time(
         tier=[2] * num_lower + [1] * (100 - num_lower),
         void=void,
     )
-    assert in_time(run, Tier.FULL, 20.0) is held
+    assert verdict_of(run, 20.0, Tier.FULL) is verdict
+
+
+def test_any_tier_counts_where_none_is_asked_for() -> None:
+    run = run_of([5.0] * 100, tier=[1, 2, 3, 3] * 25)
+    assert verdict_of(run, 20.0) is Verdict.HOLDS
+    assert verdict_of(run, 20.0, Tier.POPULAR) is Verdict.FAILS
+
+
+def test_a_run_without_calls_shows_nothing() -> None:
+    assert verdict_of(run_of([]), 20.0) is Verdict.VOID
 
 
 def test_a_rate_above_what_a_queue_can_serve_does_not_hold(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.delay_s, shop.one_at_a_time = 0.005, True
-    verdicts = {}
+    verdicts: dict[float, Verdict] = {}
 
-    def look(holds: Holds, first: float, what: str) -> float:
-        verdicts.update({rate: holds(rate) for rate in (40.0, 400.0)})
-        return first
+    def look(search: Search, measure: Measure) -> float:
+        verdicts.update({rate: measure(rate) for rate in (40.0, 400.0)})
+        return next(search)
 
-    monkeypatch.setattr("capacity.highest_rate", look)
+    monkeypatch.setattr("capacity.found", look)
     options = CapacityOptions(budget_ms=100.0, seconds_a_step=0.3)
-    found = capacity_of(shop.address, ["u"], Tier.FULL, options)
-    assert verdicts == {40.0: True, 400.0: False}
+    first = capacity_of(shop.address, ["u"], Tier.FULL, options)
+    assert verdicts == {40.0: Verdict.HOLDS, 400.0: Verdict.FAILS}
     # The first rate looked at comes from what the server says that a call costs it.
-    assert found == pytest.approx(0.4 / 0.000_65)
+    assert first == pytest.approx(0.4 / 0.000_65)
+
+
+def test_what_holds_at_no_rate_is_an_error(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capacity.found", lambda search, measure: 0.0)
+    with pytest.raises(FailedPreconditionError, match="FULL holds its budget at no"):
+        capacity_of(shop.address, ["u"], Tier.FULL, CapacityOptions())

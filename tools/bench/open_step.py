@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from capacity import verdict_of
 from generator import At, generate
 from lanes import Lane
 from load_run import LoadRun
 from open_loop import poisson
+from rate_search import Verdict
 from stepwell.client.types import Tier
 
 WARM_UP_SHARE = 0.1
@@ -16,8 +18,6 @@ WARM_UP_SHARE = 0.1
 
 MIN_SAMPLES = 500
 """A 99th percentile of fewer is one sample's luck."""
-
-HOLDING_SHARE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,9 @@ class Step:
     run: LoadRun
     cpu_ms: float
 
-    def holds(self, budget_ms: float, tier: Tier) -> bool:
+    def verdict(self, budget_ms: float, tier: Tier) -> Verdict:
         """Whether 99 % of the calls were answered in time, from the wanted tier."""
-        good = self.run.in_budget(budget_ms)
-        if tier is not Tier.UNSPECIFIED:
-            good &= self.run.tier == tier
-        return not self.run.void and float(good.mean()) >= HOLDING_SHARE
+        return verdict_of(self.run, budget_ms, tier)
 
 
 def step(

@@ -17,7 +17,6 @@ import numpy as np
 from rich.progress import Progress
 
 from bench.open_step import Contestant, Step, step, step_seconds
-from bench.rate_search import highest_rate, take_turns
 from bench.report import BenchRow, at_least, at_most, ratio_to_best
 from bench.retrieval_figures import say
 from bench.serving_peer_files import PeerFiles
@@ -33,6 +32,7 @@ from bench.serving_spec import QUICK, ReleaseSpec
 from bench.serving_users import user_id
 from faults.envoy import ADAPTIVE_CONCURRENCY, envoy_before
 from lanes import Lane, recommend_lane
+from rate_search import SearchOptions, Verdict, highest_rate, take_turns
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Tier
@@ -48,7 +48,7 @@ _CAP = 3
 _PATIENT_MS = 1_000
 _DEADLINE_MS = 200
 _WARM_UP_RATE = 20.0
-_FIRST_RATE = 40.0
+_FIRST_RATE, _LOWEST_RATE = 40.0, 4.0
 _OVER_PLAIN = 3.0
 _MAX_CPU_MS = 3.0
 _MIN_IN_BUDGET = 0.999
@@ -76,17 +76,17 @@ class Lengths:
 
     Attributes:
         shortest, longest: seconds of a search's step.
-        tolerance: of the rate that a search finds.
+        precision: of the rate that a search finds, as a ratio.
         steady: seconds of the other steps.
     """
 
     shortest: float = 3.0
     longest: float = 8.0
-    tolerance: float = 0.04
+    precision: float = 1.04
     steady: float = 15.0
 
 
-_QUICK_LENGTHS = Lengths(1.0, 1.0, 0.5, 2.0)
+_QUICK_LENGTHS = Lengths(1.0, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,20 +203,17 @@ def _measured(
         step(server, _WARM_UP_RATE, lengths.shortest, next(seeds))
 
     def searched(names: Iterable[str], budget_ms: float) -> dict[str, float]:
-        def holds(name: str, rate: float) -> bool:
+        def measure(name: str, rate: float) -> Verdict:
             server = by_name[name]
             seconds = step_seconds(rate, lengths.shortest, lengths.longest)
             found = step(server, rate, seconds, next(seeds))
-            held = found.holds(budget_ms, server.tier)
             p99 = found.run.summary(budget_ms)["p99_ms"]
             say(f"{name}, {rate:.0f}/s: p99 {p99:.1f} ms {found.run.void}")
-            return held
+            return found.verdict(budget_ms, server.tier)
 
-        searches = {
-            name: highest_rate(_FIRST_RATE, tolerance=lengths.tolerance)
-            for name in names
-        }
-        return take_turns(searches, holds)
+        options = SearchOptions(precision=lengths.precision, lowest=_LOWEST_RATE)
+        searches = {name: highest_rate(_FIRST_RATE, options) for name in names}
+        return take_turns(searches, measure)
 
     capacity = searched(by_name, BUDGET_MS)
     tight = searched((OURS, PLAIN), TIGHT_MS)
