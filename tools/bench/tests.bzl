@@ -83,11 +83,6 @@ def room_tests():
         deps = [":ops_timing"],
     )
     stepwell_py_test(
-        name = "rate_search_test",
-        srcs = ["rate_search_test.py"],
-        deps = [":rate_search"],
-    )
-    stepwell_py_test(
         name = "report_test",
         srcs = ["report_test.py"],
         deps = [":report"],
