@@ -16,7 +16,7 @@ from bench.ladder_runs import BUDGET_MS, Lengths, Rig, not_void, tier_text
 from bench.report import BenchRow, ratio_to_best
 from bench.retrieval_figures import say
 from bench.serving_processes import RankerUnderTest, ServedRelease
-from faults.envoy import ADAPTIVE_CONCURRENCY, envoy_before
+from envoy_process import ADAPTIVE_CONCURRENCY, envoy_before
 from generator import generate
 from lanes import Lane, recommend_lane
 from load_run import LoadRun

@@ -30,7 +30,7 @@ from bench.serving_processes import (
 from bench.serving_release import BenchRelease, bench_release
 from bench.serving_spec import QUICK, ReleaseSpec
 from bench.serving_users import user_id
-from faults.envoy import ADAPTIVE_CONCURRENCY, envoy_before
+from envoy_process import ADAPTIVE_CONCURRENCY, envoy_before
 from lanes import Lane, recommend_lane
 from rate_search import SearchOptions, Verdict, highest_rate, take_turns
 from stepwell.client.attempts import ClientOptions

