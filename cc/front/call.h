@@ -88,6 +88,7 @@ class Call : public std::enable_shared_from_this<Call> {
   // What the caller sent, without what the protocol itself needs.
   const Metadata& metadata() const { return fields_.metadata; }
 
+  const std::shared_ptr<ReplySink>& sink() const { return sink_; }
   uint64_t connection() const { return fields_.connection; }
   int32_t stream() const { return fields_.stream; }
 
