@@ -17,8 +17,10 @@
 #include "cc/kernels/candidates/history.h"
 #include "cc/kernels/candidates/key_rows.h"
 #include "cc/kernels/candidates/likeness.h"
+#include "cc/kernels/candidates/objectives.h"
 #include "cc/kernels/candidates/rank_fusion.h"
 #include "cc/kernels/candidates/row_sums.h"
+#include "cc/kernels/candidates/user_tower.h"
 #include "cc/pybind/candidate_arrays.h"
 #include "cc/pybind/feature_table_bindings.h"
 #include "cc/pybind/status_casters.h"
@@ -83,6 +85,16 @@ Rows OrderBestFirst(const py::array& scores, const py::array& rows, int64_t limi
   kernels::OrderBestFirst(values, ties, size, positions.size(),
                           positions.mutable_data());
   return positions;
+}
+
+py::tuple WeighObjectives(const py::array& logits, const py::array& weights) {
+  const auto* from = MatrixOf<float>(logits, -1, -1, "logits");
+  const int64_t num_rows = logits.shape(0), num_objectives = logits.shape(1);
+  const auto* weight = VectorOf<float>(weights, num_objectives, "weights");
+  Floats totals(num_rows), probabilities({num_rows, num_objectives});
+  kernels::WeighObjectives(from, num_rows, num_objectives, weight,
+                           probabilities.mutable_data(), totals.mutable_data());
+  return py::make_tuple(totals, probabilities);
 }
 
 // rows, scores, weight, quota
@@ -156,6 +168,52 @@ class KeyRows {
  private:
   py::array keys_, rows_;
   kernels::KeyRows table_;
+};
+
+// Keeps its arrays alive.
+class UserTower {
+ public:
+  UserTower(const std::vector<py::array>& arrays, double gain) : arrays_(arrays) {
+    ThrowUnlessOk(CheckRange("number of arrays", Count(arrays), 6, 6));
+    tower_.gain = static_cast<float>(gain);
+    tower_.fixed_vectors = MatrixOf<float>(arrays[0], -1, -1, "fixed_vectors");
+    tower_.num_items = arrays[0].shape(0);
+    tower_.fixed_dim = arrays[0].shape(1);
+    tower_.trained_vectors =
+        MatrixOf<float>(arrays[1], tower_.num_items, -1, "trained_vectors");
+    const int64_t dim = tower_.trained_dim = arrays[1].shape(1);
+    tower_.hidden_weight = MatrixOf<float>(arrays[2], -1, dim, "hidden_weight");
+    const int64_t hidden = tower_.num_hidden = arrays[2].shape(0);
+    tower_.hidden_bias = VectorOf<float>(arrays[3], hidden, "hidden_bias");
+    tower_.output_weight = MatrixOf<float>(arrays[4], dim, hidden, "output_weight");
+    tower_.output_bias = VectorOf<float>(arrays[5], dim, "output_bias");
+  }
+
+  // None where no row is known.
+  py::object VectorOfHistory(const py::array& num_purchases,
+                             const py::array& first_time, const py::array& last_time,
+                             const py::array& rows, int64_t now,
+                             double half_life_seconds) const {
+    const kernels::HistoryTimes times = TimesOf(num_purchases, first_time, last_time);
+    const auto* at = VectorOf<int64_t>(rows, times.num_items, "rows");
+    CheckRows(at, times.num_items, -1, tower_.num_items, "rows");
+    const auto is_known = [](int64_t row) { return row >= 0; };
+    if (std::none_of(at, at + times.num_items, is_known)) return py::none();
+    std::vector<float> weights(static_cast<size_t>(times.num_items));
+    kernels::AffinityWeights(times, now, half_life_seconds, weights.data());
+    Floats vector(tower_.dim());
+    kernels::UserVector(tower_, at, weights.data(), times.num_items,
+                        vector.mutable_data());
+    return vector;
+  }
+
+ private:
+  static int64_t Count(const std::vector<py::array>& arrays) {
+    return static_cast<int64_t>(arrays.size());
+  }
+
+  std::vector<py::array> arrays_;
+  kernels::UserTower tower_;
 };
 
 // Keeps its arrays alive, and lends scratch to one call at a time.
@@ -280,11 +338,15 @@ PYBIND11_MODULE(_candidates, module) {
   module.def("pooled_rows", &PooledRows);
   module.def("order_best_first", &OrderBestFirst);
   module.def("fuse_ranks", &FuseRanks);
+  module.def("weigh_objectives", &WeighObjectives);
   module.def("share_of_equal_codes", &ShareOfEqualCodes);
   module.def("choose_diverse", &ChooseDiverse);
   py::class_<KeyRows>(module, "KeyRows")
       .def(py::init<py::array, py::array>())
       .def("find", &KeyRows::Find);
+  py::class_<UserTower>(module, "UserTower")
+      .def(py::init<const std::vector<py::array>&, double>())
+      .def("vector", &UserTower::VectorOfHistory);
   py::class_<CoOccurrence>(module, "CoOccurrence")
       .def(py::init<py::array, py::array, py::array, py::array,
                     std::optional<CoOccurrence::Affinity>>())

@@ -99,7 +99,7 @@ class PeerFiles:
 
 def peer_users(release: BenchRelease) -> Iterator[dict[str, bytes]]:
     """Yields user id -> packed PeerUser, some hundred users at a time."""
-    tower = UserTower.load(release.release / USER_TOWER_FILE)
+    tower = UserTower.load(release.release / USER_TOWER_FILE).vectors()
     vocabulary = Vocabulary.load(release.release / VOCABULARY_FILE)
     segments = PopularLists.load(release.release / POPULAR_FILE).segment_names
     rows = {name: row for row, name in enumerate(segments)}
@@ -109,7 +109,8 @@ def peer_users(release: BenchRelease) -> Iterator[dict[str, bytes]]:
         for user_id, packed in batch.items():
             history = UserHistory.unpack(packed)
             known = vocabulary.rows_of_keys(history.keys)
-            vector = tower.user_vector(history, known, WATERMARK)
+            times = history.first_time, history.last_time
+            vector = tower.of(history.num_purchases, times, known, WATERMARK)
             assert vector is not None, "every made-up user has a history"
             users[user_id] = PeerUser(
                 vector, _user_dense(history, config), rows.get(history.segment, 0)

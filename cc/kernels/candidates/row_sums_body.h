@@ -18,19 +18,35 @@ inline void PoolBlock(const RowsToPool& task, int64_t first) {
   }
 }
 
+// Sums the columns from `first` on, a register at a time, the last one in part.
+inline void PoolTail(const RowsToPool& task, int64_t first) {
+  const int64_t width = task.dim - first;
+  const int64_t num_whole = width / Vec::kLanes, rest = width % Vec::kLanes;
+  Vec sums[4] = {Vec::Zero(), Vec::Zero(), Vec::Zero(), Vec::Zero()};
+  for (int64_t i = 0; i < task.num_rows; ++i) {
+    if (i + kRowsAhead < task.num_rows) task.Prefetch(i + kRowsAhead, first);
+    if (task.rows[i] < 0) continue;
+    const float* row = task.vectors + task.rows[i] * task.dim + first;
+    const Vec weight = Vec::Fill(task.weights[i]);
+    for (int64_t part = 0; part < num_whole; ++part) {
+      sums[part] = Vec::MulAdd(weight, Vec::Load(row + part * Vec::kLanes), sums[part]);
+    }
+    if (rest == 0) continue;
+    const Vec last = Vec::LoadFirst(row + num_whole * Vec::kLanes, rest);
+    sums[num_whole] = Vec::MulAdd(weight, last, sums[num_whole]);
+  }
+  float stored[4 * Vec::kLanes];
+  for (int part = 0; part < 4; ++part) sums[part].Store(stored + part * Vec::kLanes);
+  for (int64_t column = 0; column < width; ++column) {
+    task.pooled[first + column] = stored[column];
+  }
+}
+
 inline void Pool(const RowsToPool& task) {
   constexpr int64_t kBlock = 4 * Vec::kLanes;
   int64_t first = 0;
   for (; first + kBlock <= task.dim; first += kBlock) PoolBlock(task, first);
-  for (int64_t column = first; column < task.dim; ++column) task.pooled[column] = 0.0f;
-  if (first == task.dim) return;
-  for (int64_t i = 0; i < task.num_rows; ++i) {
-    if (task.rows[i] < 0) continue;
-    const float* row = task.vectors + task.rows[i] * task.dim;
-    for (int64_t column = first; column < task.dim; ++column) {
-      task.pooled[column] += task.weights[i] * row[column];
-    }
-  }
+  if (first < task.dim) PoolTail(task, first);
 }
 
 inline float InnerProduct(const float* a, const float* b, int64_t dim) {

@@ -1,5 +1,6 @@
 """The two-tower model and what serving keeps of it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from stepwell.base.errors import DataLossError
+from stepwell.base.errors import DataLossError, InvalidArgumentError
 from stepwell.models.history_weights import (
     AFFINITY_HALF_LIFE_SECONDS,
     affinity_weights,
@@ -78,6 +79,51 @@ def test_numpy_pools_as_torch_does() -> None:
     assert got[-1] == pytest.approx(0.5)
 
 
+def _vector(
+    tower: UserTower, history: UserHistory, rows: list[int]
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None":
+    times = history.first_time, history.last_time
+    return tower.vectors().of(history.num_purchases, times, np.array(rows), NOW)
+
+
+def test_the_served_form_gives_what_numpy_pools() -> None:
+    rng = np.random.default_rng(4)
+    tower = _tower()
+    for num_items in (1, 3, 19):
+        keys = rng.permutation(20)[:num_items].astype(np.uint64)
+        times = NOW - rng.integers(1, 10**7, num_items)
+        history = UserHistory.from_events(keys, times)
+        rows = rng.integers(0, 20, num_items)
+        weights = affinity_weights(
+            history.num_purchases, history.first_time, history.last_time, NOW
+        )
+        got = _vector(tower, history, rows.tolist())
+        assert got is not None
+        np.testing.assert_allclose(got, tower.pooled(rows, weights), atol=2e-6)
+
+
+def test_a_history_that_cancels_out_has_a_vector_of_zeros_and_the_gain() -> None:
+    tower = _tower()
+    nothing = replace(
+        tower,
+        fixed_vectors=np.zeros((20, 4), np.float32),
+        trained_vectors=np.zeros((20, 6), np.float32),
+        hidden_bias=np.zeros(5, np.float32),
+        output_bias=np.zeros(6, np.float32),
+    )
+    keys, times = np.array([1], np.uint64), np.array([NOW - 5])
+    got = _vector(nothing, UserHistory.from_events(keys, times), [2])
+    assert got is not None
+    assert got.tolist() == [0.0] * 10 + [0.5]
+
+
+@pytest.mark.parametrize("row", [-2, 20])
+def test_a_row_that_no_item_has_is_refused(row: int) -> None:
+    keys, times = np.array([1], np.uint64), np.array([NOW - 5])
+    with pytest.raises(InvalidArgumentError, match=f"rows is {row}"):
+        _vector(_tower(), UserHistory.from_events(keys, times), [row])
+
+
 def test_logits_add_popularity_to_closeness() -> None:
     model = _model()
     users, items = torch.eye(6)[:2], torch.eye(6)[:3]
@@ -105,7 +151,7 @@ def test_items_start_where_they_are_told() -> None:
 def test_a_history_of_unknown_items_has_no_vector() -> None:
     keys, times = np.array([1, 2], np.uint64), np.array([NOW - 5, NOW - 9])
     history = UserHistory.from_events(keys, times)
-    assert _tower().user_vector(history, np.array([-1, -1]), NOW) is None
+    assert _vector(_tower(), history, [-1, -1]) is None
 
 
 def test_unknown_items_do_not_change_the_vector() -> None:
@@ -113,8 +159,8 @@ def test_unknown_items_do_not_change_the_vector() -> None:
     both = UserHistory.from_events(np.array([1, 2], np.uint64), times)
     one = UserHistory.from_events(np.array([1], np.uint64), times[:1])
     tower = _tower()
-    got = tower.user_vector(both, np.array([8, -1]), NOW)
-    want = tower.user_vector(one, np.array([8]), NOW)
+    got = _vector(tower, both, [8, -1])
+    want = _vector(tower, one, [8])
     assert got is not None
     assert want is not None
     np.testing.assert_allclose(got, want)

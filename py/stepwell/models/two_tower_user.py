@@ -1,4 +1,4 @@
-"""The user's side of the two-tower model, computed at request time in numpy."""
+"""The user's side of the two-tower model, as a release holds it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,14 @@ from safetensors.numpy import save_file
 
 from stepwell.base.errors import DataLossError
 from stepwell.base.mapped_tensors import mapped_tensors
-from stepwell.models.history_weights import affinity_weights
+from stepwell.models.history_weights import AFFINITY_HALF_LIFE_SECONDS
 from stepwell.ops.history_scores import pooled_rows
-from stepwell.schema.user_history import UserHistory
+from stepwell.ops.user_vectors import TowerLayers, UserVectors
 from stepwell.schema.vocabulary import RowArray
 
 FloatArray = npt.NDArray[np.float32]
+
+_LAYERS = ("hidden_weight", "hidden_bias", "output_weight", "output_bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class UserTower:
         gain: float32 [1], weight of the trained block.
         space_hash: uint8 [32], names the space: the index of another one is refused.
 
-    Concurrency: immutable. Cost: O(H (D1 + D2) + M D2), about 40 us at H = 250.
+    Concurrency: immutable. Cost: that of UserVectors.of.
     Source: Covington et al., RecSys 2016 (pooled history); Yi et al., RecSys 2019.
     """
 
@@ -52,25 +54,22 @@ class UserTower:
         """D, the length of a user's vector."""
         return int(self.fixed_vectors.shape[1] + self.trained_vectors.shape[1] + 1)
 
-    def user_vector(
-        self, history: UserHistory, rows: RowArray, now: int
-    ) -> FloatArray | None:
-        """Returns float32 [D]; None when the history has no item of this release.
-
-        Args:
-            history: the user's H items.
-            rows: int64 [H], their rows, -1 where this release does not know the item.
-            now: unix seconds of the request.
-        """
-        if not (rows >= 0).any():
-            return None
-        weights = affinity_weights(
-            history.num_purchases, history.first_time, history.last_time, now
+    def vectors(self) -> UserVectors:
+        """Returns the tower in the form that serves requests; borrows the arrays."""
+        laid = {name: np.ascontiguousarray(getattr(self, name)) for name in _LAYERS}
+        return UserVectors(
+            np.ascontiguousarray(self.fixed_vectors),
+            np.ascontiguousarray(self.trained_vectors),
+            TowerLayers(**laid),
+            float(self.gain[0]),
+            AFFINITY_HALF_LIFE_SECONDS,
         )
-        return self.pooled(rows, weights)
 
     def pooled(self, rows: RowArray, weights: FloatArray) -> FloatArray:
-        """Returns float32 [D] of rows int64 [H] (-1 skips) with weights float32 [H]."""
+        """Returns float32 [D] of rows int64 [H] (-1 skips) with weights float32 [H].
+
+        In numpy: what `vectors` is held against.
+        """
         fixed = _unit(pooled_rows(self.fixed_vectors, rows, weights))
         trained = _unit(pooled_rows(self.trained_vectors, rows, weights))
         hidden = np.maximum(self.hidden_weight @ trained + self.hidden_bias, 0.0)

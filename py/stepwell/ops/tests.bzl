@@ -123,6 +123,14 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "objectives_test",
+        srcs = ["objectives_test.py"],
+        deps = [
+            ":objectives",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
         name = "packed_tables_test",
         srcs = ["packed_tables_test.py"],
         deps = [

@@ -22,7 +22,7 @@ class AnnSource:
         probe: measures the recall of a share of the searches; None measures none.
 
     Concurrency: as safe as the index, whose searches may run side by side.
-    Cost: UserTower.user_vector and one search, which stops at the deadline with what it
+    Cost: UserVectors.of and one search, which stops at the deadline with what it
     has.
     """
 
@@ -34,7 +34,7 @@ class AnnSource:
         index: AnnIndex,
         probe: RecallProbe | None = None,
     ) -> None:
-        self._user_tower = user_tower
+        self._user_vectors = user_tower.vectors()
         self._index = index
         self._probe = probe
 
@@ -43,8 +43,12 @@ class AnnSource:
     ) -> SourceResult:
         """Returns the nearest items; nothing without a known history."""
         request.deadline.check(self.name)
-        vector = self._user_tower.user_vector(
-            user.history, user.history_rows, query.event_time
+        history = user.history
+        vector = self._user_vectors.of(
+            history.num_purchases,
+            (history.first_time, history.last_time),
+            user.history_rows,
+            query.event_time,
         )
         if vector is None:
             return SourceResult.empty()

@@ -76,7 +76,9 @@ def test_ann_returns_the_nearest_of_the_exact_scores(world: World) -> None:
     source = AnnSource(tower, world.artifacts.index)
     user = world.user((3, 8))
     found = source.retrieve(world.query(), user, world.request(5))
-    vector = tower.user_vector(user.history, user.history_rows, NOW)
+    history = user.history
+    times = history.first_time, history.last_time
+    vector = tower.vectors().of(history.num_purchases, times, user.history_rows, NOW)
     assert vector is not None
     assert vector.shape == (tower.dim,)
     items = np.arange(world.artifacts.co_occurrence.num_items)
