@@ -16,6 +16,7 @@ from stepwell.models.packed_dlrm import PackedDlrm
 from stepwell.models.packed_mlp import Precision, usable_precision
 from stepwell.models.ranker_config import ModelConfig, RankerConfig
 from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
+from stepwell.ops.objectives import weigh_objectives
 from stepwell.pipeline.query import FeatureBatch, Scores
 
 _log = structlog.get_logger(__name__)
@@ -102,14 +103,7 @@ def scores_of(
     logits: Tensor, weights: npt.NDArray[np.float32], names: tuple[str, ...]
 ) -> Scores:
     """Returns what logits [N, O] say, with the weight of each objective."""
-    with torch.inference_mode():
-        objectives = torch.sigmoid(logits).numpy()
-    # 0 times an infinite weight is not a number: it sinks below.
-    with np.errstate(invalid="ignore"):
-        total = objectives @ weights
-    # A broken weight or input must never float to the top.
-    total[~np.isfinite(total)] = -np.inf
-    return Scores(total, objectives, names)
+    return Scores(*weigh_objectives(logits.numpy(), weights), names)
 
 
 def split(scores: Scores, sizes: Sequence[int]) -> list[Scores]:

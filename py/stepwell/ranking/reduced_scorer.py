@@ -12,6 +12,7 @@ from stepwell.models.ranker_config import RankerConfig
 from stepwell.models.ranker_file import REDUCED_RANKER_NAME, load_weights
 from stepwell.models.ranker_inputs import CLIP
 from stepwell.models.reduced_ranker import ReducedRanker
+from stepwell.ops.objectives import weigh_objectives
 from stepwell.pipeline.query import FeatureBatch, Scores
 from stepwell.ranking.model_scorer import positions_of
 
@@ -65,12 +66,8 @@ class ReducedScorer:
         for weight, bias in self._layers:
             hidden = np.maximum(hidden @ weight + bias, 0.0)
         weight, bias = self._output
-        logits = np.clip(hidden @ weight + bias, -80.0, 80.0)
-        objectives = np.asarray(1.0 / (1.0 + np.exp(-logits)), np.float32)
-        total = objectives @ self._weights
-        # A broken weight or input must never float to the top.
-        total[~np.isfinite(total)] = -np.inf
-        return Scores(total, objectives, self._names)
+        logits = hidden @ weight + bias
+        return Scores(*weigh_objectives(logits, self._weights), self._names)
 
     def _inputs(self, features: FeatureBatch) -> FloatArray:
         """As DenseInputs, beside the rows of the tables."""
