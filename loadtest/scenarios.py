@@ -43,7 +43,8 @@ class Setting:
         calm_rate: before and after a spike; 0 is a sixth of `rate`.
         num_items, deadline_ms: of every call.
         priorities: share of the calls by priority; sum 1.
-        fault: what goes wrong in the middle third of the scenarios about faults.
+        fault: what goes wrong during the trouble of the scenarios about faults.
+        trouble_s: (from, to) in seconds of the run; None is the middle third.
         seed: of the arrivals.
     """
 
@@ -58,12 +59,13 @@ class Setting:
         default_factory=lambda: {Priority.INTERACTIVE: 1.0}
     )
     fault: Fault | None = None
+    trouble_s: tuple[float, float] | None = None
     seed: int = 1
 
     @property
     def trouble(self) -> tuple[float, float]:
-        """The middle third."""
-        return self.seconds / 3, self.seconds * 2 / 3
+        """When the spike is, or the fault."""
+        return self.trouble_s or (self.seconds / 3, self.seconds * 2 / 3)
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,14 @@ def test_a_fault_begins_and_ends_with_the_middle_third(name: str) -> None:
     assert (work.lanes[0].retries is not None) == (name == "retry-storm")
 
 
+def test_a_fault_may_have_times_of_its_own() -> None:
+    fault = Fault(lambda: None, lambda: None)
+    setting = Setting(200.0, 30.0, ["u1"], fault=fault, trouble_s=(2.0, 3.5))
+    work = SCENARIOS["slow-dependency"].build(setting)
+    assert [event.due_s for event in work.events] == [2.0, 3.5]
+    assert work.trouble == (2.0, 3.5)
+
+
 def test_a_hot_user_is_asked_for_by_half_of_the_calls() -> None:
     work = SCENARIOS["hot-user"].build(SETTING)
     assert {request.user_id for request in _asked(work, 1)} == {"u1"}

@@ -21,14 +21,16 @@ HEAVY_LANE = "heavy"
 NEED_CAPACITY = frozenset({"overload", "flood"})
 """Limits that compare with the server's capacity."""
 
-SECONDS_AFTER_TROUBLE = {"burst": 6.0, "aftermath": 6.0, "storm": 11.0}
+SECONDS_AFTER_TROUBLE = {
+    "burst": 6.0,
+    "aftermath": 6.0,
+    "storm": 11.0,
+    "forgotten": 61.0,
+}
 """Limits that need a trouble, and how much of the run must come after it."""
 
-# CANCELLED is what gRPC's own server says when more calls wait than it will hold.
-_REFUSALS = tuple(
-    STATUS_NAMES.index(name)
-    for name in ("RESOURCE_EXHAUSTED", "UNAVAILABLE", "CANCELLED")
-)
+# Whatever else a call ends in is an error: a server that sheds load says so.
+_REFUSAL = STATUS_NAMES.index("RESOURCE_EXHAUSTED")
 _REFUSAL_MS = 5.0
 _SETTLE_SECONDS, _BACK_SECONDS, _HEALTHY_SECONDS = 2.0, 5.0, 10.0
 
@@ -70,6 +72,7 @@ class Situation:
         values: of an answer of each tier.
         trouble: (from, to) in seconds of the run, when load or fault was on.
         calm: a run of the same load without the trouble, for comparison.
+        recovery_s: after a trouble, until nothing of it may be left.
     """
 
     budget_ms: float = 20.0
@@ -77,6 +80,7 @@ class Situation:
     values: TierValues = field(default_factory=TierValues)
     trouble: tuple[float, float] | None = None
     calm: LoadRun | None = None
+    recovery_s: float = 60.0
 
 
 Check = Callable[[LoadRun, Situation], list[Finding]]
@@ -91,13 +95,6 @@ def findings(name: str, run: LoadRun, situation: Situation) -> list[Finding]:
         situation: what it is judged by.
     """
     return SLOS[name](run, situation)
-
-
-def breaches(name: str, run: LoadRun, situation: Situation) -> list[str]:
-    """Returns a sentence for each limit that does not hold; a void run holds none."""
-    if run.void:
-        return [f"void: {run.void}"]
-    return [str(found) for found in findings(name, run, situation) if not found.holds]
 
 
 def _half(run: LoadRun, situation: Situation) -> list[Finding]:
@@ -125,13 +122,16 @@ def _flood(run: LoadRun, situation: Situation) -> list[Finding]:
     offered = _offered(run)
     goodput = run.summary(situation.budget_ms)["goodput"]
     reachable = min(offered, _known(situation).popular)
-    refused = run.where(np.isin(run.status, _REFUSALS))
+    is_refused = run.status == _REFUSAL
+    refused = run.where(is_refused)
     refusal_ms = quantile(refused.latency_ms(), 0.99)
     num_silent = float((refused.pushback_ms < 0).sum())
+    others = float((~run.ok() & ~is_refused).mean()) if len(run) else 1.0
     return [
         Finding("goodput of the reachable", goodput / reachable, 0.90, at_most=False),
         Finding("p99 of a refusal, ms", refusal_ms, _REFUSAL_MS, at_most=True),
-        Finding("refusals without push-back", num_silent, 0.0, at_most=True),
+        Finding("refusals without push-back, calls", num_silent, 0.0, at_most=True),
+        Finding("share of errors that are no refusals", others, 0.0, at_most=True),
     ]
 
 
@@ -185,6 +185,20 @@ def _storm(run: LoadRun, situation: Situation) -> list[Finding]:
     ]
 
 
+def _forgotten(run: LoadRun, situation: Situation) -> list[Finding]:
+    """O7: a trigger that is gone leaves nothing behind."""
+    begin, end = _trouble(situation)
+    before = run.between(0.0, begin)
+    after = run.between(end + situation.recovery_s, np.inf)
+    p99_before = quantile(before.latency_ms(), 0.99)
+    ratio = quantile(after.latency_ms(), 0.99) / max(p99_before, 1e-3)
+    return [
+        _errors(after),
+        _tier_share(after, Tier.FULL, 0.98),
+        Finding("p99 to that before", ratio, 1.1, at_most=True),
+    ]
+
+
 def _priorities(run: LoadRun, situation: Situation) -> list[Finding]:
     """O8: who waits for an answer comes first."""
     return [_share_in_budget(run.of_lane(INTERACTIVE_LANE), situation, 0.99)]
@@ -209,10 +223,11 @@ SLOS: dict[str, Check] = {
     "aftermath": _aftermath,
     "steady": _steady,
     "storm": _storm,
+    "forgotten": _forgotten,
     "priorities": _priorities,
     "heavy": _heavy,
 }
-"""By situation: O1 (two), O2, O3, O4, O4 at 10x, O5, O6, O8, O9."""
+"""By situation: O1 (two), O2, O3, O4, O4 at 10x, O5, O6, O7, O8, O9."""
 
 
 def worst_second_p99_ms(run: LoadRun, from_s: float, to_s: float) -> float:
