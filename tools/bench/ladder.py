@@ -15,19 +15,18 @@ from typing import Any
 
 from bench.ladder_costs import cost_rows, profile_rows
 from bench.ladder_dependencies import dependency_rows
-from bench.ladder_plot import write_plots
-from bench.ladder_rivals import rival_rows
-from bench.ladder_runs import (
-    BUDGET_MS,
+from bench.ladder_plan import (
     LONG,
     QUICK,
     SHORT,
     Lengths,
-    Played,
-    Rig,
+    Tick,
     overload_runs,
-    play,
+    progress_of,
 )
+from bench.ladder_plot import write_plots
+from bench.ladder_rivals import rival_rows
+from bench.ladder_runs import BUDGET_MS, Played, Rig, play
 from bench.report import BenchRow, at_least, at_most
 from bench.retrieval_figures import say
 from bench.serving_processes import RankerUnderTest, ServedRelease
@@ -66,7 +65,7 @@ def measure(
     plots: Path | None = None,
     state: ProjectState | None = None,
 ) -> list[Row]:
-    """Returns the rows; about 6 minutes, long 40, quick 3.
+    """Returns the rows; about 8 minutes, long 50, quick 3. Says its plan first.
 
     Args:
         quick: too short to judge by: shows that it works.
@@ -82,15 +81,15 @@ def measure(
     folder = state.folder.parent / FOLDER / ("long" if long else "short")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = _rows(served, folder, lengths, Path(scratch))
+    with tempfile.TemporaryDirectory() as scratch, progress_of(lengths) as tick:
+        rows = _rows(served, folder, lengths, Path(scratch), tick)
     if plots is not None:
         write_plots(folder, plots)
     return [asdict(row) for row in rows]
 
 
 def _rows(
-    served: ServedRelease, folder: Path, lengths: Lengths, scratch: Path
+    served: ServedRelease, folder: Path, lengths: Lengths, scratch: Path, tick: Tick
 ) -> list[BenchRow]:
     users = served.user_ids()
     for name in ("rivals", "dependencies"):
@@ -98,22 +97,27 @@ def _rows(
     ranker = RankerUnderTest(served, scratch / "ranker", CONFIG, ("--workers=2",))
     with closing(ranker):
         profile, cpu_ms = profile_rows(ranker, users, lengths.num_profiled)
-        capacity, rows = capacity_rows(ranker, users, lengths)
-        rig = Rig(ranker.address, capacity, _values(served), folder, CONFIG)
+        capacity, rows = capacity_rows(ranker, users, lengths, tick)
+        rig = Rig(ranker.address, capacity, _values(served), folder, tick, CONFIG)
         rows += [*profile, *cost_rows(cpu_ms), _popular_row(rig, users, lengths)]
         played = Played()
-        play(rig, overload_runs(rig, users, lengths), lengths.settle, played)
+        play(rig, overload_runs(capacity, users, lengths, ranker.pid), lengths, played)
         rows += played.rows
         rows += rival_rows(rig, ranker, served, lengths, scratch / "rivals")
     return rows + dependency_rows(rig, served, lengths, scratch / "dependencies")
 
 
 def capacity_rows(
-    ranker: RankerUnderTest, users: list[str], lengths: Lengths
+    ranker: RankerUnderTest, users: list[str], lengths: Lengths, tick: Tick
 ) -> tuple[Capacity, list[BenchRow]]:
     """Returns C0, C1, C2 and their rows."""
+
+    def seen(text: str) -> None:
+        say(text)
+        tick(lengths.capacity_step)
+
     options = CapacityOptions(
-        budget_ms=BUDGET_MS, seconds_a_step=lengths.capacity_step, progress=say
+        budget_ms=BUDGET_MS, seconds_a_step=lengths.capacity_step, progress=seen
     )
     capacity = calibrate(ranker.address, users, options)
     rows = [
@@ -132,6 +136,7 @@ def _popular_row(rig: Rig, users: list[str], lengths: Lengths) -> BenchRow:
     lane = recommend_lane("popular", users, tier=Tier.POPULAR)
     rate = _POPULAR_LOAD * rig.capacity.popular
     run = generate(rig.address, poisson(rate, lengths.steady, 1), [lane])
+    rig.tick(lengths.steady)
     # What waits for its turn is the load's; the work is the tier's.
     p99_ms = quantile(run.work_us()[run.ok()] / 1e3, 0.99)
     work = f"POPULAR at {_POPULAR_LOAD:g} x C2, time in the server without the queue"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.ladder_runs import BUDGET_MS, Chaos, Lengths, Played, Rig, keep
+from bench.ladder_plan import Chaos, Lengths
+from bench.ladder_runs import BUDGET_MS, Played, Rig, keep
 from bench.report import BenchRow
 from bench.serving_processes import RankerUnderTest, ServedRelease
 from capacity import Capacity, CapacityOptions, capacity_of
@@ -46,8 +47,11 @@ def dependency_rows(
     users = served.user_ids()
     played = Played()
     with running(served, rig.config, scratch) as parts:
+        step_s = lengths.capacity_step
         options = CapacityOptions(
-            budget_ms=BUDGET_MS, seconds_a_step=lengths.capacity_step
+            budget_ms=BUDGET_MS,
+            seconds_a_step=step_s,
+            progress=lambda _: rig.tick(step_s),
         )
         full = capacity_of(parts.ranker.address, users, Tier.FULL, options)
         capacity = Capacity(full, rig.capacity.reduced, rig.capacity.popular)
@@ -79,6 +83,7 @@ def _play(rig: Rig, one: Chaos, kill: At, played: Played) -> None:
     run = generate(rig.address, work.schedule, work.lanes, events=[kill])
     failed = int((~run.ok()).sum())
     reasons = ", ".join(sorted(run.reason_counts())) or "no reason"
+    rig.tick(one.setting.seconds)
     what = f"failed of {len(run):,} requests ({reasons}), requests"
     keep(rig, one, run, [Finding(what, failed, 0, at_most=True)], played)
 

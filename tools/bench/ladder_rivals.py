@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.ladder_runs import BUDGET_MS, Lengths, Rig, not_void, tier_text
+from bench.ladder_plan import Lengths
+from bench.ladder_runs import BUDGET_MS, Rig, not_void, tier_text
 from bench.report import BenchRow, ratio_to_best
 from bench.retrieval_figures import say
 from bench.serving_processes import RankerUnderTest, ServedRelease
@@ -55,6 +56,7 @@ def rival_rows(
                 schedule = poisson(rate, lengths.turn, _SEED + turn)
                 run = not_void(partial(generate, address, schedule, [lane]))
                 runs[name].append(run)
+                rig.tick(lengths.turn)
                 say(f"O10, {name}: {tier_text(run)}")
     return rows_of(runs, lengths.turn)
 

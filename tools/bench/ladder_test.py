@@ -1,31 +1,36 @@
 """The ladder benchmark's runs, rows, files and figures; nothing is served here."""
 
 import json
+import subprocess
+import threading
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bench.ladder_costs import MAX_OVERHEAD, cost_rows, cpu_us, used_seconds
+from bench.ladder_faults import paused
+from bench.ladder_plan import (
+    LONG,
+    QUICK,
+    SHORT,
+    Chaos,
+    Lengths,
+    overload_runs,
+    plan_text,
+    planned_seconds,
+)
 from bench.ladder_plot import figure, write_plots
 from bench.ladder_rivals import CAPPED, ENVOY, OURS, PLAIN
 from bench.ladder_rivals import rows_of as rival_rows_of
-from bench.ladder_runs import (
-    QUICK,
-    Chaos,
-    Played,
-    Rig,
-    file_name,
-    judge,
-    not_void,
-    overload_runs,
-    rows_of,
-)
+from bench.ladder_runs import Played, Rig, file_name, judge, not_void, rows_of
 from capacity import Capacity
 from load_run import LoadRun
 from load_run_fixture import run_of
 from scenarios import SCENARIOS, Setting
-from slo import SLOS, Finding
+from slo import SECONDS_AFTER_TROUBLE, SLOS, Finding
 from utility import TierValues
 
 USERS = ["u1", "u2"]
@@ -34,23 +39,81 @@ CAPACITY = Capacity(200.0, 800.0, 4_000.0)
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    return Rig("127.0.0.1:1", CAPACITY, TierValues(), tmp_path)
+    return Rig("127.0.0.1:1", CAPACITY, TierValues(), tmp_path, lambda _: None)
 
 
 def chaos(slo: str = "half", scenario: str = "steady") -> Chaos:
     return Chaos("O1, 0.5 x C0", slo, Setting(100.0, 3.0, USERS), scenario)
 
 
-def test_every_overload_row_has_its_run_and_its_limits(rig: Rig) -> None:
-    runs = overload_runs(rig, USERS, QUICK)
-    assert {run.slo for run in runs if run.slo} == set(SLOS) - {"storm"}
+def test_every_overload_row_has_its_run_and_its_limits() -> None:
+    runs = overload_runs(CAPACITY, USERS, QUICK, pid=0)
+    assert {run.slo for run in runs if run.slo} == set(SLOS)
     assert all(run.scenario in SCENARIOS for run in runs)
     assert len({file_name(run.name) for run in runs}) == len(runs)
+    assert len({run.setting.seed for run in runs}) == len(runs)
     assert [run.setting.rate for run in runs[:5]] == [100, 180, 300, 400, 600]
     names = [run.name for run in runs]
     assert all(
         names.index(run.calm) < names.index(run.name) for run in runs if run.calm
     )
+
+
+def test_interactive_calls_could_all_be_answered_and_the_row_says_why() -> None:
+    runs = overload_runs(CAPACITY, USERS, QUICK, pid=0)
+    (one,) = [run for run in runs if run.slo == "priorities"]
+    work = SCENARIOS[one.scenario].build(replace(one.setting, seconds=5.0))
+    interactive = (work.schedule.lane == 0).sum() / 5.0
+    assert interactive == pytest.approx(0.9 * CAPACITY.popular, rel=0.05)
+    assert len(work.schedule) / 5.0 == pytest.approx(1.8 * CAPACITY.popular, rel=0.05)
+    run = run_of([5.0] * 10, lane=[0, 1] * 5, lane_names=("interactive", "batch"))
+    (row,) = rows_of(one, run, [Finding("share in budget", 1.0, 0.99, at_most=False)])
+    assert "O8 says 3 x C2" in row.work
+
+
+@pytest.mark.parametrize("lengths", [SHORT, LONG])
+def test_what_is_judged_after_a_trouble_comes_after_it(lengths: Lengths) -> None:
+    for run in overload_runs(CAPACITY, USERS, lengths, pid=0):
+        after_s = run.setting.seconds - run.setting.trouble[1]
+        if run.slo == "forgotten":
+            assert after_s >= lengths.recovery + 4.0
+        elif run.slo in SECONDS_AFTER_TROUBLE:
+            assert after_s >= SECONDS_AFTER_TROUBLE[run.slo]
+
+
+def test_the_plan_is_said_in_minutes_and_is_the_sum_of_its_parts() -> None:
+    total = sum(planned_seconds(LONG).values())
+    assert 40 * 60 < total < 60 * 60
+    assert f"{total / 60:.0f} minutes" in plan_text(LONG)
+    assert sum(planned_seconds(SHORT).values()) < 8 * 60
+
+
+def all_become(processes: list[psutil.Process], stopped: bool) -> bool:
+    """A signal takes its time; asks for some seconds."""
+    pause = threading.Event()
+    for _ in range(500):
+        found = [one.status() == psutil.STATUS_STOPPED for one in processes]
+        if found == [stopped] * len(processes):
+            return True
+        pause.wait(0.01)
+    return False
+
+
+def test_a_stopped_server_stands_still_with_all_its_children() -> None:
+    script = "sleep 60 & echo $!; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        processes = [psutil.Process(pid) for pid in (parent.pid, child)]
+        fault = paused(parent.pid)
+        fault.begin()
+        stood_still = all_become(processes, stopped=True)
+        fault.end()
+        went_on = all_become(processes, stopped=False)
+        for process in processes:
+            process.kill()
+    assert stood_still
+    assert went_on
 
 
 def test_a_run_leaves_rows_and_a_file_with_its_seed(rig: Rig) -> None:

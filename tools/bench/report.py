@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,34 +55,24 @@ def ratio_to_best(
     return ours / best if best else None
 
 
-def at_most(
+def limited(
     work: str,
     ours: float,
     unit: str,
     limit: float,
     peers: Mapping[str, float] | None = None,
+    *,
+    lower_is_better: bool,
 ) -> BenchRow:
-    """Returns a row that holds while `ours` is at most `limit`."""
+    """Returns a row that holds while `ours` is on the right side of `limit`."""
+    sign, holds = ("<=", ours <= limit) if lower_is_better else (">=", ours >= limit)
     peers = dict(peers or {})
-    ratio = ratio_to_best(ours, peers, lower_is_better=True)
-    return BenchRow(
-        work, ours, unit, peers, ratio, f"<= {limit:g} {unit}", ours <= limit
-    )
+    ratio = ratio_to_best(ours, peers, lower_is_better)
+    return BenchRow(work, ours, unit, peers, ratio, f"{sign} {limit:g} {unit}", holds)
 
 
-def at_least(
-    work: str,
-    ours: float,
-    unit: str,
-    limit: float,
-    peers: Mapping[str, float] | None = None,
-) -> BenchRow:
-    """Returns a row that holds while `ours` is at least `limit`."""
-    peers = dict(peers or {})
-    ratio = ratio_to_best(ours, peers, lower_is_better=False)
-    return BenchRow(
-        work, ours, unit, peers, ratio, f">= {limit:g} {unit}", ours >= limit
-    )
+at_most = partial(limited, lower_is_better=True)
+at_least = partial(limited, lower_is_better=False)
 
 
 def describe_machine() -> dict[str, str | int]:

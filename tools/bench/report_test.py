@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import BenchRow, cells_of, headings, ratio_to_best, write_json
+from bench.report import (
+    BenchRow,
+    at_least,
+    at_most,
+    cells_of,
+    headings,
+    ratio_to_best,
+    write_json,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +29,13 @@ def test_ratio_is_against_the_best_peer(
     ours: float, peers: dict[str, float], lower_is_better: bool, expected: float | None
 ) -> None:
     assert ratio_to_best(ours, peers, lower_is_better) == expected
+
+
+def test_a_limit_is_met_by_the_figure_that_equals_it() -> None:
+    assert at_most("w", 2.0, "ms", 2.0, {"a": 3.0}).ratio == 1.5
+    assert [at_most("w", ours, "ms", 2.0).holds for ours in (2.0, 2.1)] == [True, False]
+    assert [at_least("w", ours, "s", 2.0).holds for ours in (2.0, 1.9)] == [True, False]
+    assert at_least("w", 1.0, "QPS", 2.0).bar == ">= 2 QPS"
 
 
 def test_json_has_machine_and_rows(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ def room_tests():
         srcs = ["ladder_test.py"],
         deps = [
             ":ladder_costs",
+            ":ladder_faults",
+            ":ladder_plan",
             ":ladder_plot",
             ":ladder_rivals",
             ":ladder_runs",

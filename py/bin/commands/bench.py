@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--long",
         action="store_true",
-        help="of ladder: minutes a run, as docs say; some 35 minutes in all",
+        help="of ladder: minutes a run, as docs say; some 45 in all, planned aloud",
     )
     _add_retrieval_arguments(parser)
 
