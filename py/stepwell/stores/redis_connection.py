@@ -21,6 +21,9 @@ from stepwell.stores.redaction import without_secrets
 
 Client = redis.Redis
 WatchError = redis.WatchError
+LostConnectionError = redis.ConnectionError
+ReplyError = redis.ResponseError
+UnreadableReplyError = redis.InvalidResponse
 
 
 class _CallTime(threading.local):
@@ -76,6 +79,10 @@ class _TimedSocket(socket.socket):
 class _TimedConnection(Connection):
     """A connection over TCP that keeps to the call's time."""
 
+    def descriptor(self) -> int:
+        """Returns the socket's; it does not block. The connection must be up."""
+        return _descriptor(self._sock)
+
     def _connect(self) -> socket.socket:
         at_most = self.socket_connect_timeout
         self.socket_connect_timeout = _CALL_TIME.left_seconds(at_most)
@@ -89,9 +96,28 @@ class _TimedConnection(Connection):
 class _TimedUnixConnection(UnixDomainSocketConnection):
     """A connection over a Unix socket that keeps to the call's time."""
 
+    def descriptor(self) -> int:
+        """Returns the socket's; it does not block. The connection must be up."""
+        return _descriptor(self._sock)
+
     def _connect(self) -> socket.socket:
         connected: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
         return _TimedSocket(connected)
+
+
+TimedConnection = _TimedConnection | _TimedUnixConnection
+
+
+def _descriptor(connected: socket.socket | None) -> int:
+    if connected is None or connected.gettimeout() is None:
+        raise redis.ConnectionError("the connection is not up, or blocks")
+    return connected.fileno()
+
+
+def is_timed(client: Client) -> bool:
+    """Returns whether the client's connections are TimedConnections."""
+    made: type = client.connection_pool.connection_class
+    return issubclass(made, (_TimedConnection, _TimedUnixConnection))
 
 
 def connect(url: str, timeout_ms: int, max_connections: int = 16) -> Client:

@@ -8,8 +8,10 @@ from stepwell.stores.redis_connection import (
     WatchError,
     all_within,
     connect,
+    is_timed,
     redis_errors,
 )
+from stepwell.stores.redis_hops import RedisHops
 
 MAX_HOP_KEYS = 64
 """Keys that a request may ask for in one hop."""
@@ -39,6 +41,7 @@ class RedisKeyValueStore:
         bulk_timeout_ms = max(timeout_ms, bulk_timeout_ms)
         self._client = connect(url, timeout_ms)
         self._bulk = connect(url, bulk_timeout_ms)
+        self._hops = RedisHops(self._client) if is_timed(self._client) else None
         self._hop_us = timeout_ms * 1_000
         self._bulk_us = bulk_timeout_ms * 1_000
         self._prefix = prefix.encode()
@@ -49,13 +52,17 @@ class RedisKeyValueStore:
         if not keys:
             return []
         entries = [self._prefix + entry_key(view, key) for key in keys]
+        # Who names no time has it: an updater, an import.
+        is_hop = timeout_us is not None and len(keys) <= MAX_HOP_KEYS
+        own_us = self._hop_us if is_hop else self._bulk_us
+        limit_us = own_us if timeout_us is None else min(timeout_us, own_us)
         with redis_errors(f"get {view}"):
-            # Who names no time has it: an updater, an import.
-            is_hop = timeout_us is not None and len(keys) <= MAX_HOP_KEYS
-            client = self._client if is_hop else self._bulk
-            own_us = self._hop_us if is_hop else self._bulk_us
-            with all_within(own_us if timeout_us is None else min(timeout_us, own_us)):
-                blobs = client.mget(entries)
+            if is_hop and self._hops is not None:
+                blobs = self._hops.mget(entries, limit_us)
+            else:
+                client = self._client if is_hop else self._bulk
+                with all_within(limit_us):
+                    blobs = client.mget(entries)
         # Replies are bytes: the client was made without decode_responses.
         return cast(list[bytes | None], blobs)
 
