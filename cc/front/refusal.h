@@ -15,7 +15,7 @@ struct Refusal {
     kTooLate,   // nobody is ahead, and its deadline leaves no time for any answer
     kClosed,    // the server is going; another one may take it
   };
-  std::shared_ptr<Call> call;
+  std::shared_ptr<Call> call = nullptr;
   Why why = kOverload;
   int64_t num_ahead = 0;
   int64_t pushback_ms = 0;  // of kOverload
