@@ -1,0 +1,74 @@
+// What a front serves and within which bounds, and what it counts.
+#ifndef STEPWELL_CC_FRONT_FRONT_OPTIONS_H_
+#define STEPWELL_CC_FRONT_FRONT_OPTIONS_H_
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace stepwell::front {
+
+struct MethodOptions {
+  std::string path;        // "/package.Service/Method"
+  bool queued = false;     // into the AdmissionQueue, else to the side
+  bool streaming = false;  // messages come one by one, the side only
+  // Field numbers of the message that are looked at before anybody parses it; 0: none.
+  int priority_field = 0;  // 0 unspecified, 1 the most urgent, to 3
+  int deadline_ms_field = 0;
+  int key_field = 0;
+  int forced_field = 0;
+};
+
+struct FrontOptions {
+  std::string host = "127.0.0.1";
+  int port = 0;              // 0: the system chooses
+  bool shared_port = false;  // several processes listen on it (SO_REUSEPORT)
+  int64_t max_message_bytes = 256 << 10;
+  // Of all fields of a request's head, 32 bytes of each being for its entry.
+  int64_t max_metadata_bytes = 8 << 10;
+  int64_t max_connections = 1024;
+  int64_t max_streams_per_connection = 256;
+  // Of requests that have not come whole: of one connection, and of all.
+  int64_t max_partial_bytes_per_connection = 8 << 20;
+  int64_t max_partial_bytes = 256 << 20;
+  // Answers of one connection that its caller has not read.
+  int64_t max_unread_bytes = 32 << 20;
+  // Calls and messages that nobody has taken from the side.
+  int64_t max_side_events = 4096;
+  int64_t max_connection_age_ms = 0;  // 0: for ever; +-10 % by chance
+  int64_t connection_age_grace_ms = 60'000;
+  int64_t max_deadline_us = 60'000'000;  // by then a request must have come whole
+  int64_t preface_timeout_ms = 10'000;   // for the preface, and for a request's head
+  int64_t keepalive_ms = 60'000;         // of silence, then a PING
+  int64_t keepalive_timeout_ms = 20'000;
+};
+
+// OK or a FieldError that names the option.
+absl::Status CheckOptions(const FrontOptions& options);
+absl::Status CheckMethods(const std::vector<MethodOptions>& methods);
+
+// Since the front was opened; all but num_open and num_connections only grow.
+struct FrontCounters {
+  int64_t num_calls = 0;        // heads of requests that are gRPC's
+  int64_t num_open = 0;         // now
+  int64_t num_connections = 0;  // now
+  int64_t num_accepted = 0;     // connections
+  int64_t num_rejected = 0;     // connections over the limit
+  std::array<int64_t, 3> num_refused_overload = {};  // by priority
+  int64_t num_refused_late = 0;  // no answer would make the deadline
+  int64_t num_expired = 0;       // DEADLINE_EXCEEDED of a queued or a partial one
+  int64_t num_too_large = 0;
+  int64_t num_metadata_too_large = 0;
+  int64_t num_unknown_method = 0;
+  int64_t num_malformed = 0;
+  int64_t num_cancelled = 0;  // the caller went before the end
+  int64_t bytes_in = 0;
+  int64_t bytes_out = 0;
+};
+
+}  // namespace stepwell::front
+
+#endif  // STEPWELL_CC_FRONT_FRONT_OPTIONS_H_
