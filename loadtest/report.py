@@ -10,7 +10,7 @@ import numpy as np
 from by_second import BySecond, Series, by_second
 from load_run import LoadRun, quantile
 from slo import Finding, Situation
-from svg_plot import Frame, areas, lines
+from stepwell.base.svg_charts import Frame, area_chart, line_chart
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;max-width:800px;margin:2em auto;padding:0 1em}
@@ -147,10 +147,10 @@ class Report:
         tiers = {name: row.tolist() for name, row in series.tiers.items()}
         reasons = _most(series.reasons)
         return [
-            lines(Frame("calls/s", shade=shade), rates),
-            lines(Frame("latency, ms", limit=budget, shade=shade), latency),
-            areas(Frame("tiers, share of calls", top=1.0, shade=shade), tiers),
-            lines(Frame("reasons/s", shade=shade), reasons),
+            line_chart(Frame("calls/s", shade=shade), rates),
+            line_chart(Frame("latency, ms", limit=budget, shade=shade), latency),
+            area_chart(Frame("tiers, share of calls", top=1.0, shade=shade), tiers),
+            line_chart(Frame("reasons/s", shade=shade), reasons),
         ]
 
 

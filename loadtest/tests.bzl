@@ -128,7 +128,6 @@ def room_tests():
             ":load_run_fixture",
             ":report",
             ":slo",
-            ":svg_plot",
             ":tiny_shop",
             "//py/stepwell/base:errors",
             "//py/stepwell/client:types",

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from by_second import REFUSED
-from svg_plot import HEIGHT, WIDTH, Frame, areas, lines
+from stepwell.base.svg_charts import HEIGHT, WIDTH, Frame, area_chart, line_chart
+from stepwell.base.svg_plot import document, moved
 
 FIGURES = {"o4-": "ladder_spike.svg", "burst-": "ladder_burst.svg"}
 """Beginning of a run's file name, and the figure that is drawn of it."""
@@ -33,32 +34,18 @@ def figure(run: Document) -> str:
     tiers = dict(series["tiers"])
     refused = tiers.pop(REFUSED)
     parts = [
-        lines(
+        line_chart(
             Frame("calls/s", shade=shade),
             {"offered": series["offered"], "in time": series["goodput"]},
         ),
-        areas(
+        area_chart(
             Frame("share of the calls by tier", top=1.0, shade=shade),
             {**tiers, "refused": refused},
         ),
-        lines(
+        line_chart(
             Frame("p99 of each second, ms", limit=budget_ms, shade=shade),
             {"p99": series["latency_ms"]["p99"]},
         ),
     ]
-    return stacked(parts)
-
-
-def stacked(parts: list[str]) -> str:
-    """Returns one SVG with the parts below one another."""
-    height = HEIGHT * len(parts)
-    placed = [
-        part.replace("<svg ", f'<svg y="{number * HEIGHT}" height="{HEIGHT}" ', 1)
-        for number, part in enumerate(parts)
-    ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12">'
-        f'<rect width="{WIDTH}" height="{height}" fill="white"/>'
-        f"{''.join(placed)}</svg>\n"
-    )
+    placed = [moved(part, 0, number * HEIGHT) for number, part in enumerate(parts)]
+    return document(WIDTH, HEIGHT * len(parts), placed)

@@ -7,7 +7,7 @@ import numpy as np
 from bench.retrieval_data import Workload
 from bench.retrieval_engines import Stepwell
 from bench.retrieval_figures import OURS, Bar, Row, recall_of, row, say, timed
-from bench.retrieval_plot import PlotPoint, line_plot
+from stepwell.base.svg_charts import CurvePoint, curve_chart
 
 BUDGETS_MS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 JUDGED_MS = 2.0
@@ -28,7 +28,7 @@ def budget_rows(work: Workload, ours: Stepwell, plots: Path | None) -> list[Row]
     for budget_ms in BUDGETS_MS:
         say(f"budget: {budget_ms:g} ms")
         recall, share, p99 = _measured(work, ours, budget_ms)
-        points.append(PlotPoint(budget_ms, recall, f"p99 {p99:.2f} ms"))
+        points.append(CurvePoint(budget_ms, recall, f"p99 {p99:.2f} ms"))
         rows.append(
             row(
                 f"budget of {budget_ms:g} ms, ef {EF:,}, one query a call, "
@@ -41,7 +41,9 @@ def budget_rows(work: Workload, ours: Stepwell, plots: Path | None) -> list[Row]
         )
     if plots is not None:
         labels = ("budget in ms", f"recall@{work.k}")
-        plot = line_plot(f"{work.sizes}, ef {EF:,}", labels, {OURS: points}, log_x=True)
+        plot = curve_chart(
+            f"{work.sizes}, ef {EF:,}", labels, {OURS: points}, log_x=True
+        )
         (plots / PLOT_NAME).write_text(plot)
     return rows
 

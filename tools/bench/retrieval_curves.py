@@ -21,7 +21,7 @@ from bench.retrieval_figures import (
     say,
     timed,
 )
-from bench.retrieval_plot import PlotPoint, line_plot
+from stepwell.base.svg_charts import CurvePoint, curve_chart
 
 RECALLS = (0.95, 0.99)
 WIDTHS = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 22.0, 32.0, 45.0, 64.0)
@@ -107,10 +107,10 @@ def curve_rows(
 def draw_curves(work: Workload, curves: Curves, folder: Path) -> None:
     """Writes the curves as SVG, the rate on a logarithmic scale."""
     series = {
-        name: [PlotPoint(p.recall, p.rate, f"ef {p.ef}") for p in points]
+        name: [CurvePoint(p.recall, p.rate, f"ef {p.ef}") for p in points]
         for name, points in curves.items()
     }
-    text = line_plot(
+    text = curve_chart(
         f"{work.sizes}, one thread",
         (f"recall@{work.k}", "queries a second"),
         series,

@@ -113,11 +113,6 @@ def room_tests():
         ],
     )
     stepwell_py_test(
-        name = "retrieval_plot_test",
-        srcs = ["retrieval_plot_test.py"],
-        deps = [":retrieval_plot"],
-    )
-    stepwell_py_test(
         name = "retrieval_test",
         srcs = ["retrieval_test.py"],
         deps = [

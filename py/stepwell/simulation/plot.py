@@ -1,15 +1,25 @@
 """Runs of one scenario side by side as SVG: load, tiers, latency, utility over time."""
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from stepwell.base.svg_charts import stacked
+from stepwell.base.svg_plot import (
+    WARNING,
+    Box,
+    Marks,
+    Plot,
+    Scale,
+    document,
+    legend_across,
+    text,
+)
 from stepwell.degradation.tier import Tier
 from stepwell.simulation.oracle import WINDOW_US, best_by_window
 from stepwell.simulation.played import Played
-from stepwell.simulation.scenario import MILLION, FloatArray
+from stepwell.simulation.scenario import MILLION
 
 COLUMN, GAP, LEFT, TOP = 250, 26, 56, 58
 HEIGHTS = {"tiers": 120, "latency": 110, "utility": 90}
@@ -18,8 +28,8 @@ _TIER_COLOURS = {
     Tier.REDUCED: "#e08e00",
     Tier.POPULAR: "#0b5fa5",
 }
-_NONE_COLOUR, _INK, _BAR = "#d1495b", "#222222", "#d1495b"
-_MOST_MS = 1_000.0
+_INK = "#222222"
+_SHARES, _MILLISECONDS = Scale(0.0, 1.0), Scale(1.0, 1_000.0, logarithmic=True)
 
 
 def panels(title: str, runs: Mapping[str, Played]) -> str:
@@ -31,66 +41,36 @@ def panels(title: str, runs: Mapping[str, Played]) -> str:
     """
     width = LEFT + len(runs) * (COLUMN + GAP)
     height = TOP + sum(HEIGHTS.values()) + 3 * GAP + 22
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="11">',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="{LEFT}" y="18" font-size="14">{escape(title)}</text>',
-        *_legend(),
-    ]
+    names = {tier.label: colour for tier, colour in _TIER_COLOURS.items()}
+    names |= {"no answer": WARNING, "f, best mix": _INK}
+    parts = [text(LEFT, 18, title, bold=True), *legend_across(names, LEFT + 450, 27)]
     for number, (name, played) in enumerate(runs.items()):
         left = LEFT + number * (COLUMN + GAP)
-        parts.append(
-            f'<text x="{left}" y="{TOP - 8}" font-weight="bold">{escape(name)}</text>'
-        )
+        parts.append(text(left, TOP - 8, name, bold=True))
         parts += _column(played, left, labelled=number == 0)
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return document(width, height, parts)
 
 
-def _legend() -> list[str]:
-    entries = [(tier.label, colour) for tier, colour in _TIER_COLOURS.items()]
-    entries += [("no answer", _NONE_COLOUR), ("f, best mix", _INK)]
-    parts = []
-    for number, (name, colour) in enumerate(entries):
-        x = LEFT + 90 * number
-        parts.append(f'<rect x="{x}" y="27" width="10" height="10" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 14}" y="36">{escape(name)}</text>')
-    return parts
-
-
-def _column(played: Played, left: int, *, labelled: bool) -> list[str]:
-    top = TOP
-    parts = _tiers(played, left, top)
-    parts += _frame(left, top, HEIGHTS["tiers"], labelled, ("1", "share", "0"))
-    top += HEIGHTS["tiers"] + GAP
-    parts += _latency(played, left, top)
-    parts += _frame(left, top, HEIGHTS["latency"], labelled, ("1 s", "p99", "1 ms"))
-    top += HEIGHTS["latency"] + GAP
-    parts += _utility(played, left, top)
-    parts += _frame(left, top, HEIGHTS["utility"], labelled, ("1", "utility", "0"))
-    bottom = top + HEIGHTS["utility"] + 14
-    parts.append(f'<text x="{left}" y="{bottom}">0</text>')
-    parts.append(
-        f'<text x="{left + COLUMN}" y="{bottom}" text-anchor="end">'
-        f"{played.scenario.seconds:.0f} s</text>"
+def _column(played: Played, left: int, *, labelled: bool) -> Iterator[str]:
+    seconds = Scale(0.0, played.scenario.seconds)
+    rows = (
+        ("tiers", _SHARES, _draw_tiers, ((1, "1"), (0.5, "share"), (0, "0"))),
+        ("latency", _MILLISECONDS, _draw_latency, _LATENCY_MARKS),
+        ("utility", _SHARES, _draw_utility, ((1, "1"), (0.5, "utility"), (0, "0"))),
     )
-    return parts
+    top = TOP
+    for name, up, draw, marks in rows:
+        plot = Plot(Box(left, top, COLUMN, HEIGHTS[name]), seconds, up)
+        draw(played, plot)
+        plot.frame()
+        plot.marks_up(marks if labelled else ())
+        if name == "utility":
+            plot.marks_across([(0.0, "0"), (seconds.high, f"{seconds.high:.0f} s")])
+        yield from plot.parts
+        top += HEIGHTS[name] + GAP
 
 
-def _frame(
-    left: int, top: int, height: int, labelled: bool, texts: tuple[str, str, str]
-) -> list[str]:
-    parts = [
-        f'<rect x="{left}" y="{top}" width="{COLUMN}" height="{height}" fill="none" '
-        'stroke="#999999"/>'
-    ]
-    if labelled:
-        places = (top + 9, top + height / 2, top + height)
-        parts += [
-            f'<text x="{left - 5}" y="{y:.0f}" text-anchor="end">{text}</text>'
-            for y, text in zip(places, texts, strict=True)
-        ]
-    return parts
+_LATENCY_MARKS: Marks = ((1_000.0, "1 s"), (31.6, "p99"), (1.0, "1 ms"))
 
 
 def _windows(played: Played) -> list[slice]:
@@ -99,24 +79,26 @@ def _windows(played: Played) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _tiers(played: Played, left: int, top: int) -> list[str]:
+def _over_time(plot: Plot, values: Sequence[float]) -> list[tuple[float, float]]:
+    """Spreads values over the whole width."""
+    seconds = np.linspace(plot.across.low, plot.across.high, len(values)).tolist()
+    return list(zip(seconds, values, strict=True))
+
+
+def _draw_tiers(played: Played, plot: Plot) -> None:
     """The shares of the tiers as areas on each other, FULL at the bottom; f over it."""
-    height, windows = HEIGHTS["tiers"], _windows(played)
-    below = np.zeros(len(windows))
-    parts = []
-    order = [*_TIER_COLOURS.items(), (0, _NONE_COLOUR)]
-    for tier, colour in order:
-        share = np.array([_share(played, rows, int(tier)) for rows in windows])
-        upper = below + share
-        points = _points(upper, left, top, height)
-        points += reversed(_points(below, left, top, height))
-        parts.append(f'<polygon fill="{colour}" points="{" ".join(points)}"/>')
-        below = upper
+    windows = _windows(played)
+    colours = [*_TIER_COLOURS.values(), WARNING]
+    shares = [
+        [_share(played, rows, tier) for rows in windows] for tier in (*_TIER_COLOURS, 0)
+    ]
+    width = plot.across.high / max(len(windows) - 1, 1)
+    for around, colour in zip(stacked(shares), colours, strict=True):
+        plot.area([(x * width, y) for x, y in around], colour)
     if played.fit:
         every = max(len(played.fit) // len(windows), 1)
-        fits = np.array([fit for _, fit in played.fit[::every]])
-        parts.append(_line(fits, left, top, height, _INK))
-    return parts
+        fits = [fit for _, fit in played.fit[::every]]
+        plot.line(_over_time(plot, fits), _INK)
 
 
 def _share(played: Played, rows: slice, tier: int) -> float:
@@ -124,64 +106,27 @@ def _share(played: Played, rows: slice, tier: int) -> float:
     return float((tiers == tier).mean()) if len(tiers) else 0.0
 
 
-def _latency(played: Played, left: int, top: int) -> list[str]:
+def _draw_latency(played: Played, plot: Plot) -> None:
     """The p99 of each window on a log scale from 1 ms to 1 s, and the budget."""
-    height = HEIGHTS["latency"]
     values = []
     for rows in _windows(played):
         answered = played.latency_us[rows][played.tier[rows] > 0]
-        p99_ms = float(np.quantile(answered, 0.99)) / 1e3 if len(answered) else 1.0
-        values.append(_log_share(p99_ms))
-    budget_ms = played.scenario.latency_budget_us / 1e3
-    limit = np.full(2, _log_share(budget_ms))
-    return [
-        _line(limit, left, top, height, _BAR),
-        _line(np.array(values), left, top, height, _INK),
-    ]
+        values.append(float(np.quantile(answered, 0.99)) / 1e3 if len(answered) else 1)
+    plot.level(played.scenario.latency_budget_us / 1e3)
+    plot.line(_over_time(plot, values), _INK)
 
 
-def _log_share(milliseconds: float) -> float:
-    clipped = min(max(milliseconds, 1.0), _MOST_MS)
-    return float(np.log10(clipped) / np.log10(_MOST_MS))
-
-
-def _utility(played: Played, left: int, top: int) -> list[str]:
+def _draw_utility(played: Played, plot: Plot) -> None:
     """The utility a request in each window, and that of the best mix over it."""
     worth = np.zeros(max(Tier) + 1)
     for tier, value in played.scenario.utility.items():
         worth[tier] = value
     best = best_by_window(played.scenario)
-    height = HEIGHTS["utility"]
     ours, theirs = [], []
     for rows, most in zip(_windows(played), best, strict=False):
         count = max(rows.stop - rows.start, 1)
         gained = worth[played.tier[rows][played.in_budget[rows]]].sum()
-        ours.append(gained / count)
-        theirs.append(most / count)
-    return [
-        _line(np.array(theirs), left, top, height, _INK, dashed=True),
-        _line(np.array(ours), left, top, height, _TIER_COLOURS[Tier.FULL]),
-    ]
-
-
-def _points(shares: FloatArray, left: int, top: int, height: int) -> list[str]:
-    across: Sequence[float] = np.linspace(left, left + COLUMN, len(shares)).tolist()
-    down = top + height * (1.0 - np.clip(shares, 0.0, 1.0))
-    return [f"{x:.1f},{y:.1f}" for x, y in zip(across, down, strict=True)]
-
-
-def _line(
-    shares: FloatArray,
-    left: int,
-    top: int,
-    height: int,
-    colour: str,
-    *,
-    dashed: bool = False,
-) -> str:
-    points = " ".join(_points(shares, left, top, height))
-    dash = ' stroke-dasharray="4 3"' if dashed else ""
-    return (
-        f'<polyline fill="none" stroke="{colour}" stroke-width="1.3"{dash} '
-        f'points="{points}"/>'
-    )
+        ours.append(float(gained / count))
+        theirs.append(float(most / count))
+    plot.line(_over_time(plot, theirs), _INK, dashed=True)
+    plot.line(_over_time(plot, ours), _TIER_COLOURS[Tier.FULL])
