@@ -5,7 +5,8 @@
 
 A report lies in docs/figures/NAME.json, as `./stepwell bench NAME --json` or
 `./stepwell demo --report` wrote it. A document holds `<!-- figures:NAME -->` and
-`<!-- /figures -->`; what stands between them belongs to this program.
+`<!-- /figures -->`; what stands between them belongs to this program. Where a benchmark
+has left no report yet, it says so there.
 """
 
 import argparse
@@ -22,6 +23,7 @@ DOCUMENTS = ("README.md", "BENCHMARKS.md")
 MARKED = re.compile(
     r"(<!-- figures:(?P<name>[a-z_]+) -->\n).*?(<!-- /figures -->)", re.DOTALL
 )
+UNMEASURED = "No report yet.\n"
 TIERS = {
     "full": "FULL",
     "full_diverse": "FULL, re-ranked for diversity",
@@ -51,13 +53,20 @@ def figure(value: float | None, digits: int = 4) -> str:
 
 
 def bench_table(report: Report) -> str:
-    """Returns the rows of a benchmark, and the machine they were measured on."""
+    """Returns the rows of a benchmark, and the machine they were measured on.
+
+    A column that says nothing in any row is left out.
+    """
     with_ceiling = any(row.get("ceiling") is not None for row in report["rows"])
     rows = [cells_of(row, with_ceiling) for row in report["rows"]]
     for cells in rows:
         cells[-1] = "**no**" if cells[-1] == "NO" else cells[-1]
     notes = "".join(f"\nNote: {note}.\n" for note in report.get("notes", []))
-    table = markdown_table(headings(with_ceiling), rows)
+    used = [n for n, _ in enumerate(rows[0]) if any(r[n] != "-" for r in rows)]
+    heads = headings(with_ceiling)
+    table = markdown_table(
+        [heads[n] for n in used], [[cells[n] for n in used] for cells in rows]
+    )
     return table + notes + machine_line(report["machine"])
 
 
@@ -88,11 +97,14 @@ def filled(document: str, reports: dict[str, Report]) -> str:
     """Returns the document with every marked part written afresh.
 
     Raises:
-        KeyError: a marker names a report that is not there.
+        KeyError: a marker names neither a report nor a benchmark.
     """
 
     def table(match: re.Match[str]) -> str:
-        report = reports[match["name"]]
+        name = match["name"]
+        if name not in reports and (ROOT / "tools" / "bench" / f"{name}.py").exists():
+            return f"{match[1]}{UNMEASURED}{match[3]}"
+        report = reports[name]
         text = bench_table(report) if "rows" in report else demo_table(report)
         return f"{match[1]}{text}{match[3]}"
 

@@ -37,6 +37,13 @@ def test_replaces_only_what_stands_between_the_marks(
     assert "| w | 1.5 | us | torch 3 | 2 | <= 2 | **no** |" in text
 
 
+def test_a_column_that_no_row_uses_is_left_out(reports: dict[str, Report]) -> None:
+    reports["ops"]["rows"][0] |= {"peers": {}, "ratio": None}
+    text = filled(DOCUMENT, reports)
+    assert "| work | ours | unit | bar | holds |" in text
+    assert "| w | 1.5 | us | <= 2 | **no** |" in text
+
+
 def test_writing_twice_changes_nothing(reports: dict[str, Report]) -> None:
     once = filled(DOCUMENT, reports)
     assert filled(once, reports) == once
@@ -47,6 +54,13 @@ def test_a_demo_report_becomes_a_row_a_tier(reports: dict[str, Report]) -> None:
     assert "| FULL | 0.400 | 0.050 | 0.500 | 0.200 | 1 | 2 |" in text
 
 
-def test_a_marker_without_a_report_is_an_error(reports: dict[str, Report]) -> None:
+def test_a_benchmark_without_a_report_is_said_to_have_none(
+    reports: dict[str, Report],
+) -> None:
+    text = filled(DOCUMENT.replace("ops", "ladder"), reports)
+    assert "<!-- figures:ladder -->\nNo report yet.\n<!-- /figures -->" in text
+
+
+def test_a_marker_of_nothing_is_an_error(reports: dict[str, Report]) -> None:
     with pytest.raises(KeyError):
         filled(DOCUMENT.replace("ops", "missing"), reports)
