@@ -1,7 +1,5 @@
 #include "cc/pybind/admission_bindings.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -10,6 +8,7 @@
 #include "cc/front/admission.h"
 #include "cc/front/admission_queue.h"
 #include "cc/front/refusal.h"
+#include "cc/pybind/micros.h"
 #include "cc/pybind/status_casters.h"
 
 namespace stepwell::python {
@@ -55,11 +54,6 @@ bool Admits(Admission& admission, int priority, int64_t age_us, int64_t deadline
                            .deadline_us = deadline_us,
                            .forced = forced},
                           num_ahead, now_us);
-}
-
-int64_t MicrosOf(double seconds) {
-  if (!(seconds < 1e9)) return front::kForEver;
-  return std::llround(std::max(seconds, 0.0) * 1e6);
 }
 
 // The GIL goes only when there is nothing to take: to get it back from another thread

@@ -2,6 +2,7 @@
 // I/O thread never asks for it.
 #include "cc/pybind/admission_bindings.h"
 #include "cc/pybind/call_bindings.h"
+#include "cc/pybind/front_bindings.h"
 #include "pybind11/pybind11.h"
 
 namespace stepwell::python {
@@ -10,6 +11,7 @@ PYBIND11_MODULE(_front, module) {
   module.doc() = "The callers' front; see stepwell.front for the typed face.";
   BindCall(module);
   BindAdmission(module);
+  BindFront(module);
 }
 
 }  // namespace stepwell::python
