@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_STEP_S = 0.005
+SLOW_STEP_S = 0.005
+"""Fine steps look like a slow processor, long ones like stops one after the other."""
 
 
 @contextmanager
@@ -20,18 +21,18 @@ def paused(pid: int) -> Iterator[None]:
 
 
 @contextmanager
-def slow_motion(pid: int, factor: float) -> Iterator[None]:
-    """A process runs `factor` times slower: stopped for all but a share of each 5 ms.
+def slow_motion(pid: int, factor: float, step_s: float = SLOW_STEP_S) -> Iterator[None]:
+    """A process runs `factor` times slower: stopped for all but a share of each step.
 
     It stands for a slower model, a throttled container, a neighbour on the machine.
     """
     ended = threading.Event()
-    awake_s = _STEP_S / factor
+    awake_s = step_s / factor
 
     def toggle() -> None:
         while not ended.is_set():
             os.kill(pid, signal.SIGSTOP)
-            ended.wait(_STEP_S - awake_s)
+            ended.wait(step_s - awake_s)
             os.kill(pid, signal.SIGCONT)
             ended.wait(awake_s)
 

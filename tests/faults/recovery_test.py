@@ -30,7 +30,9 @@ from stepwell.client.retry_policy import RetryOptions
 from stepwell.client.types import Tier
 
 BEFORE_S = 2.0
-FAULT_S = long_or_short(10, 2)
+FAULT_S = long_or_short(10, 4)
+STUTTER_S = long_or_short(0.04, 0.26)
+"""Three quarters of it stopped: longer than FULL may take of the budget."""
 RECOVERY_S = long_or_short(60, 6)
 AFTER_S = long_or_short(20, 3)
 THREE_ATTEMPTS = RetryOptions(max_attempts=3)
@@ -60,6 +62,15 @@ class System:
 
     def slow_down(self) -> None:
         self._fault.enter_context(slow_motion(self.pid, 6))
+
+    def stutter(self) -> None:
+        """Stops so long that FULL is out of the budget wherever one meets it.
+
+        In slow motion a stage's deadline cuts FULL short: at a cost which may still fit
+        whatever remembers it. A ladder that counts samples in place of seconds keeps
+        these for ever, since FULL makes no new ones.
+        """
+        self._fault.enter_context(slow_motion(self.pid, 4, STUTTER_S))
 
     def stop_redis(self) -> None:
         self._fault.enter_context(self.redis.stopped())
@@ -106,8 +117,8 @@ def test_o6_a_pause_brings_no_storm_of_retries(system: System) -> None:
 
 @pytest.mark.parametrize(
     "trigger",
-    [System.pause, System.slow_down, System.stop_redis],
-    ids=["a pause", "six times slower", "a Redis that restarts"],
+    [System.pause, System.slow_down, System.stutter, System.stop_redis],
+    ids=["a pause", "six times slower", "stutters", "a Redis that restarts"],
 )
 def test_o7_a_trigger_that_is_gone_is_forgotten(
     system: System, trigger: Callable[[System], None]
