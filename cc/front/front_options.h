@@ -30,7 +30,7 @@ struct FrontOptions {
   // Of all fields of a request's head, 32 bytes of each being for its entry.
   int64_t max_metadata_bytes = 8 << 10;
   int64_t max_connections = 1024;
-  int64_t max_streams_per_connection = 256;
+  int64_t max_streams_per_connection = 1024;
   // Of requests that have not come whole: of one connection, and of all.
   int64_t max_partial_bytes_per_connection = 8 << 20;
   int64_t max_partial_bytes = 256 << 20;
