@@ -3,8 +3,8 @@
 namespace stepwell::front {
 namespace {
 
-enum WireType { kVarint = 0, kFixed64 = 1, kBytes = 2, kGroup = 3, kGroupEnd = 4 };
-constexpr int kFixed32 = 5;
+// The lower three bits of a tag, from 0 on.
+enum WireType { kVarint, kFixed64, kBytes, kGroup, kGroupEnd, kFixed32 };
 
 constexpr int kLongestVarint = 10;
 constexpr int kDeepestGroup = 100;

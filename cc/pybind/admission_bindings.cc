@@ -8,8 +8,8 @@
 #include "cc/front/admission.h"
 #include "cc/front/admission_queue.h"
 #include "cc/front/refusal.h"
-#include "cc/pybind/micros.h"
 #include "cc/pybind/status_casters.h"
+#include "cc/pybind/waiting_time.h"
 
 namespace stepwell::python {
 namespace {
@@ -62,7 +62,7 @@ std::shared_ptr<Call> Take(AdmissionQueue& queue, double timeout_seconds) {
   std::shared_ptr<Call> call = queue.TryTake();
   if (call != nullptr) return call;
   const py::gil_scoped_release release;
-  return queue.Take(MicrosOf(timeout_seconds));
+  return queue.Take(WaitingUs(timeout_seconds));
 }
 
 // What the I/O thread does with a newcomer.

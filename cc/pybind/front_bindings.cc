@@ -7,8 +7,8 @@
 #include "cc/front/admission_queue.h"
 #include "cc/front/front.h"
 #include "cc/front/front_options.h"
-#include "cc/pybind/micros.h"
 #include "cc/pybind/status_casters.h"
+#include "cc/pybind/waiting_time.h"
 #include "pybind11/stl.h"
 
 namespace stepwell::python {
@@ -52,7 +52,7 @@ class Front {
 
   bool WaitIdle(double timeout_seconds) {
     const py::gil_scoped_release release;
-    return front_->WaitIdle(MicrosOf(timeout_seconds));
+    return front_->WaitIdle(WaitingUs(timeout_seconds));
   }
 
   void Close() {
