@@ -82,17 +82,23 @@ void Tile(const RankerLayer& layer, const Rows& rows, int64_t panel, int64_t fir
       }
     }
   }
-  for (int64_t r = 0; r < kNumRows; ++r) {
-    const uint16_t* own = rows.biases == nullptr ? nullptr : rows.biases[first + r];
+  // In this order NaN stays NaN.
+  const Floats least = Floats::Fill(layer.relu ? 0.0f : -__builtin_inff());
+  const auto finish = [&](int64_t r, auto bias_of) {
+    const float scale = kIsInt8 ? rows.scales[first + r] : 0.0f;
+    float* to = rows.value_row(first + r) + output;
     for (int64_t c = 0; c < kRegisters; ++c) {
       const int64_t at = output + c * kLanes;
-      const Floats bias = own == nullptr ? Floats::Load(layer.bias + at)
-                                         : Floats::LoadBfloat16(own + at);
-      Floats value =
-          sums[r][c].Finished(layer, at, kIsInt8 ? rows.scales[first + r] : 0.0f, bias);
-      // In this order NaN stays NaN.
-      if (layer.relu) value = Floats::Max(Floats::Fill(0.0f), value);
-      value.Store(rows.value_row(first + r) + at);
+      Floats::Max(least, sums[r][c].Finished(layer, at, scale, bias_of(at)))
+          .Store(to + c * kLanes);
+    }
+  };
+  for (int64_t r = 0; r < kNumRows; ++r) {
+    if (rows.biases == nullptr) {
+      finish(r, [&](int64_t at) { return Floats::Load(layer.bias + at); });
+    } else {
+      const uint16_t* own = rows.biases[first + r];
+      finish(r, [&](int64_t at) { return Floats::LoadBfloat16(own + at); });
     }
   }
 }
@@ -188,25 +194,32 @@ inline void DenseRow(const RankerModel& model, const DenseColumns& columns,
   }
 }
 
-// The dots of `vector`, bfloat16 pairs, with the item's vectors, into dots
-// [groups * kGroup].
-inline void ItemDots(const RankerModel& model, const uint8_t* record,
-                     const uint8_t* vector, float* dots) {
+// The dots of kNum vectors, bfloat16 pairs, with the item's vectors, each into its own
+// [groups * kGroup]: a record is read once for all of them.
+template <int kNum>
+void ItemDots(const RankerModel& model, const uint8_t* record,
+              const uint8_t* const (&vectors)[kNum], float* const (&dots)[kNum]) {
   const int64_t num_steps = (model.dim() + 1) / 2;
   for (int64_t group = 0; group < model.num_groups(); ++group) {
-    const uint8_t* vectors = record + group * num_steps * 64;
-    // Two sums, so that a step need not wait for the one before.
-    Floats even = Floats::Fill(0.0f);
-    Floats odd = Floats::Fill(0.0f);
+    const uint8_t* own = record + group * num_steps * 64;
+    // Two sums of each, so that a step need not wait for the one before.
+    Floats even[kNum], odd[kNum];
+    for (int v = 0; v < kNum; ++v) even[v] = odd[v] = Floats::Fill(0.0f);
     int64_t s = 0;
     for (; s + 2 <= num_steps; s += 2) {
-      even = DotBfloat16(even, FourBytes(vector + 4 * s), vectors + 64 * s);
-      odd = DotBfloat16(odd, FourBytes(vector + 4 * s + 4), vectors + 64 * s + 64);
+      for (int v = 0; v < kNum; ++v) {
+        const uint8_t* at = vectors[v] + 4 * s;
+        even[v] = DotBfloat16(even[v], FourBytes(at), own + 64 * s);
+        odd[v] = DotBfloat16(odd[v], FourBytes(at + 4), own + 64 * s + 64);
+      }
     }
-    if (s < num_steps) {
-      even = DotBfloat16(even, FourBytes(vector + 4 * s), vectors + 64 * s);
+    for (int v = 0; v < kNum; ++v) {
+      if (s < num_steps) {
+        even[v] = DotBfloat16(even[v], FourBytes(vectors[v] + 4 * s), own + 64 * s);
+      }
+      Floats::MulAdd(even[v], Floats::Fill(1.0f), odd[v])
+          .Store(dots[v] + group * kGroup);
     }
-    Floats::MulAdd(even, Floats::Fill(1.0f), odd).Store(dots + group * kGroup);
   }
 }
 
@@ -224,10 +237,17 @@ inline void CrossRow(const RankerModel& model, const RankerUser& user,
                      const uint8_t* record, const float* vector, const uint8_t* rounded,
                      float* values) {
   float* to = values + model.bottom.back().num_outputs;
-  ItemDots(model, record, rounded, to);
-  to += model.num_item_vectors;
-  if (user.vector != nullptr) {
-    ItemDots(model, record, user.rounded, to);
+  if (user.vector == nullptr) {
+    ItemDots<1>(model, record, {rounded}, {to});
+    to += model.num_item_vectors;
+  } else {
+    // The user's dots wait beside the row: the two blocks overlap where they are
+    // stored.
+    ItemDots<2>(model, record, {rounded, user.rounded}, {to, user.dots});
+    to += model.num_item_vectors;
+    for (int64_t at = 0; at < model.num_groups() * kGroup; at += kLanes) {
+      Floats::Load(user.dots + at).Store(to + at);
+    }
     to += model.num_item_vectors;
     *to++ = Dot(vector, user.vector, (model.dim() + kLanes - 1) / kLanes * kLanes);
   }

@@ -28,6 +28,7 @@ struct DenseColumns {
 struct RankerUser {
   const float* vector;     // [dim], zeros behind
   const uint8_t* rounded;  // the same in bfloat16
+  float* dots;             // [groups * kGroup], of one candidate
 };
 
 // Fetches the records of the block after this one, a few lines between two tiles: all
@@ -50,10 +51,16 @@ class Lookahead {
   static constexpr int64_t kLineBytes = 64;
 
   void Fetch(int64_t num_lines) {
-    for (; num_lines > 0 && rows_ < end_; --num_lines) {
-      __builtin_prefetch(items_ + *rows_ * record_bytes_ + at_);
-      at_ += kLineBytes;
-      if (at_ < record_bytes_) continue;
+    while (num_lines > 0 && rows_ < end_) {
+      const uint8_t* from = items_ + *rows_ * record_bytes_ + at_;
+      const int64_t rest = (record_bytes_ - at_) / kLineBytes;
+      const int64_t here = std::min(num_lines, rest);
+      for (int64_t line = 0; line < here; ++line) {
+        __builtin_prefetch(from + line * kLineBytes);
+      }
+      num_lines -= here;
+      at_ += here * kLineBytes;
+      if (here < rest) return;
       at_ = 0;
       ++rows_;
     }
@@ -108,9 +115,10 @@ class Memory {
   explicit Memory(const RankerModel& model)
       : dense_(Rounded(model.num_dense, 16)),
         vector_(model.projection.padded_outputs()),
+        dots_(Rounded(model.num_item_vectors, kGroup)),
         width_(ValueWidth(model)),
-        floats_(
-            static_cast<size_t>(4 * dense_ + 2 * vector_ + kBlockRows * Row() + 16)),
+        floats_(static_cast<size_t>(4 * dense_ + 2 * vector_ + dots_ +
+                                    kBlockRows * Row() + 16)),
         records_(kBlockRows),
         biases_(kBlockRows) {
     float* at = AlignedFloats();
@@ -119,13 +127,15 @@ class Memory {
     CopyColumn(model.mean, model.num_dense, at + dense_);
     CopyColumn(model.inverse_scale, model.num_dense, at + 2 * dense_);
     user_ = at + 4 * dense_;
-    block_ = user_ + 2 * vector_;
+    user_dots_ = user_ + 2 * vector_;
+    block_ = user_dots_ + dots_;
   }
 
   DenseColumns columns() {
     return {columns_, columns_ + dense_, columns_ + 2 * dense_, columns_ + 3 * dense_};
   }
   float* user() { return user_; }
+  float* user_dots() { return user_dots_; }
   uint8_t* rounded_user() { return reinterpret_cast<uint8_t*>(user_ + vector_); }
   BlockMemory block(Lookahead* ahead) {
     float* vectors = block_ + kBlockRows * width_;
@@ -168,18 +178,19 @@ class Memory {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
   }
 
-  int64_t dense_, vector_, width_;
+  int64_t dense_, vector_, dots_, width_;
   std::vector<float> floats_;
   std::vector<const uint8_t*> records_;
   std::vector<const uint16_t*> biases_;
   float* columns_;
   float* user_;
+  float* user_dots_;
   float* block_;
 };
 
 RankerUser UserOf(const RankerModel& model, const RankerRequest& request,
                   Memory& memory, RankerIsa isa) {
-  if (model.num_user_rows == 0) return {nullptr, nullptr};
+  if (model.num_user_rows == 0) return {nullptr, nullptr, nullptr};
   const float* row = model.users + request.user_row * model.dim();
   std::memcpy(memory.user(), row, static_cast<size_t>(model.dim()) * sizeof(float));
   const int64_t width = Rounded(model.dim(), 16);
@@ -188,7 +199,7 @@ RankerUser UserOf(const RankerModel& model, const RankerRequest& request,
   } else {
     baseline::RoundVector(memory.user(), width, memory.rounded_user());
   }
-  return {memory.user(), memory.rounded_user()};
+  return {memory.user(), memory.rounded_user(), memory.user_dots()};
 }
 
 }  // namespace
