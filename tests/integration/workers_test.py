@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import grpc
@@ -20,10 +21,11 @@ from integration.small_project import SmallProject
 from stepwell.base.errors import StepwellError
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
-from stepwell.client.types import Event, EventType
+from stepwell.client.types import Event, EventType, Tier
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2
 
 PATIENCE_S = 60.0
+ASK_EVERY_S, DEAR_EVERY = 0.02, 10
 # As many as the retries of a client may be: one.
 OPTIONS = ClientOptions(deadline_ms=20_000)
 
@@ -94,7 +96,11 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
 
 @dataclass
 class Load:
-    """Clients, each on connections of its own, that ask until they are told to stop."""
+    """Clients, each on connections of its own, that ask until they are told to stop.
+
+    Most calls are for POPULAR: a flood of the dear ones would only keep the processes
+    that are to start from starting.
+    """
 
     address: str
     user_ids: list[str]
@@ -119,9 +125,13 @@ class Load:
 
     def _ask(self, number: int) -> None:
         with RecommendClient(self.address, OPTIONS) as client:
-            while not self._stop.wait(0.01):
+            for turn in count():
+                if self._stop.wait(ASK_EVERY_S):
+                    break
+                dear = turn % DEAR_EVERY == 0
+                tier = Tier.UNSPECIFIED if dear else Tier.POPULAR
                 try:
-                    client.recommend(self.user_ids[number], 5)
+                    client.recommend(self.user_ids[number], 5, forced_tier=tier)
                     self.num_answers += 1
                 except StepwellError as error:
                     self.errors.append(repr(error))
@@ -230,15 +240,6 @@ def test_the_tables_of_a_release_are_mapped_and_nobody_has_a_copy(
         )
 
 
-def test_workers_end_when_their_supervisor_is_killed(project: SmallProject) -> None:
-    with workers(project) as server:
-        os.kill(server.pid, signal.SIGKILL)
-        eventually(
-            lambda: not any(psutil.pid_exists(pid) for pid in server.workers),
-            "the kernel tells them",
-        )
-
-
 def test_a_port_that_somebody_has_is_not_shared(
     server: Server, project: SmallProject
 ) -> None:
@@ -247,3 +248,12 @@ def test_a_port_that_somebody_has_is_not_shared(
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{server.port}" in said.decode()
+
+
+# The last one: it ends the server of all.
+def test_workers_end_when_their_supervisor_is_killed(server: Server) -> None:
+    left = server.pids()
+    os.kill(server.pid, signal.SIGKILL)
+    eventually(
+        lambda: not any(psutil.pid_exists(pid) for pid in left), "the kernel tells them"
+    )
