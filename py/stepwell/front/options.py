@@ -59,7 +59,7 @@ class FrontOptions:
     max_message_bytes: int = 256 << 10
     max_metadata_bytes: int = 8 << 10
     max_connections: int = 1_024
-    max_streams_per_connection: int = 256
+    max_streams_per_connection: int = 1024
     max_partial_bytes_per_connection: int = 8 << 20
     max_partial_bytes: int = 256 << 20
     max_unread_bytes: int = 32 << 20
