@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.packed_mlp import INT8_MIN_WEIGHTS, Precision
+from stepwell.models.packed_mlp import Precision
 from stepwell.models.ranker_config import DOT, ModelConfig
 from stepwell.models.ranker_inputs import CLIP
 from stepwell.ops.item_records import ItemSums, RecordShape, build_item_records
@@ -20,6 +20,10 @@ from stepwell.ops.ranker_plan import (
     RankerPlanWriter,
     all_finite,
 )
+
+INT8_MIN_WEIGHTS = 1 << 15
+"""Smaller matrices are no faster in int8: what rounds their inputs takes as long. 500
+candidates through 115 x 512 take 0.06 ms less than in bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,8 @@ class FusedDlrm(nn.Module):
     they add to the first layer above (both are in its record, looked up by its row in
     the release), and the dense vector's way through that layer, which is folded into
     the weights of the last hidden layer before it. The rest runs in one call, a block
-    of candidates at a time. "bfloat16" and "int8" mean what they mean in `PackedMlp`;
-    records are bfloat16, the last layer is float32.
+    of candidates at a time. "bfloat16" and "int8" mean what they mean in `PackedMlp`,
+    but for INT8_MIN_WEIGHTS; records are bfloat16, the last layer is float32.
 
     Concurrency: safe; nothing changes after `freeze`.
     Cost: memory `record_bytes` an item beside the weights; the tables of item
