@@ -4,18 +4,17 @@ The only module that imports prometheus_client.
 """
 
 import threading
-from bisect import bisect_left
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Callable
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
 )
-from prometheus_client.registry import Collector
 
 from stepwell.base.metric_names import ALL_METRICS, MetricKind, MetricSpec
 
@@ -25,93 +24,72 @@ LATENCY_EDGES_SECONDS = (
 )  # fmt: skip
 """Edges of every latency histogram; they stand around the budgets of the tiers."""
 
-_EDGE_NAMES = (*(str(edge) for edge in LATENCY_EDGES_SECONDS), "+Inf")
+# When a series began is nothing that the pages of several workers could add up.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
 _KNOWN = frozenset(ALL_METRICS)
 _Labels = tuple[str, ...]
 
 
 class CounterSeries:
-    """One counter that only grows. Concurrency: thread-safe. Cost: about 0.2 us."""
+    """One counter that only grows. Concurrency: thread-safe. Cost: about 0.25 us."""
 
-    __slots__ = ("_lock", "value")
+    __slots__ = ("add",)
 
-    def __init__(self) -> None:
-        self.value = 0.0
-        self._lock = threading.Lock()
+    add: Callable[..., None]
+    """Adds to the counter: 1, or the amount given."""
 
-    def add(self, amount: float = 1.0) -> None:
-        """Adds to the counter."""
-        with self._lock:
-            self.value += amount
+    def __init__(self, counter: Counter) -> None:
+        self.add = counter.inc
 
 
 class GaugeSeries:
-    """One value that goes up and down. Concurrency: thread-safe. Cost: 0.2 us."""
+    """One value that goes up and down. Concurrency: thread-safe. Cost: 0.25 us."""
 
-    __slots__ = ("_lock", "value")
+    __slots__ = ("add", "set")
 
-    def __init__(self) -> None:
-        self.value = 0.0
-        self._lock = threading.Lock()
+    add: Callable[[float], None]
+    """Moves the gauge up, or down by a negative amount."""
 
-    def add(self, amount: float) -> None:
-        """Moves the gauge up, or down by a negative amount."""
-        with self._lock:
-            self.value += amount
+    set: Callable[[float], None]
+    """Sets the gauge."""
 
-    def set(self, value: float) -> None:
-        """Sets the gauge."""
-        self.value = value
+    def __init__(self, gauge: Gauge) -> None:
+        self.add = gauge.inc
+        self.set = gauge.set
 
 
 class HistogramSeries:
-    """One distribution of seconds. Concurrency: thread-safe. Cost: about 0.4 us."""
+    """One distribution of seconds. Concurrency: thread-safe. Cost: about 0.5 us."""
 
-    __slots__ = ("_lock", "counts", "total_seconds")
+    __slots__ = ("observe",)
 
-    def __init__(self) -> None:
-        self.counts = [0] * len(_EDGE_NAMES)
-        self.total_seconds = 0.0
-        self._lock = threading.Lock()
+    observe: Callable[[float], None]
+    """Adds one observation."""
 
-    @property
-    def value(self) -> float:
-        """Number of observations."""
-        return float(sum(self.counts))
-
-    def observe(self, seconds: float) -> None:
-        """Adds one observation."""
-        place = bisect_left(LATENCY_EDGES_SECONDS, seconds)
-        with self._lock:
-            self.counts[place] += 1
-            self.total_seconds += seconds
-
-    def read(self) -> tuple[list[tuple[str, float]], float]:
-        """Returns the cumulated counts by upper edge, and the sum in seconds."""
-        with self._lock:
-            counts, total_seconds = list(self.counts), self.total_seconds
-        cumulated = map(float, accumulate(counts))
-        return list(zip(_EDGE_NAMES, cumulated, strict=True)), total_seconds
+    def __init__(self, histogram: Histogram) -> None:
+        self.observe = histogram.observe
 
 
 _Series = CounterSeries | GaugeSeries | HistogramSeries
 S = TypeVar("S", CounterSeries, GaugeSeries, HistogramSeries)
 
 
-class Metrics(Collector):
+class Metrics:
     """The metrics of one process or one test; nothing is global.
 
     What a request passes keeps the series it counts in; `add`, `set` and `observe`
-    look theirs up.
+    look theirs up. What was never touched is not on the page.
 
-    Concurrency: thread-safe. Cost: `add`, `set` and `observe` about 0.5 us each.
+    Concurrency: thread-safe. Cost: `add`, `set` and `observe` about 0.5 us more than
+    their series'.
     """
 
     def __init__(self) -> None:
-        self._families: dict[MetricSpec, dict[_Labels, _Series]] = {}
+        self._families: dict[MetricSpec, Counter | Gauge | Histogram] = {}
+        self._all: dict[tuple[MetricSpec, _Labels], _Series] = {}
         self._lock = threading.Lock()
         self._registry = CollectorRegistry()
-        self._registry.register(self)
 
     def counter(self, spec: MetricSpec, *labels: str) -> CounterSeries:
         """Returns the series of a counter."""
@@ -140,27 +118,18 @@ class Metrics(Collector):
     def value(self, spec: MetricSpec, *labels: str) -> float:
         """Returns a counter's or gauge's value, a histogram's number of observations.
 
-        0 when it was never touched.
+        0 when it was never touched. Cost: reads every metric.
         """
-        series = self._families.get(spec, {}).get(labels)
-        return series.value if series is not None else 0.0
+        suffix = "_count" if spec.kind is MetricKind.HISTOGRAM else ""
+        named = dict(zip(spec.labels, labels, strict=True))
+        return self._registry.get_sample_value(spec.name + suffix, named) or 0.0
 
     def exposition(self) -> bytes:
         """Returns all metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
-    def collect(
-        self,
-    ) -> Iterator[CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily]:
-        """Yields the families that were touched, for the registry."""
-        with self._lock:
-            families = [(spec, dict(named)) for spec, named in self._families.items()]
-        for spec, named in families:
-            yield _family(spec, named)
-
     def _series(self, spec: MetricSpec, labels: _Labels, kind: type[S]) -> S:
-        family = self._families.get(spec)
-        series = family.get(labels) if family is not None else None
+        series = self._all.get((spec, labels))
         if series is None:
             series = self._make_series(spec, labels)
         assert isinstance(series, kind), f"{spec.name} is no {kind.__name__}"
@@ -172,33 +141,28 @@ class Metrics(Collector):
         if len(labels) != len(spec.labels):
             raise ValueError(f"{spec.name} has labels {spec.labels}, not {labels}")
         with self._lock:
-            family = self._families.setdefault(spec, {})
-            return family.setdefault(labels, _SERIES_OF_KIND[spec.kind]())
-
-
-_SERIES_OF_KIND: dict[MetricKind, type[_Series]] = {
-    MetricKind.COUNTER: CounterSeries,
-    MetricKind.GAUGE: GaugeSeries,
-    MetricKind.HISTOGRAM: HistogramSeries,
-}
+            family = self._families.get(spec)
+            if family is None:
+                family = self._families[spec] = _family(spec, self._registry)
+            child = family.labels(*labels) if labels else family
+            return self._all.setdefault((spec, labels), _series_of(child))
 
 
 def _family(
-    spec: MetricSpec, named: dict[_Labels, _Series]
-) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
+    spec: MetricSpec, registry: CollectorRegistry
+) -> Counter | Gauge | Histogram:
     name, meaning, labels = spec.name, spec.meaning, spec.labels
-    if spec.kind is MetricKind.HISTOGRAM:
-        histograms = HistogramMetricFamily(name, meaning, labels=labels)
-        for values, series in named.items():
-            assert isinstance(series, HistogramSeries)
-            buckets, total_seconds = series.read()
-            histograms.add_metric(values, buckets, total_seconds)
-        return histograms
-    family: CounterMetricFamily | GaugeMetricFamily
     if spec.kind is MetricKind.COUNTER:
-        family = CounterMetricFamily(name, meaning, labels=labels)
-    else:
-        family = GaugeMetricFamily(name, meaning, labels=labels)
-    for values, series in named.items():
-        family.add_metric(values, series.value)
-    return family
+        return Counter(name, meaning, labels, registry=registry)
+    if spec.kind is MetricKind.GAUGE:
+        return Gauge(name, meaning, labels, registry=registry)
+    edges = LATENCY_EDGES_SECONDS
+    return Histogram(name, meaning, labels, registry=registry, buckets=edges)
+
+
+def _series_of(child: Counter | Gauge | Histogram) -> _Series:
+    if isinstance(child, Counter):
+        return CounterSeries(child)
+    if isinstance(child, Gauge):
+        return GaugeSeries(child)
+    return HistogramSeries(child)

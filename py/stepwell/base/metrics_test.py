@@ -35,6 +35,21 @@ def test_exposition_carries_meaning_and_values() -> None:
     assert metrics.value(GRPC_HANDLING, "RecommendService", "Recommend") == 1
 
 
+def test_the_page_has_only_what_was_touched_and_no_times_of_birth() -> None:
+    metrics = Metrics()
+    assert metrics.exposition() == b""
+    metrics.add(ANSWERS, "full")
+    text = metrics.exposition().decode()
+    assert f'{ANSWERS.name}{{tier="full"}} 1.0' in text
+    assert QUEUE_AGE.name not in text
+    assert "_created" not in text
+
+
+def test_a_wrong_number_of_labels_is_refused() -> None:
+    with pytest.raises(ValueError, match="has labels"):
+        Metrics().add(ANSWERS, "full", "more")
+
+
 def test_two_instances_share_nothing() -> None:
     one, other = Metrics(), Metrics()
     one.add(ANSWERS, "full")
