@@ -1,4 +1,4 @@
-"""Dependencies killed at 0.7 of capacity: no request may fail."""
+"""Dependencies killed at 0.7 of capacity: no request may fail. And O7's Redis."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.ladder_plan import Chaos, Lengths
-from bench.ladder_runs import BUDGET_MS, Played, Rig, keep
+from bench.ladder_faults import KillableRedis
+from bench.ladder_plan import TRIGGER_LOAD, Chaos, Lengths, trigger_run
+from bench.ladder_runs import BUDGET_MS, Played, Rig, keep, play
 from bench.report import BenchRow
 from bench.serving_processes import RankerUnderTest, ServedRelease
 from capacity import Capacity, CapacityOptions, capacity_of
@@ -20,7 +21,6 @@ from stepwell.embeddings.label_shards import LabelShards
 from stepwell.index.ann_index import HnswIndex
 from stepwell.index.split import split_index
 from stepwell.retrieval.artifacts import INDEX_FILE
-from stepwell.stores.redis_server_fixture import RedisServer, redis_server
 
 if TYPE_CHECKING:
     # The build takes dependencies from imports: the child is started from its file.
@@ -36,14 +36,17 @@ class Dependencies:
     """A ranker whose state and index are in other processes."""
 
     ranker: RankerUnderTest
-    redis: RedisServer
+    redis: KillableRedis
     shards: tuple[ServerProcess, ...]
 
 
 def dependency_rows(
     rig: Rig, served: ServedRelease, lengths: Lengths, scratch: Path
 ) -> list[BenchRow]:
-    """Returns a row for each kill; each adds to those before it, Redis is the last."""
+    """Returns the rows of a Redis that restarts, and one for each kill.
+
+    Each kill adds to those before it, Redis is the last.
+    """
     users = served.user_ids()
     played = Played()
     with running(served, rig.config, scratch) as parts:
@@ -56,11 +59,14 @@ def dependency_rows(
         full = capacity_of(parts.ranker.address, users, Tier.FULL, options)
         capacity = Capacity(full, rig.capacity.reduced, rig.capacity.popular)
         own = replace(rig, address=parts.ranker.address, capacity=capacity)
+        load = Setting(TRIGGER_LOAD * full, 1.0, users, seed=_SEED - 10)
+        away = trigger_run("Redis away", parts.redis.away(), lengths, load)
+        play(own, [away], lengths, played)
         first, second = parts.shards
         kills = (
             ("one of two shards of the index", first.kill),
             ("the other shard: no retrieval service", second.kill),
-            ("Redis", parts.redis.process.kill),
+            ("Redis", parts.redis.kill),
         )
         for number, (what, kill) in enumerate(kills):
             setting = Setting(
@@ -100,7 +106,8 @@ def running(
         paths,
     )
     with ExitStack() as stack:
-        store = stack.enter_context(redis_server(scratch / "redis"))
+        store = KillableRedis(scratch / "redis")
+        stack.callback(store.kill)
         shards = tuple(
             stack.enter_context(
                 server_process(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -11,14 +11,17 @@ from rich.progress import Progress
 from bench.ladder_faults import in_slow_motion, paused
 from bench.retrieval_figures import say
 from capacity import Capacity
-from scenarios import Setting
+from scenarios import Fault, Setting
 
 OVERLOADS = (1.5, 2.0, 3.0)
 INTERACTIVE_LOAD = 0.9
 """Of C2, of each of the two priorities of O8."""
 
+TRIGGER_LOAD = 0.8
+"""Of C0, under the triggers of O7."""
+
 SLOWER = 6.0
-"""Times; a trigger of O7."""
+"""Times; one of those triggers."""
 
 _STEPS_A_SEARCH = 22
 _STORM_BEFORE_S, _STORM_AFTER_S = 3.0, 14.0
@@ -147,22 +150,16 @@ class _Maker:
         )
 
     def triggers(self) -> list[Chaos]:
-        lengths = self.lengths
-        trouble_s = lengths.trigger, 2 * lengths.trigger
-        seconds = trouble_s[1] + lengths.recovery + max(lengths.trigger, 4.0)
         faults = {
             "stopped": paused(self.pid),
             f"{SLOWER:g} x slower": in_slow_motion(self.pid, SLOWER),
         }
         return [
-            Chaos(
-                f"O7, 0.8 x C0, {what} for {lengths.trigger:g} s",
-                "forgotten",
-                self.setting(
-                    0.8 * self.capacity.full, seconds, fault=fault, trouble_s=trouble_s
-                ),
-                "slow-dependency",
-                ((trouble_s[0], what), (trouble_s[1], "healed")),
+            trigger_run(
+                what,
+                fault,
+                self.lengths,
+                self.setting(TRIGGER_LOAD * self.capacity.full, 1.0),
             )
             for what, fault in faults.items()
         ]
@@ -186,6 +183,31 @@ class _Maker:
             "O9, 1 % dear, 0.5 x C0", "heavy", setting, "heavy-request", calm=calm.name
         )
         return [calm, dear]
+
+
+def trigger_run(what: str, fault: Fault, lengths: Lengths, load: Setting) -> Chaos:
+    """Returns a run of O7: calm, the fault, and what comes after it.
+
+    Args:
+        what: goes wrong.
+        fault: begins and ends it.
+        lengths: of the fault, and until it must be forgotten.
+        load: rate, users and seed.
+    """
+    begin_s, end_s = lengths.trigger, 2 * lengths.trigger
+    seconds = _trigger_seconds(lengths)
+    setting = replace(load, seconds=seconds, fault=fault, trouble_s=(begin_s, end_s))
+    return Chaos(
+        f"O7, {TRIGGER_LOAD:g} x C0, {what} for {lengths.trigger:g} s",
+        "forgotten",
+        setting,
+        "slow-dependency",
+        ((begin_s, what), (end_s, "healed")),
+    )
+
+
+def _trigger_seconds(lengths: Lengths) -> float:
+    return 2 * lengths.trigger + lengths.recovery + max(lengths.trigger, 4.0)
 
 
 def overload_runs(
@@ -229,7 +251,10 @@ def planned_seconds(lengths: Lengths) -> dict[str, float]:
         "POPULAR alone": lengths.steady,
         "O1 to O9, burst": sum(lengths.settle + run.setting.seconds for run in runs),
         "O10, rivals": 4 * lengths.turns * lengths.turn,
-        "dependencies": search + 3 * lengths.turn,
+        "dependencies": search
+        + lengths.settle
+        + _trigger_seconds(lengths)
+        + 3 * lengths.turn,
     }
 
 

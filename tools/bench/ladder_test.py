@@ -9,9 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from bench.ladder_costs import MAX_OVERHEAD, cost_rows, cpu_us, used_seconds
-from bench.ladder_faults import paused
+from bench.ladder_faults import KillableRedis, paused
 from bench.ladder_plan import (
     LONG,
     QUICK,
@@ -114,6 +115,21 @@ def test_a_stopped_server_stands_still_with_all_its_children() -> None:
             process.kill()
     assert stood_still
     assert went_on
+
+
+def test_a_redis_that_was_away_has_its_data_again(tmp_path: Path) -> None:
+    server = KillableRedis(tmp_path / "redis")
+    client = redis.Redis.from_url(server.url)
+    client.set("key", "value")
+    fault = server.away()
+    fault.begin()
+    with pytest.raises(redis.ConnectionError):
+        client.get("key")
+    fault.end()
+    assert client.get("key") == b"value"
+    client.close()
+    server.kill()
+    server.kill()
 
 
 def test_a_run_leaves_rows_and_a_file_with_its_seed(rig: Rig) -> None:
