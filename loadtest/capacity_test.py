@@ -47,16 +47,22 @@ def test_a_rate_above_what_a_queue_can_serve_does_not_hold(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.delay_s, shop.one_at_a_time = 0.005, True
-    verdicts: dict[float, Verdict] = {}
+    seen: dict[float, set[Verdict]] = {40.0: set(), 400.0: set()}
 
     def look(search: Search, measure: Measure) -> float:
-        verdicts.update({rate: measure(rate) for rate in (40.0, 400.0)})
+        for rate, verdicts in seen.items():
+            # On a machine that others use a run may be void, or late once.
+            for _ in range(5):
+                verdicts.add(measure(rate))
+                if verdicts & {Verdict.HOLDS}:
+                    break
         return next(search)
 
     monkeypatch.setattr("capacity.found", look)
-    options = CapacityOptions(budget_ms=100.0, seconds_a_step=0.3)
+    options = CapacityOptions(budget_ms=100.0, seconds_a_step=0.2)
     first = capacity_of(shop.address, ["u"], Tier.FULL, options)
-    assert verdicts == {40.0: Verdict.HOLDS, 400.0: Verdict.FAILS}
+    assert Verdict.HOLDS in seen[40.0]
+    assert Verdict.HOLDS not in seen[400.0]
     # The first rate looked at comes from what the server says that a call costs it.
     assert first == pytest.approx(0.4 / 0.000_65)
 
@@ -65,5 +71,6 @@ def test_what_holds_at_no_rate_is_an_error(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capacity.found", lambda search, measure: 0.0)
+    monkeypatch.setattr("capacity._FIRST_LOOK_SECONDS", 0.3)
     with pytest.raises(FailedPreconditionError, match="FULL holds its budget at no"):
         capacity_of(shop.address, ["u"], Tier.FULL, CapacityOptions())
