@@ -1,5 +1,6 @@
 #include "cc/front/admission_queue.h"
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -96,7 +97,7 @@ TEST_F(AdmissionQueueTest, TheRuleDecidesByAgeAndByThoseAhead) {
   EXPECT_EQ(refusal->pushback_ms, 100);
   // A person does not wait for those of a lower priority.
   AdmissionQueue other(1'000, clock_);
-  other.SetTerms({.budget_us = 20'000, .popular_mean_us = 50'000});
+  other.SetTerms({.budget_us = 20'000, .popular_mean_us = 100'000});
   EXPECT_FALSE(other.Offer(MakeCall("b1", kBatch)));
   EXPECT_FALSE(other.Offer(MakeCall("person")));
   EXPECT_TRUE(other.Offer(MakeCall("b2", kBatch)));
@@ -124,6 +125,16 @@ TEST_F(AdmissionQueueTest, ADeadlineTooShortForAnyAnswerIsTheCallersOwn) {
   const auto overload = queue.Offer(MakeCall("300 us", kInteractive, 0, 1));
   ASSERT_TRUE(overload);
   EXPECT_EQ(overload->why, Refusal::kOverload);
+}
+
+TEST_F(AdmissionQueueTest, BehindOthersALateOneIsTheirs) {
+  AdmissionQueue queue(2, clock_);
+  queue.Offer(MakeCall("waiting"));
+  clock_.AdvanceNanos(99'900'000);
+  const auto refusal = queue.Offer(MakeCall("100 us are left"));
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->why, Refusal::kOverload);
+  EXPECT_EQ(refusal->num_ahead, 1);
 }
 
 TEST_F(AdmissionQueueTest, WithoutADeadlineNobodyIsTooLate) {
@@ -197,11 +208,18 @@ TEST_F(AdmissionQueueTest, TakeGivesUpAfterItsTimeout) {
 }
 
 TEST_F(AdmissionQueueTest, CloseWakesEveryTaker) {
-  AdmissionQueue queue(1, clock_);
+  AdmissionQueue queue(3, clock_);
+  std::atomic<int> num_taken = 0;
   std::vector<std::thread> takers;
   for (int i = 0; i < 3; ++i) {
-    takers.emplace_back([&] { EXPECT_EQ(queue.Take(), nullptr); });
+    queue.Offer(MakeCall(""));
+    takers.emplace_back([&] {
+      while (queue.Take() != nullptr) ++num_taken;
+    });
   }
+  // They wait by then, or are about to.
+  while (num_taken < 3) std::this_thread::yield();
+  for (int i = 0; i < 1'000; ++i) std::this_thread::yield();
   queue.Close();
   for (std::thread& taker : takers) taker.join();
 }
