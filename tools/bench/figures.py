@@ -4,9 +4,9 @@
     PYTHONPATH=tools python tools/bench/figures.py --check   exit 1 when one differs
 
 A report lies in docs/figures/NAME.json, as `./stepwell bench NAME --json` or
-`./stepwell demo --report` wrote it. A document holds `<!-- figures:NAME -->` and
-`<!-- /figures -->`; what stands between them belongs to this program. Where a benchmark
-has left no report yet, it says so there.
+`./stepwell demo --report` wrote it; `bench` then rewrites the documents by itself. A
+document holds `<!-- figures:NAME -->` and `<!-- /figures -->`; what stands between them
+belongs to this program. Where a benchmark has left no report yet, it says so there.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from typing import Any
 from bench.report import cells_of, headings
 
 ROOT = Path(__file__).resolve().parents[2]
+FIGURES_FOLDER = Path("docs", "figures")
 DOCUMENTS = ("README.md", "BENCHMARKS.md")
 MARKED = re.compile(
     r"(<!-- figures:(?P<name>[a-z_]+) -->\n).*?(<!-- /figures -->)", re.DOTALL
@@ -111,22 +112,33 @@ def filled(document: str, reports: dict[str, Report]) -> str:
     return MARKED.sub(table, document)
 
 
+def rewrite(root: Path, *, check: bool = False) -> list[str]:
+    """Writes the tables of the documents afresh; returns the names that changed.
+
+    Args:
+        root: of the project.
+        check: change nothing.
+    """
+    files = (root / FIGURES_FOLDER).glob("*.json")
+    reports = {file.stem: json.loads(file.read_text()) for file in files}
+    differing = []
+    for name in DOCUMENTS:
+        path = root / name
+        text = path.read_text()
+        wanted = filled(text, reports)
+        if wanted != text:
+            differing.append(name)
+            if not check:
+                path.write_text(wanted)
+    return differing
+
+
 def main(argv: list[str]) -> int:
     """Rewrites or checks the documents; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing")
     args = parser.parse_args(argv)
-    files = (ROOT / "docs" / "figures").glob("*.json")
-    reports = {file.stem: json.loads(file.read_text()) for file in files}
-    differing = []
-    for name in DOCUMENTS:
-        path = ROOT / name
-        wanted = filled(path.read_text(), reports)
-        if wanted == path.read_text():
-            continue
-        differing.append(name)
-        if not args.check:
-            path.write_text(wanted)
+    differing = rewrite(ROOT, check=args.check)
     for name in differing:
         print(f"{'differs from its reports' if args.check else 'written'}: {name}")
     return int(bool(differing) and args.check)

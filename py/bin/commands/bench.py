@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import report
+from bench import figures, report
 from bench.ops_peers import PEERS, parsed_peers
 from bench.retrieval_options import PARTS, RetrievalOptions, parsed_parts
+from project_state import project_root
 from stepwell.base.errors import InvalidArgumentError
 
 BENCHMARKS = {
@@ -37,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = "\n".join(f"  {name:14} {what}" for name, what in BENCHMARKS.items())
     parser.description = f"Runs one benchmark and prints its table.\n\n{names}"
     parser.add_argument("name", choices=BENCHMARKS, help="the benchmark to run")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the report; in docs/figures, also the tables of it",
+    )
     parser.add_argument(
         "--check", action="store_true", help="exit 1 when a row misses its bar"
     )
@@ -114,8 +120,17 @@ def run(args: argparse.Namespace) -> int:
         console.print(f"Note: {note}")
     if args.json:
         report.write_json(args.json, args.name, rows, notes)
+        _write_tables(args.json.resolve(), console)
     short = [row.work for row in rows if not row.holds]
     return int(bool(short) and args.check)
+
+
+def _write_tables(path: Path, console: Console) -> None:
+    """A report that documents take a table from is shown there at once."""
+    root = project_root().resolve()
+    if path.parent == root / figures.FIGURES_FOLDER:
+        for name in figures.rewrite(root):
+            console.print(f"bench: table written to {name}")
 
 
 def _check_owners(args: argparse.Namespace) -> None:

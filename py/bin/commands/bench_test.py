@@ -60,6 +60,22 @@ def test_a_missing_peer_is_printed_and_written(
     assert json.loads(path.read_text())["notes"] == ["peer x: not here"]
 
 
+def test_a_report_among_the_figures_fills_its_table(
+    asked: list[Sequence[str] | None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STEPWELL_ROOT", str(tmp_path))
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
+    (tmp_path / "README.md").write_text("nothing\n")
+    document = tmp_path / "BENCHMARKS.md"
+    document.write_text("<!-- figures:ops -->\n<!-- /figures -->\n")
+    bench.run(parsed("ops", "--json", str(tmp_path / "ops.json")))
+    assert "| w |" not in document.read_text()
+    bench.run(parsed("ops", "--json", str(tmp_path / "docs" / "figures" / "ops.json")))
+    assert "| w | 2 | us | >= 1x | **no** |" in document.read_text()
+
+
 def test_an_unknown_peer_ends_with_a_usage_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
