@@ -31,7 +31,7 @@ METHODS = (
     Method("/test.Side/Unary"),
     Method("/test.Side/Stream", streaming=True),
 )
-GONE_US = 60_000_000
+LONGEST_NS = 60_000_000_000
 
 
 @contextmanager
@@ -220,9 +220,9 @@ def test_who_has_gone_is_no_longer_waiting() -> None:
 
 
 def _until(holds: Callable[[], bool]) -> None:
-    """Waits for what another thread brings about; the test's own limit ends it."""
+    """Waits for what another thread brings about, for a minute at most."""
     waiting = threading.Event()
-    deadline_ns = time.monotonic_ns() + GONE_US * 1_000
+    deadline_ns = time.monotonic_ns() + LONGEST_NS
     while not holds():
         assert time.monotonic_ns() < deadline_ns
         waiting.wait(0.001)
@@ -307,6 +307,20 @@ def test_a_drained_front_serves_calls_under_way_and_takes_no_new_caller() -> Non
         with _answering(queue, lambda call: call.answer(call.message)):
             assert answer.result() == b"under way"
             assert front.wait_idle(20.0)
+
+
+def test_waiting_without_a_limit_ends_with_the_last_call() -> None:
+    with _front() as (front, queue), _caller(front, "/test.Queued/Echo") as echo:
+        answer = echo.future(b"", timeout=20.0)
+        call = queue.take(20.0)
+        assert call is not None
+        outcomes: list[bool] = []
+        waiter = threading.Thread(target=lambda: outcomes.append(front.wait_idle()))
+        waiter.start()
+        call.answer(b"")
+        waiter.join()
+        assert outcomes == [True]
+        assert answer.result() == b""
 
 
 def test_closing_ends_open_calls_and_may_be_repeated() -> None:
