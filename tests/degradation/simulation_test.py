@@ -12,7 +12,7 @@ import pytest
 
 from stepwell.degradation.tier import Tier
 from stepwell.simulation.families import any_scenario
-from stepwell.simulation.oracle import best_mix, best_utility
+from stepwell.simulation.oracle import best_mix, best_utility, choices
 from stepwell.simulation.plain import (
     C0_LOAD,
     at_load,
@@ -88,8 +88,10 @@ def test_o2_overload_costs_quality_and_not_time(load: float) -> None:
     run = play(at_load(load, 12.0), RIVALS["ladder"])
     assert run.in_budget_ratio >= 0.999
     assert run.utility >= 0.9 * best_utility(run.scenario)
-    best = best_mix(run.scenario, load * c0())
-    assert run.utility >= 0.9 * best * len(run)
+    # The windows' counts vary; beside the mix of their mean it must hold up as well.
+    each_us = 1_000_000 / (load * c0())
+    best = best_mix(choices(run.scenario), len(run), each_us * len(run))
+    assert run.utility >= 0.9 * best
 
 
 def test_o3_at_twice_what_popular_can_take_goodput_stays() -> None:

@@ -34,26 +34,26 @@ def best_by_window(scenario: Scenario) -> FloatArray:
     )
 
 
-def best_mix(scenario: Scenario, requests_per_second: float) -> float:
-    """Returns the utility a request of the best mix at a steady rate, no fault on."""
-    per_second = scenario.server.processes * scenario.server.threads * MILLION
-    count = max(round(requests_per_second), 1)
-    return _mixed(_choices(scenario, None), count, per_second) / count
-
-
 def _window(scenario: Scenario, count: int, time_us: float, start_us: int) -> float:
     spell = scenario.spell_at(start_us + WINDOW_US // 2)
-    return _mixed(_choices(scenario, spell), count, time_us)
+    return best_mix(choices(scenario, spell), count, time_us)
 
 
-def _choices(scenario: Scenario, spell: Spell | None) -> list[tuple[float, float]]:
-    """(cost, utility) of no answer and of each tier that can be served, by cost."""
-    choices = [(0.0, 0.0)]
+def choices(
+    scenario: Scenario, spell: Spell | None = None
+) -> list[tuple[float, float]]:
+    """Returns (cost in us, utility) of no answer and of each tier that can be served.
+
+    Args:
+        scenario: names the server and what answers are worth.
+        spell: the fault that is on.
+    """
+    found = [(0.0, 0.0)]
     for tier in BEST_FIRST:
         cost_us = _cost_us(scenario, tier, spell)
         if cost_us is not None:
-            choices.append((cost_us, scenario.utility[tier]))
-    return sorted(choices)
+            found.append((cost_us, scenario.utility[tier]))
+    return sorted(found)
 
 
 def _cost_us(scenario: Scenario, tier: Tier, spell: Spell | None) -> float | None:
@@ -67,8 +67,14 @@ def _cost_us(scenario: Scenario, tier: Tier, spell: Spell | None) -> float | Non
     return cost_us * spell.factor
 
 
-def _mixed(choices: list[tuple[float, float]], count: int, time_us: float) -> float:
-    """The greatest utility of `count` requests whose costs sum to `time_us` at most."""
+def best_mix(choices: list[tuple[float, float]], count: int, time_us: float) -> float:
+    """Returns the greatest utility of requests whose costs sum to a time at most.
+
+    Args:
+        choices: (cost, utility) of each answer.
+        count: of the requests; each gets one of the choices.
+        time_us: of all threads.
+    """
     if not count:
         return 0.0
     each_us = time_us / count
