@@ -23,6 +23,10 @@ class SeenFilter:
 
     purchase_window_seconds: int = 0
 
+    def hides_from(self, query: Query) -> bool:
+        """Returns whether anything may be hidden from this query's user."""
+        return self.purchase_window_seconds > 0 or len(query.excluded_rows) > 0
+
     def unseen(self, query: Query, user: UserContext, rows: RowArray) -> MaskArray:
         """Returns bool [N]: True where the row may be shown to this user now."""
         hidden = query.excluded_rows

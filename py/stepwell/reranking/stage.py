@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stepwell.pipeline.candidate import RankedSet
+from stepwell.pipeline.candidate import RankedSet, ScoreArray
 from stepwell.pipeline.plan import ExecutionPlan
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.reranking.backfill import Backfill
-from stepwell.reranking.diversity import DEFAULT_POOL_SIZE, Diversity
+from stepwell.reranking.diversity import (
+    DEFAULT_POOL_SIZE,
+    Diversity,
+    PositionArray,
+)
 from stepwell.reranking.exposure import Exposure, ExposureLimit
 from stepwell.reranking.freshness_boost import FreshnessBoost
 from stepwell.reranking.item_traits import ItemTraits
@@ -68,6 +72,8 @@ class RerankingStage:
             traits, options.freshness_weight, options.freshness_half_life_seconds
         )
         self._exposure = Exposure(traits, options.exposure_limits)
+        # Then nothing but diversity is left to move an item.
+        self._keeps_order = not (options.freshness_weight or options.exposure_limits)
         self._diversity = Diversity(traits, options.diversity_pool_size)
         self._backfill = Backfill(popular, policy, self._seen)
 
@@ -77,16 +83,29 @@ class RerankingStage:
         """Returns at most `query.num_items` entries, the slate from top to bottom."""
         all_rows = ranked.candidates.rows
         shown = self._policy.allowed(all_rows)
-        shown &= self._seen.unseen(query, user, all_rows)
+        if self._seen.hides_from(query):
+            shown &= self._seen.unseen(query, user, all_rows)
         positions = np.flatnonzero(shown)
         rows, scores = all_rows[positions], ranked.scores[positions]
+        order = self._order(query, rows, scores, plan.diversity_lambda)
+        chosen = positions[order[: query.num_items]]
+        return self._backfill.fill(query, user, ranked.taken(chosen))
+
+    def _order(
+        self,
+        query: Query,
+        rows: RowArray,
+        scores: ScoreArray,
+        diversity_lambda: float,
+    ) -> PositionArray:
+        """Returns positions of `rows`, the slate first."""
+        diverse_of, num_items = self._diversity.order, query.num_items
+        if self._keeps_order:
+            return diverse_of(rows, scores, diversity_lambda, num_items)
         lifted = self._freshness.order(rows, scores, query.event_time)
-        limited, num_within = self._exposure.order(rows[lifted], query.num_items)
+        limited, num_within = self._exposure.order(rows[lifted], num_items)
         order = lifted[limited]
         # Diversity may not lift what exceeds a limit, so it does not see it.
         within, beyond = order[:num_within], order[num_within:]
-        diverse = self._diversity.order(
-            rows[within], scores[within], plan.diversity_lambda, query.num_items
-        )
-        order = np.concatenate([within[diverse], beyond])[: query.num_items]
-        return self._backfill.fill(query, user, ranked.taken(positions[order]))
+        diverse = diverse_of(rows[within], scores[within], diversity_lambda, num_items)
+        return np.concatenate([within[diverse], beyond])
