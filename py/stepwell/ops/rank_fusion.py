@@ -1,7 +1,7 @@
 """Many best-first lists become one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,7 @@ ScoreArray = npt.NDArray[np.float32]
 RankArray = npt.NDArray[np.int16]
 
 
-@dataclass(frozen=True, slots=True)
-class FusedList:
+class FusedList(NamedTuple):
     """One list: rows int64 [n], unique and best first, and scores float32 [n].
 
     Attributes:
@@ -56,8 +55,7 @@ def fuse_ranks(
     Cost: O(M + K log K) in the M rows of all lists, about 20 us at M = 1,500, K = 500.
     Source: Cormack et al., SIGIR 2009 (reciprocal rank fusion).
     """
-    tuples = [(one.rows, one.scores, one.weight, one.quota) for one in lists]
     rows, scores, ranks = _native.fuse_ranks(
-        tuples, rank_offset, num_kept, excluded_rows
+        lists, rank_offset, num_kept, excluded_rows
     )
     return rows, scores, ranks

@@ -255,10 +255,15 @@ class _Run:
             self.reasons.append(reason)
 
 
+_LATER = {
+    name: tuple(f"{later}_us" for later in STAGE_NAMES[place + 1 :])
+    for place, name in enumerate(STAGE_NAMES)
+}
+
+
 def _rest_us(budgets: StageBudgets, name: str) -> int:
     """Returns what the stages after `name` need, microseconds."""
-    later = STAGE_NAMES[STAGE_NAMES.index(name) + 1 :]
-    return sum(getattr(budgets, f"{stage}_us") for stage in later)
+    return sum([getattr(budgets, later) for later in _LATER[name]])
 
 
 def _best_first(candidates: CandidateSet, scores: Scores) -> RankedSet:

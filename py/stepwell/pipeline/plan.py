@@ -37,5 +37,7 @@ class ExecutionPlan:
     budgets: StageBudgets
 
     def __post_init__(self) -> None:
-        frozen = MappingProxyType(dict(self.source_limits))
-        object.__setattr__(self, "source_limits", frozen)
+        # What is wrapped is somebody's copy already, such as the planner's.
+        if not isinstance(self.source_limits, MappingProxyType):
+            frozen = MappingProxyType(dict(self.source_limits))
+            object.__setattr__(self, "source_limits", frozen)

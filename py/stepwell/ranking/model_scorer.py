@@ -152,4 +152,5 @@ def taken(
     """Returns the columns that `selection` found, C-contiguous."""
     if positions is None:
         return columns
-    return np.ascontiguousarray(columns[:, positions])
+    # Half the time of an index.
+    return columns.take(positions, axis=1)

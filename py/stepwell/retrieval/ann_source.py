@@ -1,7 +1,5 @@
 """Items whose vector is nearest to the user's, found by graph search."""
 
-import numpy as np
-
 from stepwell.index.ann_index import AnnIndex
 from stepwell.models.two_tower_user import UserTower
 from stepwell.pipeline.candidate import SourceResult
@@ -64,5 +62,5 @@ class AnnSource:
             self._probe.observe(
                 vector, request.limit, rows, exclude_ids=query.excluded_rows
             )
-        held = rows >= 0
-        return SourceResult(rows[held].astype(np.int64), scores[held], found.coverage)
+        num_found = int(found.counts[0])
+        return SourceResult(rows[:num_found], scores[:num_found], found.coverage)

@@ -34,6 +34,9 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
     ("total_value", "<f4"),
 )
 
+_DTYPES = tuple(np.dtype(dtype) for _, dtype in _COLUMNS)
+_ROW_BYTES = sum(dtype.itemsize for dtype in _DTYPES)
+
 Columns = dict[str, Any]
 """Arrays by column name, those of _COLUMNS."""
 
@@ -188,24 +191,24 @@ class UserHistory:
         if len(blob) < _HEADER.size or blob[:4] != _MAGIC:
             raise DataLossError(f"no user history in a blob of {len(blob)} bytes")
         _, version, segment_bytes, num_items, *scalars = _HEADER.unpack_from(blob)
-        row_bytes = sum(np.dtype(dtype).itemsize for _, dtype in _COLUMNS)
-        expected = _HEADER.size + segment_bytes + num_items * row_bytes
+        expected = _HEADER.size + segment_bytes + num_items * _ROW_BYTES
         if version != _FORMAT_VERSION or len(blob) != expected:
             raise DataLossError(
                 f"user history version {version} with {num_items} items has "
                 f"{len(blob)} bytes, must be version {_FORMAT_VERSION}, {expected}"
             )
         offset = _HEADER.size + segment_bytes
-        columns: Columns = {}
-        for name, dtype in _COLUMNS:
-            columns[name] = np.frombuffer(blob, dtype, num_items, offset)
-            offset += columns[name].nbytes
+        columns: list[Any] = []
+        for dtype in _DTYPES:
+            columns.append(np.frombuffer(blob, dtype, num_items, offset))
+            offset += num_items * dtype.itemsize
         try:
             segment = blob[_HEADER.size : _HEADER.size + segment_bytes].decode()
         except UnicodeDecodeError as error:
             raise DataLossError(f"user history: segment: {error}") from error
-        names = ("num_events", "num_trips", "first_event_time", "last_event_time")
-        return cls(**columns, **dict(zip(names, scalars, strict=True)), segment=segment)
+        # In the order of the fields: names take as long as the arrays.
+        fields = (*columns, *scalars, segment)
+        return cls(*fields)
 
 
 def _most_recent_first(
