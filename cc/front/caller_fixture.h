@@ -57,6 +57,9 @@ class CallerFixture {
   void Reset(int32_t stream);
   void Ping();
 
+  // Of streams that are open and of later ones.
+  void SetWindow(uint32_t bytes);
+
   void Receive(absl::string_view bytes);
   std::string Gather();
 

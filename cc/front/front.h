@@ -49,7 +49,7 @@ class Front {
   void Drain();
 
   // True when no call is open and every answer was handed to the system, false after
-  // the timeout.
+  // the timeout, of INT64_MAX never, or when it closes.
   bool WaitIdle(int64_t timeout_us);
 
   // Ends the calls that are open with UNAVAILABLE, closes everything and joins the

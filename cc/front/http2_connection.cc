@@ -89,6 +89,12 @@ void Http2Connection::Receive(absl::string_view bytes, int64_t now_us) {
   if (used < 0) is_broken_ = true;
 }
 
+void Http2Connection::NoteReading(int64_t now_us) {
+  last_heard_us_ = now_us;
+  // A PING stands behind what waits.
+  if (ping_sent_us_ != 0) ping_sent_us_ = now_us;
+}
+
 void Http2Connection::Gather(size_t size, std::string* bytes) {
   const size_t before = bytes->size();
   while (bytes->size() - before < size) {
@@ -135,7 +141,7 @@ void Http2Connection::ResetIf(bool failed, const Http2Stream& stream) {
 void Http2Connection::Tick(int64_t now_us) {
   now_us_ = now_us;
   CheckSilence();
-  CheckPartialRequests();
+  CheckStreams();
   CheckAge();
 }
 
@@ -167,17 +173,30 @@ void Http2Connection::CheckAge() {
   if (ended_us_ != 0 && now_us_ - ended_us_ > kLastWordsUs) is_broken_ = true;
 }
 
-void Http2Connection::CheckPartialRequests() {
+void Http2Connection::CheckStreams() {
   for (const auto& [id, stream] : streams_) {
-    const bool is_partial =
-        stream->has_head && !stream->is_whole && stream->call == nullptr;
-    if (!is_partial) continue;
-    const int64_t allowed_us =
-        std::min(stream->head.timeout_us(), context_->options.max_deadline_us);
-    if (now_us_ - stream->started_us <= allowed_us) continue;
-    Refuse(*stream, &context_->counters.num_expired, kCodeDeadlineExceeded,
-           "the request has not come whole in time");
+    if (IsLate(*stream)) {
+      Refuse(*stream, &context_->counters.num_expired, kCodeDeadlineExceeded,
+             "the request has not come whole in time");
+    }
+    if (stream->is_ended) DropUnread(*stream);
   }
+}
+
+// A request that has not come whole in time.
+bool Http2Connection::IsLate(const Http2Stream& stream) const {
+  if (!stream.has_head || stream.is_whole || stream.call != nullptr) return false;
+  const int64_t allowed_us =
+      std::min(stream.head.timeout_us(), context_->options.max_deadline_us);
+  return now_us_ - stream.started_us > allowed_us;
+}
+
+// A peer that opens no window keeps its answers here, and must not do so for ever.
+void Http2Connection::DropUnread(Http2Stream& stream) {
+  if (stream.unread_since_us == 0) stream.unread_since_us = now_us_;
+  if (now_us_ - stream.unread_since_us <= context_->options.max_deadline_us) return;
+  stream.unread_since_us = now_us_;
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream.id, NGHTTP2_CANCEL);
 }
 
 void Http2Connection::Drain(int64_t now_us) {

@@ -51,6 +51,10 @@ class Http2Connection {
   // nothing waits. One frame may go over the size, by 16 KiB at most.
   void Gather(size_t size, std::string* bytes);
 
+  // The peer has read of what had to wait for it: it is there, also when it says
+  // nothing.
+  void NoteReading(int64_t now_us);
+
   // A reply for a call of this connection; nothing when its stream has gone.
   void Write(Reply reply);
 
@@ -103,12 +107,16 @@ class Http2Connection {
   void Refuse(Http2Stream& stream, LiveCounter* counter, int code, std::string message);
   void ResetIf(bool failed, const Http2Stream& stream);
   void CancelCall(const std::shared_ptr<Call>& call);
+  void ForgetRequest(Http2Stream& stream);
   void CountPartial(Http2Stream& stream);
+  void CheckPartialBytes(Http2Stream& stream);
   void CloseStream(Http2Stream& stream);
   void ChargeReset();
   void CheckSilence();
   void CheckAge();
-  void CheckPartialRequests();
+  void CheckStreams();
+  bool IsLate(const Http2Stream& stream) const;
+  void DropUnread(Http2Stream& stream);
   void SayLastStream();
   void Ping(absl::string_view opaque);
 

@@ -73,16 +73,24 @@ void Http2Connection::EndHead(Http2Stream& stream) {
   }
   stream.method = *method;
   if (context_->methods[*method].streaming) OpenCall(stream, "");
+  CheckPartialBytes(stream);
 }
 
 void Http2Connection::AddBytes(Http2Stream& stream, absl::string_view bytes) {
   ReadMessages(stream, bytes);
+  CheckPartialBytes(stream);
+}
+
+// Of all connections that hold too much together those are refused that hold more than
+// one request: a few must not be able to hold back all others.
+void Http2Connection::CheckPartialBytes(Http2Stream& stream) {
   CountPartial(stream);
   const FrontOptions& options = context_->options;
-  if (partial_bytes_ <= options.max_partial_bytes_per_connection &&
-      context_->partial_bytes <= options.max_partial_bytes) {
-    return;
-  }
+  const int64_t request_bytes = options.max_message_bytes + options.max_metadata_bytes;
+  const bool is_too_much = partial_bytes_ > options.max_partial_bytes_per_connection ||
+                           (context_->partial_bytes > options.max_partial_bytes &&
+                            partial_bytes_ > request_bytes);
+  if (!is_too_much) return;
   Refuse(stream, &context_->counters.num_too_large, kCodeResourceExhausted,
          "too many bytes of requests that have not come whole");
 }
@@ -184,8 +192,7 @@ void Http2Connection::Refuse(Http2Stream& stream, LiveCounter* counter, int code
                              std::string message) {
   if (stream.is_refused || stream.is_ended) return;
   stream.is_refused = true;
-  stream.reader.Take();
-  CountPartial(stream);
+  ForgetRequest(stream);
   if (counter != nullptr) counter->Add(1);
   if (stream.call != nullptr) CancelCall(stream.call);
   ResetIf(!SubmitEnd(session_, stream, {code, std::move(message), {}}), stream);
@@ -196,8 +203,15 @@ void Http2Connection::CancelCall(const std::shared_ptr<Call>& call) {
   if (!call->is_ended()) context_->handler->OnCancelled(call);
 }
 
+void Http2Connection::ForgetRequest(Http2Stream& stream) {
+  stream.head.TakeMetadata();
+  stream.reader.Take();
+  CountPartial(stream);
+}
+
 void Http2Connection::CountPartial(Http2Stream& stream) {
-  const int64_t change = stream.reader.held_bytes() - stream.partial_bytes;
+  const int64_t held_bytes = stream.head.held_bytes() + stream.reader.held_bytes();
+  const int64_t change = held_bytes - stream.partial_bytes;
   stream.partial_bytes += change;
   partial_bytes_ += change;
   context_->partial_bytes += change;
@@ -224,8 +238,7 @@ void Http2Connection::EndStream(int32_t id, uint32_t error_code) {
 
 void Http2Connection::CloseStream(Http2Stream& stream) {
   context_->counters.num_open.Add(-1);
-  stream.reader.Take();
-  CountPartial(stream);
+  ForgetRequest(stream);
   unread_bytes_ -= stream.unread_bytes;
   if (stream.is_ended) return;
   context_->counters.num_cancelled.Add(1);

@@ -52,6 +52,7 @@ struct Http2Stream {
   bool has_sent_head = false;
   bool is_ended = false;        // `status` is the end, after `outgoing`
   bool is_end_written = false;  // the frame that ends it has gone out
+  int64_t unread_since_us = 0;  // about when it was ended, 0: not seen yet
   CallStatus status;
 };
 

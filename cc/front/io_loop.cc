@@ -24,6 +24,9 @@ constexpr int kMostAccepts = 64;
 constexpr int64_t kTickUs = 100'000;
 constexpr int64_t kUsPerMs = 1'000;
 
+// A wait that is asked to be longer is one for ever.
+constexpr int64_t kLongestWaitUs = int64_t{1} << 50;
+
 // SETTINGS without entries, then GOAWAY with ENHANCE_YOUR_CALM: for a peer too many.
 constexpr char kTooManyPeers[] =
     "\0\0\0\4\0\0\0\0\0"
@@ -116,7 +119,10 @@ int IoLoop::SleepMillis() {
 }
 
 void IoLoop::TakeEvent(uint64_t id) {
-  if (id == kListenerId) return AcceptAll();
+  if (id == kListenerId) {
+    if (listener_ != nullptr) AcceptSome();
+    return;
+  }
   if (id == kOutboxId) return outbox_->ClearSignal();
   const auto found = peers_.find(id);
   if (found == peers_.end()) return;
@@ -124,12 +130,14 @@ void IoLoop::TakeEvent(uint64_t id) {
   Note(id, *found->second);
 }
 
-void IoLoop::AcceptAll() {
-  for (int i = 0; i < kMostAccepts && listener_ != nullptr; ++i) {
+// False when nobody waits any more.
+bool IoLoop::AcceptSome() {
+  for (int i = 0; i < kMostAccepts; ++i) {
     Descriptor socket = listener_->Accept();
-    if (!socket.is_open()) return;
+    if (!socket.is_open()) return false;
     Welcome(std::move(socket));
   }
+  return true;
 }
 
 void IoLoop::Welcome(Descriptor socket) {
@@ -188,7 +196,8 @@ void IoLoop::FlushPeer(uint64_t id, int64_t now_us) {
   peer.is_noted = false;
   peer.Flush(&write_buffer_, now_us);
   if (peer.is_over(now_us)) return Remove(id);
-  const uint32_t wanted = peer.wants_write() ? EPOLLIN | EPOLLOUT : EPOLLIN;
+  const uint32_t wanted =
+      (peer.wants_read() ? EPOLLIN : 0U) | (peer.wants_write() ? EPOLLOUT : 0U);
   if (wanted == peer.events) return;
   peer.events = wanted;
   epoll_event event = {};
@@ -240,7 +249,8 @@ void IoLoop::TellIdle() {
 // Who waits for Accept is welcome; then the port is free for others.
 void IoLoop::BeginDrain() {
   if (listener_ != nullptr) {
-    AcceptAll();
+    for (int i = 0; i < kMostAccepts && AcceptSome(); ++i) {
+    }
     listener_.reset();
   }
   const int64_t now_us = NowUs();
@@ -267,10 +277,14 @@ bool IoLoop::WaitIdle(int64_t timeout_us) {
   is_idle_ = false;
   ++num_waiting_;
   outbox_->Wake();
-  const bool idle = changed_.wait_for(lock, std::chrono::microseconds(timeout_us),
-                                      [this] { return is_idle_; });
+  const auto is_over = [this] { return is_idle_ || stop_asked_; };
+  if (timeout_us > kLongestWaitUs) {
+    changed_.wait(lock, is_over);
+  } else {
+    changed_.wait_for(lock, std::chrono::microseconds(timeout_us), is_over);
+  }
   --num_waiting_;
-  return idle;
+  return is_idle_;
 }
 
 void IoLoop::Stop() {

@@ -62,7 +62,7 @@ class IoLoop : private CallHandler {
   void Turn();
   int SleepMillis();
   void TakeEvent(uint64_t id);
-  void AcceptAll();
+  bool AcceptSome();
   void Welcome(Descriptor socket);
   void WriteReplies();
   void TickAll(int64_t now_us);

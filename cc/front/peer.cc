@@ -12,6 +12,7 @@ constexpr int64_t kNanosPerUs = 1'000;
 }  // namespace
 
 void Peer::Read(char* buffer, const Clock& clock) {
+  if (!wants_read()) return;
   const IoResult result = transport_->Read(buffer, kReadBytes);
   if (result.state == IoResult::kBlocked) return;
   if (result.state == IoResult::kClosed) {
@@ -22,15 +23,26 @@ void Peer::Read(char* buffer, const Clock& clock) {
 }
 
 void Peer::Flush(std::string* buffer, int64_t now_us) {
+  const size_t num_waiting = num_unsent();
+  const bool is_all_sent = SendAll(buffer);
+  // The system takes more of it because the peer has read some.
+  if (num_waiting > num_unsent()) connection_.NoteReading(now_us);
+  // Also of a peer that does not read.
+  if (connection_.is_broken()) is_over_ = true;
+  if (is_over_ || is_ending_ || !is_all_sent) return;
+  if (connection_.is_finished()) End(now_us);
+}
+
+// False when the socket is full, or gone.
+bool Peer::SendAll(std::string* buffer) {
+  if (num_unsent() > 0 && !Send({})) return false;
   while (!is_over_) {
-    if (num_unsent() > 0 && !Send({})) return;
     buffer->clear();
     connection_.Gather(kFlushBytes, buffer);
-    if (buffer->empty()) break;
-    if (!Send(*buffer)) return;
+    if (buffer->empty()) return true;
+    if (!Send(*buffer)) return false;
   }
-  if (connection_.is_broken()) is_over_ = true;
-  if (!is_over_ && !is_ending_ && connection_.is_finished()) End(now_us);
+  return false;
 }
 
 // What is unsent, else `bytes`; false when some of it now waits.

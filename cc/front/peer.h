@@ -28,14 +28,17 @@ class Peer {
   int fd() const { return transport_->fd(); }
   Http2Connection& connection() { return connection_; }
 
-  // Reads once into `buffer`, of kReadBytes, and hands it to the connection.
+  // Reads once into `buffer`, of kReadBytes, and hands it to the connection; nothing
+  // while it does not want to.
   void Read(char* buffer, const Clock& clock);
 
   // Writes until nothing waits or the socket is full; *buffer is for passing use.
   void Flush(std::string* buffer, int64_t now_us);
 
-  // The socket was full: tell when it is not.
+  // The socket was full: tell when it is not. Until then nothing is read: who does not
+  // read must not make us keep ever more answers for it.
   bool wants_write() const { return num_unsent() > 0; }
+  bool wants_read() const { return !wants_write(); }
 
   // Nothing more is to be read from it or written to it.
   bool is_over(int64_t now_us) const;
@@ -53,6 +56,7 @@ class Peer {
 
  private:
   size_t num_unsent() const { return unsent_.size() - unsent_begin_; }
+  bool SendAll(std::string* buffer);
   bool Send(absl::string_view bytes);
   void End(int64_t now_us);
 

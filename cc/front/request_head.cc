@@ -1,5 +1,7 @@
 #include "cc/front/request_head.h"
 
+#include <utility>
+
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -11,6 +13,10 @@ namespace {
 
 // What HTTP/2 itself counts of every field beside its text.
 constexpr int64_t kEntryBytes = 32;
+
+int64_t SizeOf(absl::string_view name, absl::string_view value) {
+  return static_cast<int64_t>(name.size() + value.size()) + kEntryBytes;
+}
 
 // application/grpc, alone or with a subtype or parameters.
 bool IsGrpc(absl::string_view content_type) {
@@ -29,8 +35,7 @@ bool IsOfProtocol(absl::string_view name) {
 }  // namespace
 
 void RequestHead::Add(absl::string_view name, absl::string_view value) {
-  num_bytes_ += static_cast<int64_t>(name.size() + value.size()) + kEntryBytes;
-  if (num_bytes_ > max_bytes_) return;
+  if (!HasRoom(name, value)) return;
   if (name == ":path") {
     path_ = std::string(value);
   } else if (name == ":method") {
@@ -50,15 +55,38 @@ void RequestHead::Add(absl::string_view name, absl::string_view value) {
 }
 
 void RequestHead::AddMetadata(absl::string_view name, absl::string_view value) {
+  held_bytes_ += SizeOf(name, value);
   if (!absl::EndsWith(name, "-bin")) {
     metadata_.emplace_back(name, value);
     return;
   }
-  for (absl::string_view part : absl::StrSplit(value, ',')) {
-    absl::StatusOr<std::string> bytes = Base64Decode(part);
-    if (!bytes.ok()) return Blame(absl::StrCat(name, " is not base64"));
-    metadata_.emplace_back(std::string(name), *std::move(bytes));
+  // The first part is counted with the field.
+  const size_t comma = value.find(',');
+  AddBinary(name, value.substr(0, comma));
+  if (comma == absl::string_view::npos) return;
+  for (absl::string_view part : absl::StrSplit(value.substr(comma + 1), ',')) {
+    // Every part keeps the name again.
+    if (!HasRoom(name, {})) return;
+    held_bytes_ += SizeOf(name, {});
+    AddBinary(name, part);
   }
+}
+
+void RequestHead::AddBinary(absl::string_view name, absl::string_view value) {
+  absl::StatusOr<std::string> bytes = Base64Decode(value);
+  if (!bytes.ok()) return Blame(absl::StrCat(name, " is not base64"));
+  metadata_.emplace_back(std::string(name), *std::move(bytes));
+}
+
+// Counts a field; false over the limit.
+bool RequestHead::HasRoom(absl::string_view name, absl::string_view value) {
+  num_bytes_ += SizeOf(name, value);
+  return num_bytes_ <= max_bytes_;
+}
+
+Metadata RequestHead::TakeMetadata() {
+  held_bytes_ = 0;
+  return std::exchange(metadata_, {});
 }
 
 void RequestHead::Blame(std::string message) {

@@ -34,14 +34,20 @@ class RequestHead {
   // kNoDeadline without grpc-timeout.
   int64_t timeout_us() const { return timeout_us_; }
 
-  Metadata TakeMetadata() { return std::move(metadata_); }
+  Metadata TakeMetadata();
+
+  // Of the metadata, until it is taken; as the limit counts them.
+  int64_t held_bytes() const { return held_bytes_; }
 
  private:
   void AddMetadata(absl::string_view name, absl::string_view value);
+  void AddBinary(absl::string_view name, absl::string_view value);
+  bool HasRoom(absl::string_view name, absl::string_view value);
   void Blame(std::string message);
 
   const int64_t max_bytes_;
   int64_t num_bytes_ = 0;
+  int64_t held_bytes_ = 0;
   bool is_post_ = false;
   bool is_grpc_ = false;
   int64_t timeout_us_ = kNoDeadline;
