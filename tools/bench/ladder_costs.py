@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -26,8 +28,9 @@ _COSTS = {
 }
 _CALLS, _REPEATS = 2_000, 9
 _NUM_WARM_UP = 100
+FRONT_THREAD = "front"
 _WORKER, _LOOP = "the worker that runs the stages", "the event loop"
-_REST = "gRPC's threads, log and updater"
+_FRONT, _REST = "the callers' front", "log, updater and what else there is"
 
 
 def cost_rows(full_cpu_ms: float) -> list[BenchRow]:
@@ -123,34 +126,55 @@ def profile_rows(
     return rows, total_ms
 
 
-def thread_seconds(pid: int) -> dict[tuple[int, int], float]:
-    """Returns the processor time of every thread of a process and its children.
+class ServerThread(NamedTuple):
+    """One thread of a server; that of the process's own number is its main one."""
 
-    Keys are (process, thread); the thread of a process's own number is its main one.
-    """
+    process: int
+    thread: int
+    name: str = ""
+
+
+def thread_seconds(pid: int) -> dict[ServerThread, float]:
+    """Returns the processor time of every thread of a process and its children."""
     process = psutil.Process(pid)
     return {
-        (one.pid, thread.id): thread.user_time + thread.system_time
+        ServerThread(one.pid, thread.id, _name(one.pid, thread.id)): thread.user_time
+        + thread.system_time
         for one in (process, *process.children(recursive=True))
         for thread in one.threads()
     }
 
 
+def _name(process: int, thread: int) -> str:
+    try:
+        return Path(f"/proc/{process}/task/{thread}/comm").read_text().strip()
+    except FileNotFoundError:  # it has ended since
+        return ""
+
+
 def used_seconds(
-    before: Mapping[tuple[int, int], float], after: Mapping[tuple[int, int], float]
+    before: Mapping[ServerThread, float], after: Mapping[ServerThread, float]
 ) -> dict[str, float]:
     """Returns the processor time spent between two looks, by what threads do.
 
-    The main thread of a process runs the event loop; of the others the busiest is the
-    worker that runs the stages, the rest are gRPC's and the log's.
+    The callers' front has a thread of that name, the main thread of a process runs the
+    event loop; of the others the busiest is the worker that runs the stages.
     """
     used = {key: after[key] - before.get(key, 0.0) for key in after}
-    roles = dict.fromkeys((_WORKER, _LOOP, _REST), 0.0)
-    for process in {pid for pid, _ in used}:
-        own = {thread: used[pid, thread] for pid, thread in used if pid == process}
-        roles[_LOOP] += own.pop(process, 0.0)
-        roles[_WORKER] += max(own.values(), default=0.0)
-        roles[_REST] += sum(own.values()) - max(own.values(), default=0.0)
+    roles = dict.fromkeys((_WORKER, _FRONT, _LOOP, _REST), 0.0)
+    for process in {key.process for key in used}:
+        others = []
+        for key, seconds in used.items():
+            if key.process != process:
+                continue
+            if key.name == FRONT_THREAD:
+                roles[_FRONT] += seconds
+            elif key.thread == process:
+                roles[_LOOP] += seconds
+            else:
+                others.append(seconds)
+        roles[_WORKER] += max(others, default=0.0)
+        roles[_REST] += sum(others) - max(others, default=0.0)
     return roles
 
 

@@ -11,7 +11,13 @@ import psutil
 import pytest
 import redis
 
-from bench.ladder_costs import MAX_OVERHEAD, cost_rows, cpu_us, used_seconds
+from bench.ladder_costs import (
+    MAX_OVERHEAD,
+    ServerThread,
+    cost_rows,
+    cpu_us,
+    used_seconds,
+)
 from bench.ladder_faults import KillableRedis, paused
 from bench.ladder_plan import (
     LONG,
@@ -195,9 +201,17 @@ def test_the_cost_of_a_call_is_its_processor_time() -> None:
 
 
 def test_processor_time_is_split_by_what_the_threads_do() -> None:
-    before = {(1, 1): 5.0, (2, 2): 1.0, (2, 3): 1.0}
-    after = {(1, 1): 5.0, (2, 2): 2.0, (2, 3): 5.0, (2, 4): 0.5}
-    assert list(used_seconds(before, after).values()) == pytest.approx([4.0, 1.0, 0.5])
+    main, front, worker, log = (
+        ServerThread(2, 2, "python"),
+        ServerThread(2, 3, "front"),
+        ServerThread(2, 4),
+        ServerThread(2, 5),
+    )
+    supervisor = ServerThread(1, 1)
+    before = {supervisor: 5.0, main: 1.0, front: 1.0, worker: 1.0}
+    after = {supervisor: 5.0, main: 2.0, front: 9.0, worker: 5.0, log: 0.5}
+    used = used_seconds(before, after)
+    assert list(used.values()) == pytest.approx([4.0, 8.0, 1.0, 0.5])
 
 
 def test_a_spike_is_drawn(rig: Rig) -> None:
