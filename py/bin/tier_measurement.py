@@ -19,7 +19,7 @@ from stepwell.base.metrics import Metrics
 from stepwell.degradation.tier import Tier
 from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
 from stepwell.feedback.user_state_import import import_user_state
-from stepwell.models.packed_mlp import Precision
+from stepwell.models.precision import DEFAULT_PRECISION, Precision
 from stepwell.pipeline.planner import FULL_SHAPE, REDUCED_SHAPE, PlannerOptions
 from stepwell.pipeline.query import Query
 from stepwell.schema.vocabulary import RowArray
@@ -68,7 +68,7 @@ def measure_tiers(
     progress: Progress,
     ways: tuple[Measured, ...] = WAYS,
     diverse: bool = True,
-    precision: Precision = "float32",
+    precision: Precision = DEFAULT_PRECISION,
 ) -> Mapping[str, TierFigures]:
     """Returns the figures of each way to be served; costs are of 20 items, one thread.
 

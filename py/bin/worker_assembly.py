@@ -14,7 +14,7 @@ import worker_flags
 from serving_config import ServingConfig
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
-from stepwell.models.packed_mlp import Precision
+from stepwell.models.precision import Precision
 from stepwell.ranking.batcher import BatchingOptions
 from stepwell.releases.loader import Loader, trusted_key
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source

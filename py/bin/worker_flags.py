@@ -5,6 +5,7 @@ from pathlib import Path
 from absl import flags
 
 from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS
+from stepwell.models.precision import DEFAULT_PRECISION
 from stepwell.stores.locations import DEFAULT_HOP_MS
 
 REGISTRY = flags.DEFINE_string("registry", None, "Folder of published releases.")
@@ -106,9 +107,10 @@ EVENT_RETENTION_DAYS = flags.DEFINE_integer(
 )
 SCORER_PRECISION = flags.DEFINE_string(
     "scorer_precision",
-    "float32",
-    "Of the full ranker's products; bfloat16 is faster and shifts scores by some 0.01. "
-    "Where the processor lacks the instructions it is float32, and the log says so.",
+    DEFAULT_PRECISION,
+    "Of the full ranker's products: float32, bfloat16 or int8. The latter two shift "
+    "scores by some 0.01 and keep a record of every item; where the processor lacks "
+    "the instructions it is float32, and the log says so.",
 )
 RETRIEVAL_SHARDS = flags.DEFINE_string(
     "retrieval_shards",

@@ -27,7 +27,8 @@ from bench.ops_timing import (
     measured,
     on_two_threads,
 )
-from stepwell.models.packed_mlp import PackedMlp, Precision
+from stepwell.models.packed_mlp import PackedMlp
+from stepwell.models.precision import Precision
 from stepwell.ops.dot_interaction import dot_interaction
 from stepwell.ops.packed_tables import PackedTables
 from stepwell.ops.quantize_rows import RowFormat

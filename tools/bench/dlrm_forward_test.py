@@ -15,7 +15,7 @@ from bench.dlrm_forward import (
     area_under_curve,
 )
 from bench.report import BenchRow
-from stepwell.models.packed_mlp import PRECISIONS, Precision
+from stepwell.models.precision import PRECISIONS, Precision
 
 SMALL = DlrmSize(3, 50, 8, 5, 16, (300, 256), (24,))
 

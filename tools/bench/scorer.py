@@ -25,7 +25,7 @@ from stepwell.base.metrics import Metrics
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.fused_dlrm import FusedDlrm
 from stepwell.models.packed_dlrm import PackedDlrm
-from stepwell.models.packed_mlp import Precision
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import (
     DenseColumn,
     ModelConfig,

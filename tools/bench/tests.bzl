@@ -10,7 +10,7 @@ def room_tests():
         deps = [
             ":dlrm_forward",
             ":report",
-            "//py/stepwell/models:packed_mlp",
+            "//py/stepwell/models:precision",
         ],
     )
     stepwell_py_test(

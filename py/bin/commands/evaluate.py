@@ -14,7 +14,7 @@ from rich.table import Table
 from commands.train import ReportStep, reporting
 from project_state import DEFAULT_DATA_SET, ProjectState, project_root
 from stepwell.base.errors import FailedPreconditionError, NotFoundError, StepwellError
-from stepwell.models.packed_mlp import PRECISIONS
+from stepwell.models.precision import DEFAULT_PRECISION, PRECISIONS
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.training.evaluate import Evaluation
@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        default="float32",
+        default=DEFAULT_PRECISION,
         help="of the full ranker's products, as ranker_main's --scorer_precision "
         "(default: %(default)s)",
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.packed_mlp import Precision
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import DOT, ModelConfig
 from stepwell.models.ranker_inputs import CLIP
 from stepwell.ops.item_records import ItemSums, RecordShape, build_item_records

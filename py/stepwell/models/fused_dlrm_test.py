@@ -10,7 +10,8 @@ from torch import Tensor
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.fused_dlrm import FusedDlrm, record_bytes, why_not_fused
-from stepwell.models.packed_mlp import Precision, usable_precision
+from stepwell.models.packed_mlp import usable_precision
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import ModelConfig, SparseColumn
 from stepwell.models.ranker_config_fixture import MODEL
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.packed_mlp import PackedMlp, Precision
+from stepwell.models.packed_mlp import PackedMlp
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import CROSS
 from stepwell.models.ranker_inputs import one_row_bags
 from stepwell.ops.packed_tables import PackedTables

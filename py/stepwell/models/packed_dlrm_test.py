@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.packed_dlrm import PackedDlrm
-from stepwell.models.packed_mlp import PRECISIONS, Precision
+from stepwell.models.precision import PRECISIONS, Precision
 from stepwell.models.ranker_config import ModelConfig, SparseColumn
 from stepwell.models.ranker_config_fixture import MODEL
 

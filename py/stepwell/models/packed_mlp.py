@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,7 @@ from stepwell.models.packed_layers import (
     PlainLayer,
     Step,
 )
-
-Precision = Literal["float32", "bfloat16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+from stepwell.models.precision import PRECISIONS, Precision
 
 INT8_MIN_WEIGHTS = 1 << 16
 """Smaller matrices are no faster in int8 than in bfloat16."""

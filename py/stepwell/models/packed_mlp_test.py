@@ -5,12 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.models.packed_mlp import (
-    PRECISIONS,
-    PackedMlp,
-    Precision,
-    usable_precision,
-)
+from stepwell.models.packed_mlp import PackedMlp, usable_precision
+from stepwell.models.precision import PRECISIONS, Precision
 
 # Largest difference of outputs whose standard deviation is 1.
 TOLERANCES: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 0.05, "int8": 0.1}

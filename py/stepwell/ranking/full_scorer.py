@@ -11,7 +11,8 @@ import torch
 
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.fused_dlrm import FusedDlrm, record_bytes, why_not_fused
-from stepwell.models.packed_mlp import Precision, usable_precision
+from stepwell.models.packed_mlp import usable_precision
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import ModelConfig, RankerConfig
 from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
 from stepwell.ranking.fused_scorer import FusedScorer

@@ -10,7 +10,8 @@ import torch
 
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.packed_mlp import Precision, usable_precision
+from stepwell.models.packed_mlp import usable_precision
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import (
     DenseColumn,
     ModelConfig,

@@ -13,7 +13,8 @@ from stepwell.base.deadline import Deadline
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.packed_dlrm import PackedDlrm
-from stepwell.models.packed_mlp import Precision, usable_precision
+from stepwell.models.packed_mlp import usable_precision
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import ModelConfig, RankerConfig
 from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
 from stepwell.ops.objectives import weigh_objectives
@@ -64,7 +65,7 @@ class ModelScorer:
 
         Args:
             precision: of the ranker's products. Where the processor does not run it
-                natively float32 takes its place, and a warning in the log says so.
+                natively float32 takes its place, and a line in the log says so.
         Raises:
             DataLossError: the config or the weights are damaged.
             InvalidArgumentError: no such precision.
@@ -72,7 +73,7 @@ class ModelScorer:
         config = RankerConfig.load(release_dir).full
         used, why = usable_precision(precision)
         if why:
-            _log.warning("scorer_precision", wanted=precision, used=used, reason=why)
+            _log.info("scorer_precision", wanted=precision, used=used, reason=why)
         model = Dlrm(config)
         load_weights(model, release_dir / FULL_RANKER_NAME)
         packed = PackedDlrm.freeze(model, used)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.packed_mlp import PRECISIONS
+from stepwell.models.precision import PRECISIONS
 from stepwell.models.ranker_config import (
     DenseColumn,
     ModelConfig,

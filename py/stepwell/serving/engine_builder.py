@@ -18,7 +18,7 @@ from stepwell.features.catalogue import catalogue_for
 from stepwell.features.item_columns import ITEM_COLUMNS_NAME, ItemColumns
 from stepwell.features.user_hydrator import UserHydrator
 from stepwell.index.ann_index import AnnIndex
-from stepwell.models.packed_mlp import Precision
+from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.executor import Executor, Stages
 from stepwell.pipeline.planner import Planner, PlannerOptions
