@@ -2,15 +2,31 @@
 
 #include <pthread.h>
 
+#include "absl/strings/str_cat.h"
+#include "cc/base/field_error.h"
 #include "cc/base/status_macros.h"
 
 namespace stepwell::front {
+namespace {
+
+absl::Status CheckQueue(const std::vector<MethodOptions>& methods,
+                        const AdmissionQueue* queue) {
+  for (const MethodOptions& method : methods) {
+    if (!method.queued || queue != nullptr) continue;
+    return FieldError(
+        "queued", absl::StrCat("is set for ", method.path, ", and there is no queue"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Front>> Front::Open(const FrontOptions& options,
                                                    std::vector<MethodOptions> methods,
                                                    AdmissionQueue* queue) {
   STEPWELL_RETURN_IF_ERROR(CheckOptions(options));
   STEPWELL_RETURN_IF_ERROR(CheckMethods(methods));
+  STEPWELL_RETURN_IF_ERROR(CheckQueue(methods, queue));
   STEPWELL_ASSIGN_OR_RETURN(std::unique_ptr<IoLoop> loop,
                             IoLoop::Open(options, std::move(methods), queue));
   if (!options.shared_port) STEPWELL_RETURN_IF_ERROR(loop->Bind());

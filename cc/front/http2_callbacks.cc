@@ -60,6 +60,7 @@ struct Http2Callbacks {
 
   static int OnFrameSent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     if (EndsStream(*frame)) Of(user).AfterLastFrame(frame->hd.stream_id);
+    if (frame->hd.type == NGHTTP2_GOAWAY) Of(user).AfterGoaway();
     return 0;
   }
 

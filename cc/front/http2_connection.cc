@@ -204,7 +204,11 @@ void Http2Connection::Drain(int64_t now_us) {
   drain_step_ = kNoticed;
   drained_us_ = now_us_ = now_us;
   nghttp2_submit_shutdown_notice(session_);
-  Ping(kDrainPing);
+}
+
+// nghttp2 would send a PING before a GOAWAY that waits, and its answer would say nothing.
+void Http2Connection::AfterGoaway() {
+  if (drain_step_ == kNoticed) Ping(kDrainPing);
 }
 
 void Http2Connection::SayLastStream() {

@@ -97,6 +97,7 @@ class Http2Connection {
   void EndRequest(Http2Stream& stream);
   void AfterLastFrame(int32_t id);
   void EndStream(int32_t id, uint32_t error_code);
+  void AfterGoaway();
   void TakePingAck(absl::string_view opaque);
 
   void ReadMessages(Http2Stream& stream, absl::string_view bytes);
