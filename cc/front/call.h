@@ -72,7 +72,8 @@ class Call : public std::enable_shared_from_this<Call> {
   // When the read that completed the request returned.
   int64_t arrived_us() const { return fields_.arrived_us; }
 
-  // The earlier of what gRPC and the message's own field say; kNoDeadline for neither.
+  // The earlier of what gRPC and the message's own field say, within what the front
+  // allows; kNoDeadline for neither, and then of a queued call the front's default.
   int64_t deadline_us() const { return fields_.deadline_us; }
   bool has_grpc_deadline() const { return fields_.has_grpc_deadline; }
 

@@ -57,6 +57,8 @@ absl::Status CheckTimes(const FrontOptions& options) {
                                       options.connection_age_grace_ms, 0, kMostMillis));
   STEPWELL_RETURN_IF_ERROR(
       CheckRange("max_deadline_us", options.max_deadline_us, 1, kMostMillis * 1000));
+  STEPWELL_RETURN_IF_ERROR(CheckRange(
+      "default_deadline_us", options.default_deadline_us, 1, kMostMillis * 1000));
   STEPWELL_RETURN_IF_ERROR(
       CheckRange("preface_timeout_ms", options.preface_timeout_ms, 1, kMostMillis));
   STEPWELL_RETURN_IF_ERROR(

@@ -40,9 +40,12 @@ struct FrontOptions {
   int64_t max_side_events = 4096;
   int64_t max_connection_age_ms = 0;  // 0: for ever; +-10 % by chance
   int64_t connection_age_grace_ms = 60'000;
-  int64_t max_deadline_us = 60'000'000;  // by then a request must have come whole
-  int64_t preface_timeout_ms = 10'000;   // for the preface, and for a request's head
-  int64_t keepalive_ms = 60'000;         // of silence, then a PING
+  // Of a queued call that brings none, and of every queued call at most; from its
+  // arrival. By the second a request must also have come whole.
+  int64_t default_deadline_us = 200'000;
+  int64_t max_deadline_us = 60'000'000;
+  int64_t preface_timeout_ms = 10'000;  // for the preface, and for a request's head
+  int64_t keepalive_ms = 60'000;        // of silence, then a PING
   int64_t keepalive_timeout_ms = 20'000;
 };
 

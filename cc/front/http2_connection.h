@@ -103,6 +103,7 @@ class Http2Connection {
   void ReadMessages(Http2Stream& stream, absl::string_view bytes);
   void TakeMessage(Http2Stream& stream);
   void RefuseUnreadable(Http2Stream& stream, MessageReader::Result result);
+  int64_t Bounded(int64_t deadline_us) const;
   void OpenCall(Http2Stream& stream, std::string message);
   void ToSide(Http2Stream& stream, SideEvent::Kind kind, std::string message);
   void Refuse(Http2Stream& stream, LiveCounter* counter, int code, std::string message);

@@ -116,11 +116,21 @@ TEST(Http2Connection, ThePeekedFieldsAndTheEarlierDeadlineAreOfTheCall) {
   EXPECT_TRUE(call.is_forced());
   EXPECT_EQ(fixture.handler.calls[1]->deadline_us(), fixture.now_us + 10);
   const Call& plain = *fixture.handler.calls[2];
-  EXPECT_EQ(plain.deadline_us(), kNoDeadline);
+  EXPECT_EQ(plain.deadline_us(), fixture.now_us + 200'000);
   EXPECT_FALSE(plain.has_grpc_deadline());
   EXPECT_EQ(plain.priority(), 0);
   EXPECT_FALSE(plain.is_forced());
   EXPECT_NE(plain.key_hash(), call.key_hash());
+}
+
+TEST(Http2Connection, ADeadlineFarAwayIsCutAndASideCallMayHaveNone) {
+  ConnectionFixture fixture;
+  fixture.caller.Call(kUnaryPath, "", {{"grpc-timeout", "99999999H"}});
+  fixture.caller.Call(kSidePath, "");
+  fixture.Exchange();
+  EXPECT_EQ(fixture.handler.calls.at(0)->deadline_us(), fixture.now_us + 60'000'000);
+  EXPECT_TRUE(fixture.handler.calls.at(0)->has_grpc_deadline());
+  EXPECT_EQ(fixture.handler.events.at(0).call->deadline_us(), kNoDeadline);
 }
 
 TEST(Http2Connection, TheTimeoutCountsFromTheHeadAndTheArrivalFromTheEnd) {

@@ -123,6 +123,13 @@ TEST(Http2Refusals, WhatIsNoGrpcGetsAStatusOfHttp) {
   EXPECT_EQ(fixture.counters().num_calls, 1);
 }
 
+// A message whose prefix begins with this flag.
+std::string WithFlag(char flag) {
+  std::string bytes = Framed("one");
+  bytes[0] = flag;
+  return bytes;
+}
+
 struct BadBody {
   const char* name;
   std::string body;
@@ -151,8 +158,8 @@ INSTANTIATE_TEST_SUITE_P(
                     BadBody{"cut", Framed("message").substr(0, 9), 13},
                     BadBody{"two", Framed("one") + Framed("two"), 12},
                     BadBody{"one_byte_more", Framed("one") + "x", 12},
-                    BadBody{"compressed", "\1" + Framed("one").substr(1), 12},
-                    BadBody{"unknown_flag", "\2" + Framed("one").substr(1), 13}),
+                    BadBody{"compressed", WithFlag('\1'), 12},
+                    BadBody{"unknown_flag", WithFlag('\2'), 13}),
     [](const auto& info) { return std::string(info.param.name); });
 
 TEST(Http2Refusals, ABadTimeoutAndBadBase64AreInternal) {

@@ -170,6 +170,7 @@ void Http2Connection::OpenCall(Http2Stream& stream, std::string message) {
   fields.has_grpc_deadline = timeout_us != kNoDeadline;
   fields.deadline_us = std::min(Sum(stream.started_us, timeout_us),
                                 DeadlineOf(now_us_, peeked.deadline_ms));
+  if (method.queued) fields.deadline_us = Bounded(fields.deadline_us);
   fields.priority = PriorityOf(peeked.priority);
   fields.key_hash = KeyHash(peeked.key);
   fields.is_forced = peeked.forced != 0;
@@ -178,6 +179,12 @@ void Http2Connection::OpenCall(Http2Stream& stream, std::string message) {
   fields.stream = stream.id;
   fields.message = std::move(message);
   stream.call = std::make_shared<Call>(std::move(fields), context_->sink);
+}
+
+int64_t Http2Connection::Bounded(int64_t deadline_us) const {
+  const FrontOptions& options = context_->options;
+  if (deadline_us == kNoDeadline) deadline_us = now_us_ + options.default_deadline_us;
+  return std::min(deadline_us, now_us_ + options.max_deadline_us);
 }
 
 void Http2Connection::ToSide(Http2Stream& stream, SideEvent::Kind kind,

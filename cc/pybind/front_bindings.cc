@@ -88,6 +88,7 @@ void BindOptions(py::module_& module) {
       .def_readwrite("max_side_events", &FrontOptions::max_side_events)
       .def_readwrite("max_connection_age_ms", &FrontOptions::max_connection_age_ms)
       .def_readwrite("connection_age_grace_ms", &FrontOptions::connection_age_grace_ms)
+      .def_readwrite("default_deadline_us", &FrontOptions::default_deadline_us)
       .def_readwrite("max_deadline_us", &FrontOptions::max_deadline_us)
       .def_readwrite("preface_timeout_ms", &FrontOptions::preface_timeout_ms)
       .def_readwrite("keepalive_ms", &FrontOptions::keepalive_ms)

@@ -47,7 +47,9 @@ class FrontOptions:
         max_connection_age_ms: then it is asked to come again; 0: never. 10 % more or
             less by chance.
         connection_age_grace_ms: for calls under way after that.
-        max_deadline_us: by then a request must have come whole.
+        default_deadline_us: of a queued call that brings none, from its arrival.
+        max_deadline_us: of every queued call at most; by then a request must also
+            have come whole.
         preface_timeout_ms: for a connection's first bytes and for a request's head.
         keepalive_ms: of silence, then a PING.
         keepalive_timeout_ms: for its answer.
@@ -66,6 +68,7 @@ class FrontOptions:
     max_side_events: int = 4_096
     max_connection_age_ms: int = 0
     connection_age_grace_ms: int = 60_000
+    default_deadline_us: int = 200_000
     max_deadline_us: int = 60_000_000
     preface_timeout_ms: int = 10_000
     keepalive_ms: int = 60_000
