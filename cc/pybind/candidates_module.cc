@@ -23,6 +23,7 @@
 #include "cc/kernels/candidates/user_tower.h"
 #include "cc/pybind/candidate_arrays.h"
 #include "cc/pybind/feature_table_bindings.h"
+#include "cc/pybind/small_ranker_bindings.h"
 #include "cc/pybind/status_casters.h"
 #include "pybind11/numpy.h"
 #include "pybind11/pybind11.h"
@@ -353,6 +354,7 @@ PYBIND11_MODULE(_candidates, module) {
       .def("best", &CoOccurrence::Best)
       .def("scores", &CoOccurrence::Scores);
   BindFeatureTable(module);
+  BindSmallRanker(module);
 }
 
 }  // namespace stepwell::python

@@ -6,4 +6,4 @@ Precision = Literal["float32", "bfloat16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 DEFAULT_PRECISION: Precision = "bfloat16"
-"""Of a server: a third off FULL on the demo's data, its quality to three digits."""
+"""Of a server: fused, and of float32's quality to three digits (docs/quality.md)."""

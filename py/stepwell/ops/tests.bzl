@@ -182,6 +182,14 @@ def room_tests():
         deps = [":row_wise_adagrad"],
     )
     stepwell_py_test(
+        name = "small_ranker_test",
+        srcs = ["small_ranker_test.py"],
+        deps = [
+            ":small_ranker",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
         name = "topk_scores_test",
         srcs = ["topk_scores_test.py"],
         deps = [":topk_scores"],
