@@ -86,12 +86,12 @@ def server(project: SmallProject) -> Iterator[Server]:
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
-    """Asks again and again; each question takes its time by itself."""
+    """Asks again and again, not so often that the answer is late for the asking."""
     pause = threading.Event()
     ends = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < ends, what
-        pause.wait(0.05)
+        pause.wait(0.2)
 
 
 @dataclass
