@@ -12,7 +12,8 @@ from google.rpc import error_details_pb2, status_pb2
 from stepwell.base.errors import InvalidArgumentError, ResourceExhaustedError
 from stepwell.base.metric_names import GRPC_HANDLED, GRPC_HANDLING, VALIDATION_FAILURES
 from stepwell.base.metrics import Metrics
-from stepwell.serving.border import REQUEST_ID_KEY, Border
+from stepwell.serving.border import Border
+from stepwell.serving.method_border import REQUEST_ID_KEY
 from stepwell_pb.v1 import recommend_pb2, recommend_pb2_grpc
 
 _Answer = recommend_pb2.RecommendResponse | bytes

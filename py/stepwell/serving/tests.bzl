@@ -31,6 +31,7 @@ def room_tests():
         srcs = ["border_test.py"],
         deps = [
             ":border",
+            ":method_border",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:errors",
             "//py/stepwell/base:metric_names",
