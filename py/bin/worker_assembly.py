@@ -26,11 +26,10 @@ from stepwell.serving.engine_builder import EngineBuilder, EngineOptions
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
 from stepwell.serving.ladder_constants import PinnedState, with_constants
-from stepwell.serving.loop_watch import LoopWatch, watched_loop
 from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts
 from stepwell.serving.ready import Ready
 from stepwell.serving.remote_index import RemoteIndex
-from stepwell.serving.server import Listen, pending_for
+from stepwell.serving.server import Listen
 from stepwell.stores.locations import (
     open_event_log,
     open_key_value_store,
@@ -121,7 +120,6 @@ def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
             worker_flags.PORT.value,
             worker_flags.ADMIN_PORT.value,
             shared=worker_flags.SHARED_PORT.value,
-            max_pending=pending_for(budget_ms * 1_000),
         ),
         metrics_host=worker_flags.METRICS_HOST.value,
         metrics_port=worker_flags.METRICS_PORT.value,
@@ -151,12 +149,10 @@ def serve(on_ready: Callable[[Ready], None]) -> None:
     Raises:
         StepwellError, OSError: it cannot start.
     """
-    watch = LoopWatch()
-    with asyncio.Runner(loop_factory=lambda: watched_loop(watch)) as runner:
-        runner.run(_serve(watch, on_ready))
+    asyncio.run(_serve(on_ready))
 
 
-async def _serve(watch: LoopWatch, on_ready: Callable[[Ready], None]) -> None:
+async def _serve(on_ready: Callable[[Ready], None]) -> None:
     # The event loop gets the interpreter back from a busy worker within 1 ms, not 5.
     sys.setswitchinterval(0.001)
     stop = asyncio.Event()
@@ -164,7 +160,7 @@ async def _serve(watch: LoopWatch, on_ready: Callable[[Ready], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     pinned = PinnedState.from_text(worker_flags.PINNED_STATE.value)
     config = _config()
-    parts = replace(_parts(config), lag_us=watch.lag_us)
+    parts = _parts(config)
     for name, constants in pinned.constants.breakers.items():
         breaker = parts.breakers[name]
         breaker.reconfigure(with_constants(breaker.options, constants))

@@ -70,15 +70,31 @@ ANSWER_SECONDS = _histogram(
 )
 IN_FLIGHT = _gauge(
     "stepwell_serving_in_flight_requests",
-    "Calls that wait for a worker or that one works on, their callers there or not.",
-)
-LOOP_LAG = _gauge(
-    "stepwell_serving_loop_lag_seconds",
-    "How long the event loop has found no time to rest: calls may have waited so long.",
+    "Calls that wait for a worker or that one works on.",
 )
 SERVING_READY = _gauge("stepwell_serving_ready_ratio", "1 while health says SERVING.")
 VALIDATION_FAILURES = _counter(
     "stepwell_serving_invalid_arguments_total", "Requests refused by field.", "field"
+)
+
+# front
+FRONT_CONNECTIONS = _gauge(
+    "stepwell_front_open_connections", "Connections of callers, now."
+)
+FRONT_REJECTED = _counter(
+    "stepwell_front_rejected_calls_total",
+    "Calls that broke a rule of the wire before any method had them, by cause.",
+    "cause",
+)
+FRONT_CANCELLED = _counter(
+    "stepwell_front_cancelled_calls_total",
+    "Calls whose callers left before the answer, in the queue or later.",
+)
+FRONT_RECEIVED_BYTES = _counter(
+    "stepwell_front_received_bytes_total", "Read from callers' connections."
+)
+FRONT_SENT_BYTES = _counter(
+    "stepwell_front_sent_bytes_total", "Written to callers' connections."
 )
 
 # degradation

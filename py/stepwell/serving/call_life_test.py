@@ -1,7 +1,6 @@
 """How calls end that are not answered: no deadline, callers who leave, a flood."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,20 +8,19 @@ from pathlib import Path
 import grpc
 import pytest
 
-from stepwell.base.metric_names import ANSWERS, IN_FLIGHT
-from stepwell.serving.server import Listen, pending_for
+from stepwell.base.metric_names import ANSWERS
 from stepwell.serving.tiny_ranker_fixture import (
     OPTIONS,
     RunningRanker,
     ranker,
     running_ranker,
 )
-from stepwell_pb.v1 import common_pb2, recommend_pb2, recommend_pb2_grpc
+from stepwell_pb.v1 import common_pb2, recommend_pb2
 
 __all__ = ["ranker"]  # the fixture that the tests ask for by name
 
 NUM_FLOOD = 200
-MAX_PENDING = 8
+MAX_WAITING = 8
 
 
 def _request(user: str = "u", deadline_ms: int = 0) -> recommend_pb2.RecommendRequest:
@@ -76,14 +74,14 @@ async def test_work_for_callers_who_gave_up_ends_at_the_next_stage(
         asyncio.create_task(_give_up(ranker, user)) for user in ("running", "waiting")
     ]
     await asyncio.to_thread(faults.entered.wait)
-    await _until(lambda: ranker.metrics.value(IN_FLIGHT) == 2)
+    await _until(lambda: ranker.ranker.num_in_flight == 2)
     for task in leaving:
         task.cancel()
     await asyncio.gather(*leaving, return_exceptions=True)
     # The one that waited is gone; a worker is still in the other's first stage.
-    await _until(lambda: ranker.metrics.value(IN_FLIGHT) == 1)
+    await _until(lambda: ranker.ranker.num_in_flight == 1)
     faults.gate.set()
-    await _until(lambda: ranker.metrics.value(IN_FLIGHT) == 0)
+    await _until(lambda: ranker.ranker.num_in_flight == 0)
     assert set(struck.stages) <= {"hydrate", "store"}
     assert ranker.metrics.value(ANSWERS, "full") == 0
     await ranker.recommend.Recommend(_request("next"))
@@ -110,33 +108,36 @@ async def test_clients_that_time_out_leave_nothing_in_flight(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await _until(lambda: ranker.metrics.value(IN_FLIGHT) <= 1)
+    await _until(lambda: ranker.ranker.num_in_flight <= 1)
     ranker.faults.gate.set()
-    await _until(lambda: ranker.metrics.value(IN_FLIGHT) == 0)
+    await _until(lambda: ranker.ranker.num_in_flight == 0)
 
 
-async def test_calls_that_the_loop_cannot_come_to_are_reset_at_once(
+async def test_a_flood_is_refused_at_once_and_told_when_to_come_back(
     tmp_path: Path,
 ) -> None:
-    options = replace(OPTIONS, listen=Listen(max_pending=MAX_PENDING))
+    options = replace(OPTIONS, max_queue_size=MAX_WAITING)
     async with running_ranker(tmp_path, options) as ranker:
-        address = f"127.0.0.1:{ranker.ready.port}"
-        with grpc.insecure_channel(address) as channel:
-            stub = recommend_pb2_grpc.RecommendServiceStub(channel)
-            await asyncio.to_thread(stub.Recommend, _request("first"))
-            ended = threading.Semaphore(0)
-            calls = [stub.Recommend.future(_request(f"u{n}")) for n in range(NUM_FLOOD)]
-            for call in calls:
-                call.add_done_callback(lambda _: ended.release())
-            # On the loop, which therefore takes no call in until so many are reset.
-            for _ in range(NUM_FLOOD - 2 * MAX_PENDING):
-                assert ended.acquire(timeout=30)
-            codes = [await asyncio.to_thread(call.code) for call in calls]
-    answered = codes.count(grpc.StatusCode.OK)
-    assert MAX_PENDING // 2 <= answered <= 2 * MAX_PENDING
-    assert codes.count(grpc.StatusCode.CANCELLED) == NUM_FLOOD - answered
-
-
-@pytest.mark.parametrize(("budget_us", "pending"), [(1_000, 24), (100_000, 142)])
-def test_a_longer_budget_lets_more_calls_wait(budget_us: int, pending: int) -> None:
-    assert pending_for(budget_us) == pending
+        ranker.faults.gate.clear()
+        ranker.faults.entered.clear()
+        first = ranker.recommend.Recommend(_request("first"))
+        await asyncio.to_thread(ranker.faults.entered.wait)
+        flood = [
+            ranker.recommend.Recommend(_request(f"u{number}"))
+            for number in range(NUM_FLOOD)
+        ]
+        # The one worker stands still: what is refused is refused without it.
+        refused = NUM_FLOOD - MAX_WAITING
+        await _until(lambda: sum(call.done() for call in flood) == refused)
+        codes = [await call.code() for call in flood if call.done()]
+        pushbacks = [
+            dict(await call.trailing_metadata())["grpc-retry-pushback-ms"]
+            for call in flood
+            if call.done()
+        ]
+        ranker.faults.gate.set()
+        answers = await asyncio.gather(first, *flood, return_exceptions=True)
+    assert set(codes) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert all(int(text) >= 1 for text in pushbacks)
+    answered = [a for a in answers if isinstance(a, recommend_pb2.RecommendResponse)]
+    assert len(answered) == MAX_WAITING + 1

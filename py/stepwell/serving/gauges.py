@@ -1,13 +1,13 @@
 """Gauges that are read when somebody looks, in place of being set all the time."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from stepwell.base.clock import Clock
 from stepwell.base.errors import FailedPreconditionError
 from stepwell.base.metric_names import (
     BREAKER_OPEN,
     FIT_RATIO,
+    IN_FLIGHT,
     QUEUE_AGE,
     QUEUE_LENGTH,
     RELEASE_STATE,
@@ -16,11 +16,13 @@ from stepwell.base.metric_names import (
     TIER_COST_P95,
 )
 from stepwell.base.metrics import Metrics
-from stepwell.degradation.admission_queue import AdmissionQueue
 from stepwell.degradation.circuit_breaker import BreakerState, CircuitBreaker
 from stepwell.degradation.controller import LadderController
+from stepwell.degradation.priority import Priority
+from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.releases.manager import Manager
 from stepwell.releases.state import ReleaseState
+from stepwell.serving.dispatcher import Dispatcher
 from stepwell.serving.engine import Engine
 
 _OPENNESS = {
@@ -30,8 +32,8 @@ _OPENNESS = {
 }
 
 
-class Gauges:
-    """Sets the gauges of the ladder, the queue and the breakers.
+class LadderGauges:
+    """Sets the gauges of the ladder and the breakers.
 
     Concurrency: `refresh` from the metrics server's threads.
     """
@@ -41,13 +43,11 @@ class Gauges:
         metrics: Metrics,
         clock: Clock,
         ladder: LadderController,
-        queue: AdmissionQueue[Any],
         breakers: Mapping[str, CircuitBreaker],
     ) -> None:
         self._metrics = metrics
         self._clock = clock
         self._ladder = ladder
-        self._queue = queue
         self._breakers = breakers
 
     def refresh(self) -> None:
@@ -58,11 +58,30 @@ class Gauges:
         for tier, cost in status.costs.items():
             self._metrics.set(TIER_COST_P95, cost.p95_us / 1e6, tier.label)
             self._metrics.set(TIER_COST_MEAN, cost.mean_us / 1e6, tier.label)
-        self._metrics.set(QUEUE_AGE, self._queue.oldest_age_us(now_us) / 1e6)
-        for priority, length in self._queue.lengths().items():
-            self._metrics.set(QUEUE_LENGTH, length, priority.label)
         for name, breaker in self._breakers.items():
             self._metrics.set(BREAKER_OPEN, _OPENNESS[breaker.state(now_us)], name)
+
+
+class QueueGauges:
+    """Sets the gauges of the calls that wait and of those in hand.
+
+    Concurrency: `refresh` from the metrics server's threads.
+    """
+
+    def __init__(
+        self, metrics: Metrics, queue: AdmissionQueue, dispatcher: Dispatcher
+    ) -> None:
+        self._metrics = metrics
+        self._queue = queue
+        self._dispatcher = dispatcher
+
+    def refresh(self) -> None:
+        """Sets every gauge to what it is now."""
+        lengths = self._queue.lengths()
+        self._metrics.set(IN_FLIGHT, sum(lengths) + self._dispatcher.num_busy)
+        self._metrics.set(QUEUE_AGE, self._queue.oldest_age_us() / 1e6)
+        for priority in Priority:
+            self._metrics.set(QUEUE_LENGTH, lengths[priority], priority.label)
 
 
 class ReleaseGauges:

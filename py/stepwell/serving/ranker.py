@@ -10,9 +10,8 @@ from typing import Protocol
 import structlog
 
 from stepwell.base.errors import StepwellError
-from stepwell.base.metric_names import LOOP_LAG, RELEASE_SERIAL
+from stepwell.base.metric_names import RELEASE_SERIAL
 from stepwell.base.metrics import Metrics
-from stepwell.degradation.admission_queue import AdmissionQueue
 from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.degradation.controller import LadderController, LadderOptions
 from stepwell.degradation.tier import Tier
@@ -22,6 +21,7 @@ from stepwell.feedback.newest_event import newest_event_seconds
 from stepwell.feedback.turn import NO_OTHERS, FileTurn
 from stepwell.feedback.updater_thread import UpdaterThread
 from stepwell.feedback.user_history_updater import UserHistoryUpdater
+from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.releases.handle import Release
 from stepwell.releases.loader import Loader
 from stepwell.releases.manager import Manager
@@ -33,15 +33,17 @@ from stepwell.serving.answering import Answering
 from stepwell.serving.audit_log import AuditLog
 from stepwell.serving.call import DeadlineRules
 from stepwell.serving.card_costs import DEFAULT_COSTS
-from stepwell.serving.dispatcher import Dispatcher, WaitingCall
+from stepwell.serving.dispatcher import Dispatcher
 from stepwell.serving.engine import Engine
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.feedback_servicer import FeedbackServicer
-from stepwell.serving.gauges import Gauges, ReleaseGauges
+from stepwell.serving.front_counts import FrontCounts
+from stepwell.serving.gauges import LadderGauges, QueueGauges, ReleaseGauges
 from stepwell.serving.metrics_server import MetricsServer
 from stepwell.serving.ready import Ready
-from stepwell.serving.recommend_servicer import RecommendServicer
+from stepwell.serving.recommend_methods import RecommendMethods
 from stepwell.serving.server import Listen, RankerServer, Servicers
+from stepwell.serving.tiered_answering import TieredAnswering
 from stepwell.serving.warm_up import warm_up
 from stepwell.stores.event_log import EventLog
 from stepwell.stores.key_value_store import KeyValueStore
@@ -99,7 +101,6 @@ class RankerParts:
         event_log: of events and impressions.
         breakers: by dependency; those that the engine's store is guarded by.
         clock, metrics: shared by everything.
-        lag_us: how long a call that the event loop comes to may have waited for it.
     """
 
     source: Source
@@ -109,7 +110,6 @@ class RankerParts:
     breakers: dict[str, CircuitBreaker]
     clock: EventClock
     metrics: Metrics
-    lag_us: Callable[[], int] = lambda: 0
 
 
 class _Closable(Protocol):
@@ -136,22 +136,16 @@ class Ranker:
         )
         self._clock_started = False
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
-        self._queue: AdmissionQueue[WaitingCall[bytes]] = AdmissionQueue(
-            options.max_queue_size
+        self._queue = AdmissionQueue(options.max_queue_size)
+        self._ladder.attach(self._queue)
+        self._dispatcher = Dispatcher(self._queue, self._methods(), self._ladder)
+        self._server = RankerServer(
+            self._queue, self._servicers(), options.listen, metrics
         )
-        answering = Answering(
-            self._manager.borrow,
-            self._ladder.budget_us,
-            self._impressions.record,
-            clock,
-            metrics,
-        )
-        self._dispatcher = Dispatcher(
-            self._ladder, self._queue, answering, clock, metrics
-        )
-        self._server = RankerServer(self._servicers(), options.listen, metrics)
         self._gauges = (
-            Gauges(metrics, clock, self._ladder, self._queue, parts.breakers),
+            LadderGauges(metrics, clock, self._ladder, parts.breakers),
+            QueueGauges(metrics, self._queue, self._dispatcher),
+            FrontCounts(metrics, self._server.counters),
             ReleaseGauges(metrics, self._manager),
         )
         self._metrics_server = MetricsServer(
@@ -170,6 +164,11 @@ class Ranker:
         """Calls that wait for a worker now."""
         return len(self._queue)
 
+    @property
+    def num_in_flight(self) -> int:
+        """Calls that wait for a worker now, and those that one works on."""
+        return self.queue_length + self._dispatcher.num_busy
+
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Ready], None]) -> None:
         """Serves until `stop` is set, then drains; returns when all is on disk.
 
@@ -178,6 +177,7 @@ class Ranker:
             on_ready: told once, when health has turned to SERVING.
         """
         self._metrics_server.start()
+        self._dispatcher.open()
         await self._server.start()
         try:
             await self._watch_releases(stop, on_ready)
@@ -198,7 +198,7 @@ class Ranker:
                 # What start-up made stays: the collector need not look at it again.
                 gc.collect()
                 gc.freeze()
-                await self._server.set_ready(ready=True)
+                self._server.set_ready()
                 on_ready(self._ready())
             try:
                 await asyncio.wait_for(stop.wait(), self._options.poll_seconds)
@@ -244,15 +244,25 @@ class Ranker:
         turn = NO_OTHERS if lock is None else FileTurn(lock)
         return UpdaterThread(self._updater, retention, parts.metrics, turn=turn)
 
-    def _servicers(self) -> Servicers:
-        clock, options = self._parts.clock, self._options
+    def _methods(self) -> RecommendMethods:
+        """What the workers do with a call that they have taken."""
+        clock, metrics, options = self._parts.clock, self._parts.metrics, self._options
+        answering = Answering(
+            self._manager.borrow,
+            self._ladder.budget_us,
+            self._impressions.record,
+            clock,
+            metrics,
+        )
+        tiered = TieredAnswering(self._ladder, self._queue, answering, clock, metrics)
         deadlines = DeadlineRules(
             options.default_deadline_us, options.deadline_required
         )
+        return RecommendMethods(tiered, deadlines, clock, metrics)
+
+    def _servicers(self) -> Servicers:
+        clock = self._parts.clock
         return Servicers(
-            recommend=RecommendServicer(
-                self._dispatcher, clock, deadlines, self._parts.lag_us
-            ),
             feedback=FeedbackServicer(
                 self._parts.event_log, clock, self._parts.metrics, self._on_stored
             ),
@@ -297,7 +307,6 @@ class Ranker:
         self._updater_thread.applied_within(self._options.apply_wait_seconds)
 
     def _refresh_gauges(self) -> None:
-        self._parts.metrics.set(LOOP_LAG, self._parts.lag_us() / 1e6)
         for gauges in self._gauges:
             gauges.refresh()
 

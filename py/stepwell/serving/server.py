@@ -1,48 +1,40 @@
-"""The ranker as a gRPC server: listeners, health, reflection, drain."""
+"""The ranker's two listeners: the front for callers, gRPC's own for the operator."""
 
 import asyncio
 from dataclasses import dataclass
 
 import grpc
-import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from stepwell.base.errors import UnavailableError, check_range
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
+from stepwell.front.admission_queue import AdmissionQueue
+from stepwell.front.front import Front, FrontCounters, FrontOptions
 from stepwell.serving.border import Border
+from stepwell.serving.health_servicer import HealthServicer
 from stepwell.serving.limits import (
     MAX_DEADLINE_MS,
     MAX_MESSAGE_BYTES,
     MAX_METADATA_BYTES,
 )
+from stepwell.serving.recommend_methods import METHODS
+from stepwell.serving.side_calls import SideCalls, SideMethods
 from stepwell_pb.v1 import (
     admin_pb2_grpc,
     feedback_pb2,
     feedback_pb2_grpc,
     recommend_pb2,
-    recommend_pb2_grpc,
 )
 
-_log = structlog.get_logger(__name__)
+_RECOMMEND = recommend_pb2.DESCRIPTOR.services_by_name["RecommendService"].full_name
+_FEEDBACK = feedback_pb2.DESCRIPTOR.services_by_name["FeedbackService"].full_name
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
-_RECOMMEND = recommend_pb2.DESCRIPTOR.services_by_name["RecommendService"]
-_FEEDBACK = feedback_pb2.DESCRIPTOR.services_by_name["FeedbackService"]
-
-MIN_PENDING = 24
-"""Fewer would reset calls that come together while the loop is away for a moment."""
-
-
-def pending_for(budget_us: int) -> int:
-    """Returns how many calls may wait unseen so that one may still be in its budget.
-
-    The event loop takes 0.3 to 0.6 ms a call that is answered POPULAR; in a flood the
-    list is three quarters full, and so at most two thirds of the budget long.
-    """
-    return max(MIN_PENDING, budget_us // 700)
-
+EVEN_OUT_MS = 120_000
+"""Callers on long-lived connections would never find a process that started later.
+Asked to come again after so long, which costs no call, they are spread anew."""
 
 CHANNEL_OPTIONS = (
     # A second server on the same port must fail, not share it in silence.
@@ -51,13 +43,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
 )
-
-# Callers on long-lived connections would never find a process that started later. Asked
-# to come again, which costs no call, they are spread anew.
-_EVEN_OUT = {
-    "grpc.max_connection_age_ms": 120_000,
-    "grpc.max_connection_age_grace_ms": MAX_DEADLINE_MS,
-}
+"""Of servers that are gRPC's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +55,18 @@ class Listen:
         admin_port: of the operator, on loopback.
         shared: other processes listen on `port` too, and the kernel spreads the
             connections over them; `port` must be given.
-        max_pending: calls that may wait where only gRPC sees them, for the event loop
-            to come to them; from half of it on more and more are reset at once, which
-            costs a tenth of a refusal of ours. The caller sees CANCELLED.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int = 0
     shared: bool = False
-    max_pending: int = 1_024
-
-    def __post_init__(self) -> None:
-        check_range("max_pending", self.max_pending, 2, 1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
 class Servicers:
-    """What answers; all three share the event loop."""
+    """What answers on the event loop."""
 
-    recommend: recommend_pb2_grpc.RecommendServiceServicer
     feedback: feedback_pb2_grpc.FeedbackServiceServicer
     admin: admin_pb2_grpc.AdminServiceServicer
 
@@ -100,85 +78,97 @@ class RankerServer:
     callers would take this process for one that serves, so it listens there only when
     it is ready.
 
-    Concurrency: one event loop; `set_ready` there too.
+    Args:
+        queue: where the calls of RecommendService go; its takers answer them.
+        servicers: of everything else.
+        listen: of callers and of the operator.
+        metrics: calls by method and code.
+
+    Raises:
+        UnavailableError: a port is taken.
+        InvalidArgumentError: a port is none.
+
+    Concurrency: one event loop; `counters` from any thread.
     """
 
-    def __init__(self, servicers: Servicers, listen: Listen, metrics: Metrics) -> None:
-        self._metrics = metrics
-        self._health = HealthServicer()
+    def __init__(
+        self,
+        queue: AdmissionQueue,
+        servicers: Servicers,
+        listen: Listen,
+        metrics: Metrics,
+    ) -> None:
         self._listen = listen
-        self._listens = not listen.shared
-        self._server = self._caller_server(servicers, metrics)
-        admin = Border(metrics)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, admin)
-        self._admin = _server(admin, Listen())
-        self.port = listen.port
-        if not listen.shared:
-            self.port = _bound(self._server, listen.host, listen.port)
+        self._metrics = metrics
+        self._health = HealthServicer((_RECOMMEND, _FEEDBACK))
+        side = self._side_methods(servicers, metrics)
+        self._front = Front(_options(listen), [*METHODS, *side.options()], queue)
+        self._side = SideCalls(self._front, side, first=len(METHODS))
+        border = Border(metrics)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, border)
+        self._admin = grpc.aio.server(options=CHANNEL_OPTIONS)
+        self._admin.add_generic_rpc_handlers((border,))
         self.admin_port = _bound(self._admin, "127.0.0.1", listen.admin_port)
+
+    @property
+    def port(self) -> int:
+        """The port of callers, known before it listens."""
+        return self._listen.port or self._front.port
+
+    def counters(self) -> FrontCounters:
+        """Returns what the front has counted so far."""
+        return self._front.counters()
 
     async def start(self) -> None:
         """Begins to listen; not ready yet."""
-        await self.set_ready(ready=False)
-        if self._listens:
-            await self._server.start()
+        self._metrics.set(SERVING_READY, 0.0)
+        self._side.start()
+        if not self._listen.shared:
+            self._front.listen()
         await self._admin.start()
 
-    async def set_ready(self, *, ready: bool) -> None:
+    def set_ready(self) -> None:
         """Tells health checks, for the whole server and for each service."""
-        status = health_pb2.HealthCheckResponse.ServingStatus.Value(
-            "SERVING" if ready else "NOT_SERVING"
-        )
-        for name in ("", _RECOMMEND.full_name, _FEEDBACK.full_name):
-            await self._health.set(name, status)
-        if ready and not self._listens:
-            # To bind is to listen: the kernel hands connections over from here on.
-            self.port = _bound(self._server, self._listen.host, self._listen.port)
-            self._listens = True
-            await self._server.start()
-        self._metrics.set(SERVING_READY, float(ready))
+        self._health.set_serving(serving=True)
+        if self._listen.shared:
+            self._front.listen()
+        self._metrics.set(SERVING_READY, 1.0)
 
     async def drain(self, grace_seconds: float) -> None:
-        """Stops taking calls in and lets those in flight finish."""
-        await self._health.enter_graceful_shutdown()
+        """Stops taking calls in and lets those in flight finish, then closes."""
+        self._health.drain()
         self._metrics.set(SERVING_READY, 0.0)
-        listening = (self._server, self._admin) if self._listens else (self._admin,)
-        await asyncio.gather(*(server.stop(grace_seconds) for server in listening))
+        self._front.drain()
+        self._side.drain()
+        idle = asyncio.to_thread(self._front.wait_idle, grace_seconds)
+        await asyncio.gather(idle, self._admin.stop(grace_seconds))
+        await self._side.close()
+        await asyncio.to_thread(self._front.close)
 
-    def _caller_server(
-        self, servicers: Servicers, metrics: Metrics
-    ) -> "grpc.aio.Server":
-        border = Border(metrics)
-        recommend_pb2_grpc.add_RecommendServiceServicer_to_server(
-            servicers.recommend, border
-        )
+    def _side_methods(self, servicers: Servicers, metrics: Metrics) -> SideMethods:
+        side = SideMethods(metrics)
+        names = (_RECOMMEND, _FEEDBACK, _HEALTH, reflection.SERVICE_NAME)
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
-            servicers.feedback, border
+            servicers.feedback, side
         )
-        server = _server(border, self._listen)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        names = (
-            _RECOMMEND.full_name,
-            _FEEDBACK.full_name,
-            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-            reflection.SERVICE_NAME,
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, side)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
+            reflection.aio.ReflectionServicer(names), side
         )
-        reflection.enable_server_reflection(names, server)
-        return server
+        return side
 
 
-def _server(border: Border, listen: Listen) -> "grpc.aio.Server":
-    options = {
-        **dict(CHANNEL_OPTIONS),
-        "grpc.so_reuseport": int(listen.shared),
-        "grpc.server.max_pending_requests": listen.max_pending // 2,
-        "grpc.server.max_pending_requests_hard_limit": listen.max_pending,
-    }
-    if listen.shared:
-        options |= _EVEN_OUT
-    server = grpc.aio.server(options=tuple(options.items()))
-    server.add_generic_rpc_handlers((border,))
-    return server
+def _options(listen: Listen) -> FrontOptions:
+    return FrontOptions(
+        host=listen.host,
+        port=listen.port,
+        shared_port=listen.shared,
+        max_message_bytes=MAX_MESSAGE_BYTES,
+        max_metadata_bytes=MAX_METADATA_BYTES,
+        max_deadline_us=MAX_DEADLINE_MS * 1_000,
+        max_connection_age_ms=EVEN_OUT_MS if listen.shared else 0,
+        connection_age_grace_ms=MAX_DEADLINE_MS,
+    )
 
 
 def _bound(server: "grpc.aio.Server", host: str, port: int) -> int:

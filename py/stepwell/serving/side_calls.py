@@ -1,0 +1,220 @@
+"""Calls that the event loop answers: every method of the front that has no queue.
+
+Feedback, health and reflection come to the loop through here. Their servicers are those
+that a gRPC server would have; what a context would give them none of them asks for.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import Message
+
+from stepwell.base.errors import InvalidArgumentError, ResourceExhaustedError
+from stepwell.base.metrics import Metrics
+from stepwell.front.call import Call
+from stepwell.front.front import Front, Method, SideEvent, SideKind
+from stepwell.serving.method_border import MethodBorder
+
+if TYPE_CHECKING:
+    _Handler = grpc.RpcMethodHandler[Any, Any]
+
+_Messages = asyncio.Queue[bytes | None]
+"""What a call sends, None at its end."""
+
+MAX_OPEN = 1_024
+"""Side calls at a time: as many as the front has connections, each with a watch."""
+
+MAX_WAITING_MESSAGES = 64
+"""Messages of one stream that its servicer has not come to."""
+
+MAX_STREAM_BYTES = 256 * 1024
+"""Sent on one stream before it ends: nobody tells how much of it has been read."""
+
+_RETRY_MS = 1_000
+_OK = grpc.StatusCode.OK
+
+
+class SideMethods:
+    """The methods that are answered on the side, as generated code registers them.
+
+    To `add_*Servicer_to_server` it is the server.
+
+    Args:
+        metrics: counts calls by service, method and code, and times them.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._methods: list[_SideMethod] = []
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, "_Handler"]
+    ) -> None:
+        """Takes a service in."""
+        for name, handler in method_handlers.items():
+            method = _SideMethod(self._metrics, f"/{service_name}/{name}", handler)
+            self._methods.append(method)
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
+        """The other way in which generated code registers the same handlers."""
+
+    def options(self) -> list[Method]:
+        """Returns what the front must know of each, in order."""
+        return [Method(m.path, streaming=m.is_streaming) for m in self._methods]
+
+    def __getitem__(self, place: int) -> "_SideMethod":
+        return self._methods[place]
+
+
+class SideCalls:
+    """Takes the front's side calls and answers each in a task of its own.
+
+    Args:
+        front: whose side events it takes; the only one to do so.
+        methods: what is answered here.
+        first: the front's number of the first of them; the others follow.
+
+    Concurrency: one event loop. At most MAX_OPEN calls are under way; one more is
+    RESOURCE_EXHAUSTED.
+    """
+
+    def __init__(self, front: Front, methods: SideMethods, first: int) -> None:
+        self._front = front
+        self._methods = methods
+        self._first = first
+        self._open: dict[Call, _OpenCall] = {}
+
+    def start(self) -> None:
+        """Takes calls from here on, on the running loop."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._front.side_fd, self._take)
+
+    def drain(self) -> None:
+        """Ends the streams whose callers may have more to ask; they ask elsewhere."""
+        for opened in self._open.values():
+            if opened.method.takes_many:
+                opened.end()
+
+    async def close(self) -> None:
+        """Takes nothing more and ends what is under way."""
+        asyncio.get_running_loop().remove_reader(self._front.side_fd)
+        ended = [opened.end() for opened in self._open.values()]
+        await asyncio.gather(*ended, return_exceptions=True)
+
+    def _take(self) -> None:
+        for event in self._front.take_side():
+            opened = self._open.get(event.call)
+            if event.kind is SideKind.CANCELLED:
+                if opened is not None:
+                    opened.task.cancel()
+            elif opened is not None:
+                opened.follow(event)
+            else:
+                self._begin(event)
+
+    def _begin(self, event: SideEvent) -> None:
+        call = event.call
+        if call.is_cancelled:
+            return
+        method = self._methods[call.method - self._first]
+        if len(self._open) >= MAX_OPEN:
+            text = f"{MAX_OPEN} calls are under way"
+            method.refuse(call, ResourceExhaustedError(text, _RETRY_MS))
+            return
+        opened = self._open[call] = _OpenCall(method, call)
+        opened.follow(event)
+        opened.task.add_done_callback(lambda _: self._open.pop(call))
+
+
+class _OpenCall:
+    """A call under way: its task, and the messages that the task has not come to."""
+
+    def __init__(self, method: "_SideMethod", call: Call) -> None:
+        self.method = method
+        self._call = call
+        self._messages: _Messages = asyncio.Queue()
+        self.task = asyncio.ensure_future(method.answer(call, self._messages))
+
+    def follow(self, event: SideEvent) -> None:
+        """Passes a message on, or that none will follow."""
+        if self._messages.qsize() >= MAX_WAITING_MESSAGES:
+            text = f"{MAX_WAITING_MESSAGES} messages wait for their answers"
+            self.method.refuse(self._call, ResourceExhaustedError(text, _RETRY_MS))
+            self.task.cancel()
+            return
+        is_message = event.kind is SideKind.MESSAGE
+        self._messages.put_nowait(event.message if is_message else None)
+
+    def end(self) -> "asyncio.Future[None]":
+        """Ends it, because the server does; returns what is done when it has ended."""
+        # Here and not in the task, which may not have begun.
+        self._call.fail(grpc.StatusCode.UNAVAILABLE.value[0], "the server drains")
+        self.task.cancel()
+        return self.task
+
+
+class _SideMethod:
+    """One method: what the front gives of a call in, its answer or its status out."""
+
+    def __init__(self, metrics: Metrics, path: str, handler: "_Handler") -> None:
+        parse: Any = handler.request_deserializer
+        self.path = path
+        self.takes_many = bool(handler.request_streaming)
+        self._sends_many = bool(handler.response_streaming)
+        self._behaviour: Any = (
+            handler.stream_stream or handler.unary_stream or handler.unary_unary
+        )
+        self._border = MethodBorder[Message](metrics, path, parse.__self__)
+
+    @property
+    def is_streaming(self) -> bool:
+        """True when more than one message goes either way."""
+        return self.takes_many or self._sends_many
+
+    async def answer(self, call: Call, messages: _Messages) -> None:
+        """Answers a call; whatever goes wrong becomes its status."""
+        started = time.perf_counter()
+        code = grpc.StatusCode.CANCELLED
+        try:
+            if self._sends_many:
+                await self._stream(call, messages)
+            else:
+                response = await self._behaviour(await self._only(messages), None)
+                call.answer(response.SerializeToString())
+            code = _OK
+        except Exception as error:  # noqa: BLE001 - the border: none may pass
+            code = self.refuse(call, error)
+        finally:
+            self._border.count(code, time.perf_counter() - started)
+
+    def refuse(self, call: Call, error: Exception) -> grpc.StatusCode:
+        """Ends a call with the status of an error; returns its code."""
+        status = self._border.failure(error, call.metadata)
+        call.fail(status.code.value[0], status.message, status.metadata)
+        return status.code
+
+    async def _stream(self, call: Call, messages: _Messages) -> None:
+        asked: Any = self._all(messages) if self.takes_many else None
+        responses = self._behaviour(asked or await self._only(messages), None)
+        num_bytes = 0
+        async for response in responses:
+            raw = response.SerializeToString()
+            num_bytes += len(raw)
+            if num_bytes > MAX_STREAM_BYTES:
+                text = f"a stream is at most {MAX_STREAM_BYTES} bytes long"
+                raise ResourceExhaustedError(text, _RETRY_MS)
+            call.send(raw)
+        call.fail(_OK.value[0], "")
+
+    async def _only(self, messages: _Messages) -> Message:
+        raw = await messages.get()
+        if raw is None:
+            raise InvalidArgumentError("request is missing: none was sent", "request")
+        return self._border.parsed(raw)
+
+    async def _all(self, messages: _Messages) -> AsyncIterator[Message]:
+        while (raw := await messages.get()) is not None:
+            yield self._border.parsed(raw)
