@@ -88,13 +88,14 @@ class LatencyHistogram:
         """
         if above >= self._num_samples:
             return 0
+        octaves, counts = self._octaves, self._counts
         octave = _NUM_OCTAVES - 1
-        while self._octaves[octave] <= above:
-            above -= self._octaves[octave]
+        while octaves[octave] <= above:
+            above -= octaves[octave]
             octave -= 1
         bucket = (octave << _SUB_BITS) + _SUB_BUCKETS - 1
-        while self._counts[bucket] <= above:
-            above -= self._counts[bucket]
+        while counts[bucket] <= above:
+            above -= counts[bucket]
             bucket -= 1
         return upper_edge_us(bucket)
 

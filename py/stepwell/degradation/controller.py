@@ -8,25 +8,24 @@ from dataclasses import dataclass, field
 from stepwell.base.clock import Clock
 from stepwell.base.errors import check_range
 from stepwell.base.latency_histogram import WindowedHistogram
-from stepwell.degradation.admission_queue import Priority
 from stepwell.degradation.circuit_breaker import BreakerState, CircuitBreaker
 from stepwell.degradation.cost_estimator import CostEstimator, CostOptions
-from stepwell.degradation.queue_watch import QueueWatch
+from stepwell.degradation.gate import Gate, NoGate
+from stepwell.degradation.pace import Pace
+from stepwell.degradation.priority import Priority
 from stepwell.degradation.reasons import BREAKER_REASONS, Reason
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.degradation.tier_policy import (
-    CALM_PART,
     MILLION,
     PolicyOptions,
     PolicySnapshot,
     TierCost,
     TierDecision,
     TierPolicy,
-    backlog_us,
-    can_make_popular,
     is_idle,
 )
 from stepwell.degradation.trim import TrimOptions, trimmed_fit_ppm
+from stepwell.front.admission import AdmissionTerms
 
 TIERS_NEEDING = {
     "store": (Tier.FULL, Tier.REDUCED),
@@ -37,6 +36,9 @@ TIERS_NEEDING = {
 
 _NOTHING_BLOCKED: Mapping[Tier, Reason] = {}
 _MAX_BUDGET_US = 600 * MILLION
+
+PUBLISH_EVERY_US = 5_000
+"""The gate's terms are at most so old while requests leave the queue."""
 
 
 def draw(text: str) -> int:
@@ -78,9 +80,13 @@ class LadderOptions:
         check_range("standing_us", self.standing_us, 0, _MAX_BUDGET_US)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
-    """When a request came and what it asked for, in monotonic microseconds."""
+    """When a request came and what it asked for, in monotonic microseconds.
+
+    Not frozen: there is one a request, and that would double what it costs. Nobody
+    changes one.
+    """
 
     arrived_us: int
     deadline_us: int
@@ -111,7 +117,7 @@ class LadderController:
         options: budget, shares and steps.
         estimator: of the costs; by default one with the options' window.
 
-    Concurrency: thread-safe. Cost: `admits`, `decide` about 4 us, `record` about 2 us.
+    Concurrency: thread-safe. Cost: `decide` about 4 us, `record` about 2 us.
     """
 
     def __init__(
@@ -133,7 +139,9 @@ class LadderController:
         )
         self._fit_ppm = _within_limits(options.initial_fit_ppm, options.trim)
         self._trimmed_us = clock.monotonic_us()
-        self._queue = QueueWatch(self._trimmed_us)
+        self._pace = Pace()
+        self._gate: Gate = NoGate()
+        self._published_us = self._trimmed_us
         self._forced: Tier | None = None
         self._num_served = dict.fromkeys(BEST_FIRST, 0)
         self._has_release = True
@@ -166,56 +174,35 @@ class LadderController:
             if options.initial_fit_ppm != former.initial_fit_ppm:
                 self._fit_ppm = options.initial_fit_ppm
             self._fit_ppm = _within_limits(self._fit_ppm, options.trim)
+            self._publish(self._clock.monotonic_us())
             return former
 
-    def admits(self, arrival: Arrival, num_ahead: int) -> bool:
-        """Says whether a new request may enter the queue.
-
-        False when not even POPULAR would make the deadline; once waiting has become a
-        standing thing, when POPULAR would come at the very end of the budget or after
-        it. One that `decide_early` answers has nobody ahead of it.
-        """
-        now_us = self._clock.monotonic_us()
-        snapshot = self._snapshot(arrival, num_ahead, now_us)
-        if self._policy.decide_early(snapshot) is not None:
-            snapshot.num_waiting = 0
+    def attach(self, gate: Gate) -> None:
+        """Gives the gate its terms, from now on whenever they change."""
         with self._lock:
-            popular = self._estimator.admission_cost(Tier.POPULAR, now_us)
-            pace_us = self._queue.drain_us(Tier.POPULAR, now_us)
-            wait_us = snapshot.age_us + max(
-                snapshot.num_waiting * pace_us, backlog_us(snapshot, popular.mean_us)
-            )
-            calm = wait_us * CALM_PART <= snapshot.budget_us
-            standing_us = self._queue.seen(arrival.priority, now_us, idle=calm)
-        snapshot.costs = {**snapshot.costs, Tier.POPULAR: popular}
-        if not can_make_popular(snapshot):
-            return False
-        if arrival.forced is not None or standing_us < self._options.standing_us:
-            return True
-        spare_us = snapshot.budget_us // CALM_PART
-        return wait_us + popular.p95_us <= snapshot.budget_us - spare_us
+            self._gate = gate
+            self._publish(self._clock.monotonic_us())
 
-    def decide_early(self, arrival: Arrival, num_ahead: int) -> TierDecision | None:
-        """Returns POPULAR for an arrival that could be nothing better, else None.
+    def publish_terms(self) -> None:
+        """Gives the gate new terms although no request has left the queue for a while.
 
-        The caller answers it at once, from memory; others wait in the queue.
+        Who refuses everybody learns nothing from answers: what made it refuse must be
+        forgotten in time.
         """
-        now_us = self._clock.monotonic_us()
-        age_us = now_us - arrival.arrived_us
-        if not num_ahead and age_us * CALM_PART <= self.budget_us(arrival):
-            # The usual case, without a snapshot: an idle server that is well.
-            if self._blocked(now_us) is _NOTHING_BLOCKED:
-                return None
-        return self._policy.decide_early(self._snapshot(arrival, num_ahead, now_us))
+        with self._lock:
+            self._publish(self._clock.monotonic_us())
 
     def decide(self, arrival: Arrival, num_waiting: int) -> TierDecision:
         """Returns the tier of a request that leaves the queue now."""
         now_us = self._clock.monotonic_us()
-        snapshot = self._snapshot(arrival, num_waiting, now_us)
-        decision = self._policy.decide(snapshot)
+        blocked = self._blocked(now_us)
         with self._lock:
-            self._queue.left(decision.tier, num_waiting, now_us)
-            self._queue.seen(arrival.priority, now_us, idle=is_idle(snapshot))
+            snapshot = self._snapshot(arrival, num_waiting, now_us, blocked)
+            decision = self._policy.decide(snapshot)
+            self._pace.left(decision.tier, num_waiting, now_us)
+            if now_us - self._published_us >= PUBLISH_EVERY_US:
+                self._publish(now_us)
+        self._gate.left(arrival.priority, is_idle(snapshot))
         return decision
 
     def budget_us(self, arrival: Arrival) -> int:
@@ -247,10 +234,6 @@ class LadderController:
         with self._lock:
             self._estimator.record_failure(tier, service_us, budget_us, now_us)
 
-    def forced_tier(self, arrival: Arrival) -> Tier | None:
-        """Returns the tier that the caller, else the operator, asks for, or None."""
-        return arrival.forced or self._forced
-
     def force(self, tier: Tier | None) -> Tier | None:
         """Pins every request to a tier, None frees them; returns the former pin."""
         with self._lock:
@@ -262,6 +245,7 @@ class LadderController:
         with self._lock:
             self._estimator.replace_card(card_costs)
             self._has_release = True
+            self._publish(self._clock.monotonic_us())
 
     @property
     def has_release(self) -> bool:
@@ -272,15 +256,6 @@ class LadderController:
         """No release is live: every decision is NO_RELEASE until one is."""
         with self._lock:
             self._has_release = False
-
-    def retry_after_ms(self, num_ahead: int) -> int:
-        """Returns a refused caller's push-back: what the queue takes at POPULAR."""
-        now_us = self._clock.monotonic_us()
-        with self._lock:
-            costs = self._estimator.costs(now_us)
-            by_cost_us = costs[Tier.POPULAR].mean_us // self._options.parallelism
-            each_us = max(by_cost_us, self._queue.drain_us(Tier.POPULAR, now_us))
-        return max(1, num_ahead * each_us // 1_000)
 
     def status(self) -> LadderStatus:
         """Returns how the ladder stands now."""
@@ -300,21 +275,22 @@ class LadderController:
             )
 
     def _snapshot(
-        self, arrival: Arrival, num_waiting: int, now_us: int
+        self,
+        arrival: Arrival,
+        num_waiting: int,
+        now_us: int,
+        blocked: Mapping[Tier, Reason],
     ) -> PolicySnapshot:
         options = self._options
-        blocked = self._blocked(now_us)
-        with self._lock:
-            if now_us - self._trimmed_us >= options.trim.interval_us:
-                self._trim(now_us)
-            costs = self._estimator.costs(now_us)
+        if now_us - self._trimmed_us >= options.trim.interval_us:
+            self._trim(now_us)
         # By position: keywords cost as much again.
         return PolicySnapshot(
             now_us - arrival.arrived_us,
             self.budget_us(arrival),
             arrival.deadline_us - arrival.arrived_us,
             num_waiting,
-            costs,
+            self._estimator.costs(now_us),
             self._fit_ppm,
             blocked,
             arrival.forced or self._forced,
@@ -324,6 +300,22 @@ class LadderController:
             options.parallelism,
             options.batch_size,
             options.trim.high_ppm,
+        )
+
+    def _publish(self, now_us: int) -> None:
+        self._published_us = now_us
+        options = self._options
+        popular = self._estimator.admission_cost(Tier.POPULAR, now_us)
+        self._gate.set_terms(
+            AdmissionTerms(
+                options.latency_budget_us,
+                popular.mean_us,
+                popular.p95_us,
+                self._pace.drain_us(Tier.POPULAR, now_us),
+                options.parallelism,
+                options.batch_size,
+                options.standing_us,
+            )
         )
 
     def _blocked(self, now_us: int) -> Mapping[Tier, Reason]:

@@ -132,31 +132,6 @@ class TierPolicy:
             return self._exercised(snapshot, fitting)
         return self._probed(snapshot, fitting)
 
-    def decide_early(self, snapshot: PolicySnapshot) -> TierDecision | None:
-        """Returns POPULAR for an arrival that could be nothing better, None otherwise.
-
-        With those ahead served at REDUCED no other tier would fit, or all others are
-        down: an answer from memory need not wait for a worker, and the queue holds work
-        for workers only. Probes wait: they are decided with the queue as it is then.
-
-        Args:
-            snapshot: of a request that arrives; `num_waiting` counts those ahead.
-        """
-        if snapshot.forced is not None or not snapshot.has_release:
-            return None
-        costs, blocked = snapshot.costs, snapshot.blocked
-        p95_us = [costs[t].p95_us for t in BEST_FIRST[:-1] if t not in blocked]
-        if p95_us:
-            if is_idle(snapshot) or self._probes(snapshot):
-                return None
-            ahead_us = backlog_us(snapshot, costs[Tier.REDUCED].mean_us)
-            if snapshot.age_us + min(p95_us) + ahead_us <= limit_us(snapshot):
-                return None
-        reasons = list(dict.fromkeys(blocked.values()))
-        if p95_us:
-            reasons.append(Reason.BACKLOG)
-        return _decision(Tier.POPULAR, tuple(reasons))
-
     def _probes(self, snapshot: PolicySnapshot) -> bool:
         return snapshot.request_draw < self._options.probe_ppm
 
@@ -232,9 +207,9 @@ def _first_fitting(snapshot: PolicySnapshot, best: Tier, limit: int) -> TierDeci
 
 
 def is_idle(snapshot: PolicySnapshot) -> bool:
-    """True when nobody waits, not even where the queue does not see it.
+    """True when nobody waits, nor has waited for long.
 
-    A request that is old although nobody is ahead comes from a busy event loop.
+    A request that is old although nobody waits behind it was kept waiting by others.
     """
     is_young = snapshot.age_us * CALM_PART <= snapshot.budget_us
     return is_young and not snapshot.num_waiting
@@ -271,11 +246,3 @@ def limit_us(snapshot: PolicySnapshot) -> int:
     if share_ppm > snapshot.highest_fit_ppm:
         share_ppm = snapshot.highest_fit_ppm
     return snapshot.budget_us * share_ppm // MILLION
-
-
-def can_make_popular(snapshot: PolicySnapshot) -> bool:
-    """LADDER's rule 1: whether even POPULAR would be answered before the deadline.
-
-    `snapshot.num_waiting` counts the requests ahead of this one.
-    """
-    return planned_us(snapshot, Tier.POPULAR) <= snapshot.deadline_us

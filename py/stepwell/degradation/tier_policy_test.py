@@ -1,7 +1,6 @@
 """The rule of the ladder as tables: snapshot in, decision out."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +15,6 @@ from stepwell.degradation.tier_policy import (
     TierCost,
     TierDecision,
     TierPolicy,
-    can_make_popular,
 )
 
 COSTS = {
@@ -150,7 +148,7 @@ def test_healthy_traffic_exercises_each_lower_tier(
         (30_000, 3_000, 1, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
         # Nobody waits: a probe delays nobody.
         (30_000, 2_500, 0, TierDecision(Tier.FULL, (Reason.PROBE,))),
-        # Old although nobody is ahead: the event loop is busy.
+        # Old although nobody waits behind it: others kept it waiting.
         (30_000, 2_501, 0, TierDecision(Tier.REDUCED, (Reason.BACKLOG,))),
         (0, 8_000, 0, TierDecision(Tier.REDUCED, (Reason.PROBE,))),  # one step
         (0, 18_000, 0, TierDecision(Tier.POPULAR, (Reason.BACKLOG,))),  # no slack
@@ -206,17 +204,6 @@ def test_shares_are_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_ahead", "deadline_us", "expected"),
-    [(0, 300, True), (0, 299, False), (10, 2_300, True), (10, 2_299, False)],
-)
-def test_refuses_only_when_even_popular_would_be_late(
-    num_ahead: int, deadline_us: int, expected: bool
-) -> None:
-    arriving = replace(QUIET, num_waiting=num_ahead, deadline_us=deadline_us)
-    assert can_make_popular(arriving) is expected
-
-
-@pytest.mark.parametrize(
     ("num_waiting", "parallelism", "batch_size", "expected"),
     [
         (2, 1, 1, Tier.REDUCED),
@@ -236,31 +223,6 @@ def test_the_backlog_counts_batches_and_is_spread_over_threads(
         batch_size=batch_size,
     )
     assert _decide(snapshot).tier is expected
-
-
-BOTH_DOWN = {Tier.FULL: Reason.BREAKER_STORE, Tier.REDUCED: Reason.BREAKER_STORE}
-EARLY_POPULAR = TierDecision(Tier.POPULAR, (Reason.BACKLOG,))
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"num_waiting": 3}, None),  # 3000 + 3 * 2000 <= f * budget
-        ({"num_waiting": 4}, EARLY_POPULAR),
-        ({"num_waiting": 4, "request_draw": 0}, None),  # a probe waits
-        ({"num_waiting": 4, "forced": Tier.FULL}, None),
-        ({"num_waiting": 4, "has_release": False}, None),
-        ({"age_us": 2_500, "budget_us": 20_000, "fit_ppm": 1}, None),  # idle
-        ({"age_us": 9_000}, EARLY_POPULAR),  # the event loop is busy
-        ({"age_us": 9_000, "num_waiting": 1}, EARLY_POPULAR),
-        ({"blocked": BOTH_DOWN}, TierDecision(Tier.POPULAR, (Reason.BREAKER_STORE,))),
-        ({"blocked": {Tier.FULL: Reason.BREAKER_INDEX}}, None),
-    ],
-)
-def test_an_arrival_that_could_only_be_popular_need_not_wait(
-    changes: dict[str, Any], expected: TierDecision | None
-) -> None:
-    assert TierPolicy().decide_early(replace(QUIET, **changes)) == expected
 
 
 SNAPSHOTS = st.builds(

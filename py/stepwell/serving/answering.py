@@ -1,6 +1,7 @@
 """From a decided call to its response: one borrow of one release, start to end."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from stepwell.base.deadline import Deadline
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.controller import Arrival
 from stepwell.degradation.reasons import Reason
+from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import TierDecision
 from stepwell.feedback.impression import ShownSlate
 from stepwell.pipeline.query import Query
@@ -17,7 +19,6 @@ from stepwell.releases.handle import ReleaseHandle
 from stepwell.schema.vocabulary import RowArray
 from stepwell.serving.answer_metrics import AnswerMetrics
 from stepwell.serving.call import WIRE_OF_REASON, WIRE_OF_TIER, Call
-from stepwell.serving.dispatcher import Answered
 from stepwell.serving.engine import Engine
 from stepwell.serving.responses import (
     Account,
@@ -27,6 +28,14 @@ from stepwell.serving.responses import (
 )
 
 _NO_ROWS: RowArray = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A serialized response, and the tier it names."""
+
+    response: bytes
+    tier: Tier
 
 
 class Answering:
@@ -39,7 +48,7 @@ class Answering:
         clock: monotonic and event time.
         metrics: tiers, reasons and stage times.
 
-    Concurrency: called from workers and from the event loop.
+    Concurrency: called from every worker.
     """
 
     def __init__(
@@ -58,7 +67,7 @@ class Answering:
 
     def __call__(
         self, call: Call, decision: TierDecision, queue_us: int
-    ) -> Answered[bytes]:
+    ) -> Answered:
         """Returns the serialized response; errors are the engine's."""
         assert decision.tier is not None
         with self._borrow() as release:
@@ -97,7 +106,7 @@ class Answering:
             given_rows=given,
             surface=call.surface,
             explain=call.explain,
-            is_cancelled=call.caller.has_gone,
+            is_cancelled=call.is_cancelled,
         )
         return query, unknown
 

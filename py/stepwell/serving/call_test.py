@@ -3,14 +3,13 @@
 import pytest
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.degradation.admission_queue import Priority
+from stepwell.degradation.priority import Priority
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.serving.call import (
     WIRE_OF_REASON,
     WIRE_OF_TIER,
     DeadlineRules,
-    arrival_us,
     budget_of,
     call_of,
 )
@@ -28,11 +27,13 @@ def test_a_recommend_request_becomes_a_call() -> None:
         surface="home",
         explain=True,
     )
-    call = call_of(request, now_us=5, deadline_us=99)
+    call = call_of(request, arrived_us=5, deadline_us=99)
     assert (call.request_id, call.user_id, call.num_items) == ("r", "u", 7)
     assert call.excluded_item_ids == ("a", "b")
     assert call.given_item_ids is None
-    assert (call.priority, call.surface, call.explain) == (Priority.BATCH, "home", True)
+    assert (call.surface, call.explain) == ("home", True)
+    assert call.arrival.priority is Priority.BATCH
+    assert not call.is_cancelled()
     assert (call.arrival.arrived_us, call.arrival.deadline_us) == (5, 99)
     assert call.arrival.forced is Tier.REDUCED
 
@@ -54,50 +55,20 @@ def test_the_server_names_a_request_without_an_id() -> None:
 
 
 @pytest.mark.parametrize(
-    ("deadline_ms", "grpc_seconds", "expected_us"),
-    [
-        (0, None, 200_000),
-        (50, None, 50_000),
-        (0, 0.03, 30_000),
-        (50, 0.03, 30_000),
-        (20, 0.03, 20_000),
-        (0, -0.001, -1_000),
-    ],
+    ("given_us", "expected_us"),
+    [(None, 200_000), (50_000, 50_000), (0, 0), (90_000_000, 60_000_000)],
 )
-def test_the_earlier_deadline_counts(
-    deadline_ms: int, grpc_seconds: float | None, expected_us: int
+def test_a_call_has_what_its_caller_gave_it_within_limits(
+    given_us: int | None, expected_us: int
 ) -> None:
-    rules = DeadlineRules(default_us=200_000)
-    assert budget_of(deadline_ms, grpc_seconds, rules) == expected_us
+    assert budget_of(given_us, DeadlineRules(default_us=200_000)) == expected_us
 
 
-def test_a_required_deadline_may_be_either_of_the_two_but_not_missing() -> None:
+def test_a_deadline_that_is_required_may_not_be_missing() -> None:
     rules = DeadlineRules(required=True)
-    assert budget_of(50, None, rules) == 50_000
-    assert budget_of(0, 0.03, rules) == 30_000
+    assert budget_of(50_000, rules) == 50_000
     with pytest.raises(InvalidArgumentError, match=r"deadline_ms is 0.*\[1, 60000\]"):
-        budget_of(0, None, rules)
-
-
-@pytest.mark.parametrize(
-    ("lag_us", "deadline_ms", "grpc_seconds", "waited_us"),
-    [
-        (0, 0, None, 0),
-        (7_000, 0, None, 7_000),
-        (7_000, 200, None, 7_000),
-        (7_000, 0, 0.195, 7_000),
-        # Both were 200 ms when the call came, and 195 are left.
-        (7_000, 200, 0.195, 5_000),
-        (0, 200, 0.1, 100_000),
-        # They never were the same: nothing is learnt from them.
-        (7_000, 200, 0.099, 7_000),
-        (7_000, 200, 5.0, 7_000),
-    ],
-)
-def test_a_call_has_waited_as_long_as_its_two_deadlines_or_the_loop_tell(
-    lag_us: int, deadline_ms: int, grpc_seconds: float | None, waited_us: int
-) -> None:
-    assert arrival_us(50_000, lag_us, deadline_ms, grpc_seconds) == 50_000 - waited_us
+        budget_of(None, rules)
 
 
 def test_reasons_and_tiers_have_their_wire_numbers() -> None:

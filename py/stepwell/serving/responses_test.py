@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from stepwell.degradation.admission_queue import Priority
 from stepwell.degradation.controller import Arrival
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
@@ -34,7 +33,7 @@ FACTS = ReleaseFacts(
 
 def _call(*, explain: bool = False) -> Call:
     arrival = Arrival(0, 100, 0, 0)
-    return Call("r-1", "u", 3, arrival, Priority.INTERACTIVE, explain=explain)
+    return Call("r-1", "u", 3, arrival, explain=explain)
 
 
 def _slate(rows: list[int], scores: list[float]) -> Slate:

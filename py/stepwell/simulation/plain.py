@@ -72,13 +72,13 @@ def flood(seconds: float = 2.0, seed: int = 1) -> Scenario:
 def most_in_flood() -> float:
     """Returns the share of a flood that can be answered beside refusing the others."""
     each_us = MILLION / (2.0 * _c2())
-    popular_us = PLAIN_SERVER.work[Tier.POPULAR].mean_us()
+    popular_us = PLAIN_SERVER.mean_us(Tier.POPULAR)
     return (each_us - REFUSAL_US) / (popular_us - REFUSAL_US)
 
 
 def _c2() -> float:
-    """The requests a second that the event loop can answer from memory."""
-    return MILLION / PLAIN_SERVER.work[Tier.POPULAR].mean_us()
+    """The requests a second that can be answered from memory."""
+    return PLAIN_SERVER.capacity(Tier.POPULAR)
 
 
 def seconds_to_full(played: Played, since_us: int = MENDED_US) -> float:

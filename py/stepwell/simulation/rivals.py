@@ -38,9 +38,6 @@ class TieredRival:
     def admits(self, _arrival: Arrival, _num_ahead: int) -> bool:
         return True
 
-    def answers_early(self, _arrival: Arrival, _num_ahead: int) -> bool:
-        return False
-
     def decide(self, arrival: Arrival, _num_waiting: int) -> Tier | None:
         if self._clock.now_us >= arrival.deadline_us:
             self._ended(self._clock.now_us - arrival.arrived_us)
@@ -195,9 +192,6 @@ class LimitRival:
             return False
         self._in_flight += 1
         return True
-
-    def answers_early(self, _arrival: Arrival, _num_ahead: int) -> bool:
-        return False
 
     def decide(self, arrival: Arrival, _num_waiting: int) -> Tier | None:
         if self._clock.now_us >= arrival.deadline_us:

@@ -68,7 +68,6 @@ class ServerModel:
         sigma: spread of the log-normal service times.
         overhead_us: of a thread between two requests; no service time holds it.
         late_share: part of a request's work that is done when it shows to be late.
-        answers_early: what can only be POPULAR is answered before the queue.
     """
 
     work: Mapping[Tier, TierWork]
@@ -79,7 +78,6 @@ class ServerModel:
     sigma: float = 0.25
     overhead_us: int = 0
     late_share: float = 0.45
-    answers_early: bool = True
 
     def mean_us(self, tier: Tier) -> float:
         """Returns what one request takes of a thread, in full batches."""

@@ -11,8 +11,8 @@ from stepwell.simulation.steering import SimulatedClock, Steering
 
 MAX_QUEUE_SIZE = 512
 QUICK_READ_US = 200
-REFUSAL_US = 50
-"""What a refusal takes of the event loop."""
+REFUSAL_US = 15
+"""What a refusal takes of the callers' front."""
 
 HOP_SHARE = 0.1
 """Of the time left, what a read of the store may take."""
@@ -55,11 +55,8 @@ class Station:
         self._steering = steering
         self._queue: deque[Request] = deque()
         self._num_idle = self._server.threads
-        # What early answers took of the threads' processor time.
+        # What refusals took of the threads' processor time.
         self._owed_us = 0
-        # Requests that the event loop has not come to: the ladder cannot see them.
-        self._unseen: deque[Request] = deque()
-        self._loop_busy = False
         self._flush_us = -1
 
     @property
@@ -68,44 +65,17 @@ class Station:
         return self._steering.fit_ppm
 
     def arrive(self, request: Request) -> None:
-        """Takes one attempt in; the event loop comes to it when it is free."""
-        self._unseen.append(request)
-        if not self._loop_busy:
-            self._run_loop()
-
-    def _run_loop(self) -> None:
-        self._loop_busy = False
-        while self._unseen:
-            took_us = self._handle(self._unseen.popleft())
-            if took_us:
-                # The loop takes its processor time from the threads.
-                if not self._num_idle:
-                    self._owed_us += took_us
-                self._loop_busy = True
-                self._world.schedule(self._world.clock.now_us + took_us, self._run_loop)
+        """Queues or refuses one attempt."""
+        num_ahead = len(self._queue)
+        if num_ahead < MAX_QUEUE_SIZE:
+            if self._steering.admits(request.arrival, num_ahead):
+                self._queue.append(request)
+                self._start_work()
                 return
-
-    def _handle(self, request: Request) -> int:
-        """Queues, answers or refuses one attempt; returns the loop's time for it."""
-        num_ahead, arrival = len(self._queue), request.arrival
-        admitted = self._steering.admits(arrival, num_ahead)
-        if admitted and self._server.answers_early:
-            if self._steering.answers_early(arrival, num_ahead):
-                return self._answer_early(request)
-        if not admitted or num_ahead >= MAX_QUEUE_SIZE:
-            self._world.told(request, None)
-            return REFUSAL_US
-        self._queue.append(request)
-        self._start_work()
-        return 0
-
-    def _answer_early(self, request: Request) -> int:
-        took_us = self._work_us(Tier.POPULAR, 1)
-        self._world.schedule(
-            self._world.clock.now_us + took_us,
-            lambda: self._done([request], Tier.POPULAR, Tier.POPULAR, took_us),
-        )
-        return took_us
+        if not self._num_idle:
+            # Where there is no processor to spare the threads go without.
+            self._owed_us += REFUSAL_US
+        self._world.told(request, None)
 
     def _start_work(self) -> None:
         while self._queue and self._num_idle:
@@ -137,7 +107,7 @@ class Station:
         batch = [head, *(queue.popleft() for _ in range(num_more))]
         self._num_idle -= 1
         served, took_us = self._service(batch, tier)
-        # The interpreter gives a thread at least every other turn.
+        # The system gives a thread at least every other turn.
         took_us, self._owed_us = took_us + min(self._owed_us, took_us), 0
         end_us = self._world.clock.now_us + took_us
         self._world.schedule(end_us, lambda: self._done(batch, tier, served, took_us))

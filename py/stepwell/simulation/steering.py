@@ -8,9 +8,12 @@ from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.degradation.controller import Arrival, LadderController, LadderOptions
 from stepwell.degradation.cost_estimator import CostEstimator
 from stepwell.degradation.tier import Tier
+from stepwell.front.admission import Admission, AdmissionTerms
 from stepwell.simulation.scenario import Scenario
 
 SLOW_READ_US = 5_000
+IDLE_US = 100_000
+"""So often a worker looks up that no request comes to."""
 
 
 class SimulatedClock:
@@ -54,10 +57,6 @@ class Steering(Protocol):
         """Says whether a request may enter the queue."""
         ...
 
-    def answers_early(self, arrival: Arrival, num_ahead: int, /) -> bool:
-        """Says whether it is answered from memory at once, before the queue."""
-        ...
-
     def decide(self, arrival: Arrival, num_waiting: int, /) -> Tier | None:
         """Returns the tier of a request that leaves the queue; None: no answer."""
         ...
@@ -74,17 +73,23 @@ Maker = Callable[[Scenario, SimulatedClock], Steering]
 
 
 class LadderSteering:
-    """The ladder itself."""
+    """The ladder itself, behind the very rule that a server lets callers in by."""
 
     steps_down = True
 
     def __init__(
-        self, ladder: LadderController, breakers: Mapping[str, CircuitBreaker]
+        self,
+        ladder: LadderController,
+        breakers: Mapping[str, CircuitBreaker],
+        clock: SimulatedClock,
     ) -> None:
         self._ladder = ladder
         self._breakers = breakers
-        self.admits = ladder.admits
+        self._clock = clock
+        self._admission = Admission()
+        self._looked_us = 0
         self.record = ladder.record
+        ladder.attach(self)
 
     @property
     def breakers(self) -> Mapping[str, CircuitBreaker]:
@@ -95,11 +100,31 @@ class LadderSteering:
         """LADDER's f now."""
         return self._ladder.fit_ppm
 
-    def answers_early(self, arrival: Arrival, num_ahead: int) -> bool:
-        return self._ladder.decide_early(arrival, num_ahead) is not None
+    def admits(self, arrival: Arrival, num_ahead: int) -> bool:
+        now_us, arrived_us = self._clock.now_us, arrival.arrived_us
+        if now_us - self._looked_us >= IDLE_US:
+            # As an idle worker does; a busy one has done so already.
+            self._looked_us = now_us
+            self._ladder.publish_terms()
+        return self._admission.admits(
+            arrival.priority,
+            now_us - arrived_us,
+            arrival.deadline_us - arrived_us,
+            arrival.forced is not None,
+            num_ahead,
+            now_us,
+        )
 
     def decide(self, arrival: Arrival, num_waiting: int) -> Tier | None:
         return self._ladder.decide(arrival, num_waiting).tier
+
+    def set_terms(self, terms: AdmissionTerms) -> None:
+        """Takes the ladder's terms, as the queue of a server does."""
+        self._admission.set_terms(terms)
+
+    def left(self, priority: int, is_idle: bool) -> None:  # noqa: FBT001
+        """Notes a request that has left the queue, as the queue of a server does."""
+        self._admission.left(priority, is_idle, self._clock.now_us)
 
 
 def ladder(
@@ -122,7 +147,7 @@ def ladder(
         card = scenario.server.card(scenario.card_error)
         costs = estimator(scenario) if estimator else None
         return LadderSteering(
-            LadderController(clock, card, breakers, fitted, costs), breakers
+            LadderController(clock, card, breakers, fitted, costs), breakers, clock
         )
 
     return make

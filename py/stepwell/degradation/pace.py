@@ -1,0 +1,50 @@
+"""How fast a queue that is waited in drains."""
+
+from stepwell.degradation.tier import BEST_FIRST, Tier
+
+_WEIGHT_SHIFT = 5
+"""A new interval weighs 1/32 in the mean."""
+
+MAX_INTERVAL_US = 1_000_000
+"""Longer intervals are pauses of the process, not the time of a request."""
+
+FRESH_US = 1_000_000
+"""What was measured longer ago says nothing of now."""
+
+
+class Pace:
+    """The time between two that leave a queue with others in it.
+
+    That is what one takes of the server, with all that surrounds its work on a thread.
+
+    Concurrency: none; the controller locks. Time comes with every call.
+    Cost: about 0.2 us a call.
+    """
+
+    def __init__(self) -> None:
+        self._left_us = 0
+        self._left_tier: Tier | None = None
+        self._interval_us = dict.fromkeys(BEST_FIRST, 0)
+        self._measured_us = dict.fromkeys(BEST_FIRST, 0)
+
+    def left(self, tier: Tier | None, num_waiting: int, now_us: int) -> None:
+        """Notes that a request has left the queue and will be served at `tier`."""
+        former = self._left_tier
+        if former is not None:
+            interval_us = min(now_us - self._left_us, MAX_INTERVAL_US)
+            mean_us = self._interval_us[former]
+            if mean_us and now_us - self._measured_us[former] <= FRESH_US:
+                interval_us = mean_us + ((interval_us - mean_us) >> _WEIGHT_SHIFT)
+            self._interval_us[former] = interval_us
+            self._measured_us[former] = now_us
+        self._left_us = now_us
+        self._left_tier = tier if num_waiting else None
+
+    def drain_us(self, tier: Tier, now_us: int) -> int:
+        """Returns the mean time between two that leave a waiting queue for `tier`.
+
+        0 when none was seen in the last second. Threads and batches are in it.
+        """
+        if now_us - self._measured_us[tier] > FRESH_US:
+            return 0
+        return self._interval_us[tier]

@@ -1,0 +1,38 @@
+"""The time that one takes to leave a queue with others in it."""
+
+from stepwell.degradation.pace import Pace
+from stepwell.degradation.tier import Tier
+
+
+def test_measures_the_time_between_two_that_leave_a_waiting_queue() -> None:
+    pace = Pace()
+    for number in range(5):
+        pace.left(Tier.POPULAR, 3, number * 400)
+    assert pace.drain_us(Tier.POPULAR, 1_600) == 400
+    assert pace.drain_us(Tier.FULL, 1_600) == 0
+
+
+def test_an_empty_queue_says_nothing_of_the_pace() -> None:
+    pace = Pace()
+    pace.left(Tier.POPULAR, 0, 0)
+    pace.left(Tier.POPULAR, 0, 90_000)
+    assert pace.drain_us(Tier.POPULAR, 90_000) == 0
+
+
+def test_a_pause_of_the_process_weighs_little() -> None:
+    pace = Pace()
+    pace.left(Tier.POPULAR, 1, 0)
+    pace.left(Tier.POPULAR, 1, 300)
+    pace.left(Tier.POPULAR, 1, 900_000)
+    assert pace.drain_us(Tier.POPULAR, 900_000) <= 300 + 900_000 // 32
+
+
+def test_a_pace_of_long_ago_is_forgotten() -> None:
+    pace = Pace()
+    pace.left(Tier.POPULAR, 1, 0)
+    pace.left(Tier.POPULAR, 0, 5_000)
+    assert pace.drain_us(Tier.POPULAR, 1_005_000) == 5_000
+    assert pace.drain_us(Tier.POPULAR, 1_005_001) == 0
+    pace.left(Tier.POPULAR, 1, 2_000_000)
+    pace.left(Tier.POPULAR, 1, 2_000_300)
+    assert pace.drain_us(Tier.POPULAR, 2_000_300) == 300
