@@ -30,8 +30,8 @@ SECONDS = long_or_short(60, 4)
 MOST_RATIO = long_or_short(3.0, 2.0)
 """Of C0. POPULAR carries more than that in a small catalogue on a shared machine."""
 
-CANCELLED, RESOURCE_EXHAUSTED = 1, 8
-STATUSES_OF_A_FLOOD = {"OK", "CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+RESOURCE_EXHAUSTED = 8
+STATUSES_OF_A_FLOOD = {"OK", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
 CONFIG = """
 tiers:
   full: {num_candidates: 1500, ef_search: 1500, source_limits: {ann: 1500}}
@@ -129,12 +129,10 @@ def test_o3_beyond_even_popular_it_refuses_at_once_with_push_back(
     offered = 2 * system.capacity.popular
     run = load(system.address, system.lane(), offered, long_or_short(60, 3))
     refused = run.status == RESOURCE_EXHAUSTED
-    # What found no place even inside gRPC is reset by it.
-    reset = run.status == CANCELLED
-    answered_or_refused = run.ok() | refused | reset
+    answered_or_refused = run.ok() | refused
     assert answered_or_refused.mean() >= long_or_short(0.999, 0.9), run.status_counts()
     assert set(run.status_counts()) <= STATUSES_OF_A_FLOOD
-    assert (refused | reset).any()
+    assert refused.any()
     assert (run.pushback_ms[refused] >= 1).all()
     if IS_LONG:
         goodput = run.in_budget(BUDGET_MS).sum() / run.due_s.max()
@@ -174,12 +172,19 @@ def test_o5_at_its_capacity_the_mix_is_steady(system: System, ratio: float) -> N
         assert beyond <= 0.10, (beyond, shares)
 
 
+INTERACTIVE_RATIO = 0.9
+"""Of C2: what O8 asks for people who wait. The table's 3 C2 in two equal halves would be
+1.5 C2 of them alone, which no order of a queue can answer 99 % of."""
+
+
 def test_o8_who_waits_goes_before_who_does_not(system: System) -> None:
     lanes = [
         system.lane("interactive", Priority.INTERACTIVE),
         system.lane("batch", Priority.BATCH),
     ]
-    offered = 3 * system.capacity.popular if IS_LONG else 3 * system.capacity.full
+    offered = 2 * INTERACTIVE_RATIO * system.capacity.popular
+    if not IS_LONG:
+        offered = min(offered, 3 * system.capacity.full)
     run = load(system.address, lanes, offered, long_or_short(60, 4))
     interactive, batch = (run.of_lane(lane.name) for lane in lanes)
     assert interactive.ok().mean() >= long_or_short(0.99, 0.95)
