@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from stepwell.base.errors import InvalidArgumentError, UnavailableError
@@ -111,10 +112,49 @@ async def test_several_serve_on_a_shared_port(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", [-1, 65_536, 99_999])
-async def test_a_port_that_is_none_is_refused(port: int) -> None:
+async def test_a_port_of_callers_that_is_none_is_refused(
+    tmp_path: Path, port: int
+) -> None:
+    parts = ranker_parts(tmp_path, SigningKey.generate(), Faults(SkippingClock()))
+    with pytest.raises(InvalidArgumentError, match=rf"port is {port}, must be in"):
+        Ranker(parts, RankerOptions(listen=Listen(port=port)))
+    parts.event_log.close()
+    parts.store.close()
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+async def test_a_port_of_the_operator_that_is_none_is_refused(port: int) -> None:
     # gRPC itself listens on 99,999 modulo 65,536.
     with pytest.raises(InvalidArgumentError, match=rf"port is {port}, must be in"):
         _bound(grpc.aio.server(), "127.0.0.1", port)
+
+
+async def test_a_watcher_of_health_hears_of_the_drain(ranker: RunningRanker) -> None:
+    stub = health_pb2_grpc.HealthStub(ranker.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+    ranker.stop.set()
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+    await ranker.done
+
+
+async def test_a_call_under_way_is_answered_before_the_server_ends(
+    ranker: RunningRanker,
+) -> None:
+    ranker.faults.gate.clear()
+    ranker.faults.entered.clear()
+    call = ranker.recommend.Recommend(_request())
+    await asyncio.to_thread(ranker.faults.entered.wait)
+    watch = health_pb2_grpc.HealthStub(ranker.channel).Watch(
+        health_pb2.HealthCheckRequest()
+    )
+    await watch.read()
+    ranker.stop.set()
+    await watch.read()  # it drains, and knows that a call is under way
+    ranker.faults.gate.set()
+    assert len((await call).items) == 5
+    await ranker.done
 
 
 async def test_no_event_takes_the_place_of_an_impression(ranker: RunningRanker) -> None:
