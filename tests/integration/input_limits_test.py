@@ -1,6 +1,8 @@
 """Every limit of a caller's field: at it, one over it, far over it; and the memory."""
 
 import math
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ import psutil
 import pytest
 from google.protobuf.message import Message
 
+from header_blocks import decoded, literal_block
 from integration.server_process import ServerProcess
 from integration.small_project import SmallProject
 from stepwell.serving.limits import (
@@ -187,6 +190,46 @@ def test_a_message_has_its_limit(channel: grpc.Channel) -> None:
     for size in HUGE_MESSAGES:
         code = _code(channel, RECOMMEND, _padded(size))
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, SETTINGS = 0, 1, 4
+END_STREAM, END_HEADERS = 0x1, 0x4
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    size = len(payload)
+    return struct.pack(">HBBBI", size >> 8, size & 0xFF, kind, flags, stream) + payload
+
+
+def _ending(replies: Any) -> dict[str, str]:
+    """Reads frames until a call is over; returns the headers it ends with."""
+    while True:
+        high, low, kind, flags, _ = struct.unpack(">HBBBI", replies.read(9))
+        payload = replies.read(high << 8 | low)
+        if kind == HEADERS and flags & END_STREAM:
+            return decoded(payload)
+
+
+@pytest.mark.parametrize("method", [RECOMMEND, METHODS["LogEventsRequest"]])
+@pytest.mark.parametrize("size", [MAX_MESSAGE_BYTES + 1, 2**32 - 1])
+def test_a_message_is_refused_by_the_length_it_claims(
+    ranker: ServerProcess, method: str, size: int
+) -> None:
+    no_table = struct.pack(">HI", 1, 0)
+    block = literal_block(ranker.address, method, "test")
+    with socket.create_connection(("127.0.0.1", ranker.port), timeout=20) as line:
+        line.sendall(
+            PREFACE
+            + _frame(SETTINGS, 0, 0, no_table)
+            + _frame(HEADERS, END_HEADERS, 1, block)
+            + _frame(DATA, 0, 1, b"\0" + struct.pack(">I", size))
+        )
+        # Not one byte of the message has been sent, and none will be.
+        with line.makefile("rb") as replies:
+            ended = _ending(replies)
+    assert ended["grpc-status"] == "8"
+    assert ended["grpc-message"] == f"request is {size} bytes, must be at most 262144"
 
 
 def test_a_header_block_has_its_limit(channel: grpc.Channel) -> None:
