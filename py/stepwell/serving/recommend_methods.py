@@ -86,7 +86,9 @@ class RecommendMethods:
     def _response(self, taken: FrontCall, request: AnyRequest) -> bytes:
         check_message(request)
         given_us = None
-        if taken.has_deadline and taken.deadline_us is not None:
+        if taken.deadline_us is not None and (
+            taken.has_deadline or request.deadline_ms
+        ):
             given_us = taken.deadline_us - taken.arrived_us
         budget_us = budget_of(given_us, self._deadlines)
         # The front tells the machine's time, the ladder goes by the ranker's clock.
