@@ -7,12 +7,12 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from stepwell.base.errors import UnavailableError, check_range
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
 from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.front import Front, FrontCounters, FrontOptions
 from stepwell.serving.border import Border
+from stepwell.serving.grpc_listener import CHANNEL_OPTIONS, bound
 from stepwell.serving.health_servicer import HealthServicer
 from stepwell.serving.limits import (
     MAX_DEADLINE_MS,
@@ -35,15 +35,6 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 EVEN_OUT_MS = 120_000
 """Callers on long-lived connections would never find a process that started later.
 Asked to come again after so long, which costs no call, they are spread anew."""
-
-CHANNEL_OPTIONS = (
-    # A second server on the same port must fail, not share it in silence.
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
-    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
-)
-"""Of servers that are gRPC's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +99,7 @@ class RankerServer:
         admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, border)
         self._admin = grpc.aio.server(options=CHANNEL_OPTIONS)
         self._admin.add_generic_rpc_handlers((border,))
-        self.admin_port = _bound(self._admin, "127.0.0.1", listen.admin_port)
+        self.admin_port = bound(self._admin, "127.0.0.1", listen.admin_port)
 
     @property
     def port(self) -> int:
@@ -169,12 +160,3 @@ def _options(listen: Listen) -> FrontOptions:
         max_connection_age_ms=EVEN_OUT_MS if listen.shared else 0,
         connection_age_grace_ms=MAX_DEADLINE_MS,
     )
-
-
-def _bound(server: "grpc.aio.Server", host: str, port: int) -> int:
-    # gRPC would take the number modulo 65,536 and listen there without a word.
-    check_range("port", port, 0, 65_535)
-    try:
-        return server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise UnavailableError(f"cannot listen on {host}:{port}: {error}") from error

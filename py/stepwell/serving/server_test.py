@@ -12,8 +12,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from stepwell.base.errors import InvalidArgumentError, UnavailableError
 from stepwell.releases.signing import SigningKey
+from stepwell.serving.grpc_listener import bound
 from stepwell.serving.ranker import Ranker, RankerOptions
-from stepwell.serving.server import Listen, _bound
+from stepwell.serving.server import Listen
 from stepwell.serving.tiny_ranker_fixture import (
     OPTIONS,
     Faults,
@@ -126,7 +127,7 @@ async def test_a_port_of_callers_that_is_none_is_refused(
 async def test_a_port_of_the_operator_that_is_none_is_refused(port: int) -> None:
     # gRPC itself listens on 99,999 modulo 65,536.
     with pytest.raises(InvalidArgumentError, match=rf"port is {port}, must be in"):
-        _bound(grpc.aio.server(), "127.0.0.1", port)
+        bound(grpc.aio.server(), "127.0.0.1", port)
 
 
 async def test_a_watcher_of_health_hears_of_the_drain(ranker: RunningRanker) -> None:

@@ -12,8 +12,8 @@ from stepwell.base.errors import UnavailableError
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
 from stepwell.serving.border import Border
+from stepwell.serving.grpc_listener import CHANNEL_OPTIONS
 from stepwell.serving.limits import MAX_MESSAGE_BYTES
-from stepwell.serving.server import CHANNEL_OPTIONS
 
 
 class SingleServiceServer:
