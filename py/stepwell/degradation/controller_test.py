@@ -55,7 +55,7 @@ class _Gate:
         self.terms.append(terms)
         self._admission.set_terms(terms)
 
-    def left(self, priority: int, is_idle: bool) -> None:  # noqa: FBT001
+    def left(self, priority: int, is_idle: bool) -> None:
         self._admission.left(priority, is_idle, self._clock.monotonic_us())
 
     def admits(self, arrival: Arrival, num_ahead: int) -> bool:

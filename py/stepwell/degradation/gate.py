@@ -16,7 +16,7 @@ class Gate(Protocol):
         """Takes the terms that count from the next request on."""
         ...
 
-    def left(self, priority: int, is_idle: bool, /) -> None:  # noqa: FBT001
+    def left(self, priority: int, is_idle: bool, /) -> None:
         """Notes a request that has left the queue.
 
         Args:
@@ -32,5 +32,5 @@ class NoGate:
     def set_terms(self, _terms: AdmissionTerms) -> None:
         """Nothing depends on them."""
 
-    def left(self, _priority: int, _is_idle: bool) -> None:  # noqa: FBT001
+    def left(self, _priority: int, _is_idle: bool) -> None:
         """Nothing depends on it."""

@@ -24,18 +24,20 @@ class Pace:
     def __init__(self) -> None:
         self._left_us = 0
         self._left_tier: Tier | None = None
-        self._interval_us = dict.fromkeys(BEST_FIRST, 0)
-        self._measured_us = dict.fromkeys(BEST_FIRST, 0)
+        # Means, 32 times as large: whole microseconds would be rounded down each time.
+        self._scaled_us = dict.fromkeys(BEST_FIRST, 0)
+        self._measured_us = dict.fromkeys(BEST_FIRST, -2 * FRESH_US)
 
     def left(self, tier: Tier | None, num_waiting: int, now_us: int) -> None:
         """Notes that a request has left the queue and will be served at `tier`."""
         former = self._left_tier
         if former is not None:
             interval_us = min(now_us - self._left_us, MAX_INTERVAL_US)
-            mean_us = self._interval_us[former]
-            if mean_us and now_us - self._measured_us[former] <= FRESH_US:
-                interval_us = mean_us + ((interval_us - mean_us) >> _WEIGHT_SHIFT)
-            self._interval_us[former] = interval_us
+            if now_us - self._measured_us[former] <= FRESH_US:
+                scaled = self._scaled_us[former]
+                self._scaled_us[former] += interval_us - (scaled >> _WEIGHT_SHIFT)
+            else:
+                self._scaled_us[former] = interval_us << _WEIGHT_SHIFT
             self._measured_us[former] = now_us
         self._left_us = now_us
         self._left_tier = tier if num_waiting else None
@@ -47,4 +49,4 @@ class Pace:
         """
         if now_us - self._measured_us[tier] > FRESH_US:
             return 0
-        return self._interval_us[tier]
+        return self._scaled_us[tier] >> _WEIGHT_SHIFT

@@ -65,9 +65,7 @@ class Answering:
         self._clock = clock
         self._metrics = AnswerMetrics(metrics, clock)
 
-    def __call__(
-        self, call: Call, decision: TierDecision, queue_us: int
-    ) -> Answered:
+    def __call__(self, call: Call, decision: TierDecision, queue_us: int) -> Answered:
         """Returns the serialized response; errors are the engine's."""
         assert decision.tier is not None
         with self._borrow() as release:

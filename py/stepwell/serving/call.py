@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.degradation.controller import MILLION, Arrival, draw
+from stepwell.degradation.controller import Arrival, draw
 from stepwell.degradation.priority import Priority
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
+from stepwell.degradation.tier_policy import MILLION
 from stepwell.serving.limits import MAX_DEADLINE_MS
 from stepwell_pb.v1 import common_pb2, recommend_pb2
 

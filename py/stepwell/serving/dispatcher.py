@@ -106,7 +106,7 @@ class Dispatcher:
         self._busy.add(name)
         try:
             self._handle(call)
-        except Exception:
+        except Exception:  # noqa: BLE001 - see below
             # A worker that ends would be missed by everybody, and never come back.
             _log.exception("a call was lost")
             call.fail(13, "internal error")

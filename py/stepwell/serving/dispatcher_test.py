@@ -10,7 +10,7 @@ from stepwell.degradation.controller import LadderController
 from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import TierCost
 from stepwell.front.admission_queue import AdmissionQueue
-from stepwell.front.call import Call, local_call
+from stepwell.front.call import Call, LocalCall, local_call
 from stepwell.serving.dispatcher import Dispatcher
 
 CARD = {tier: TierCost(300, 200) for tier in Tier}
@@ -40,7 +40,7 @@ class _Bench:
         finally:
             self.ended.release()
 
-    def call(self, message: bytes, priority: int = 0) -> Call:
+    def call(self, message: bytes, priority: int = 0) -> LocalCall:
         """Puts a call into the queue."""
         call = local_call(
             0,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -10,9 +10,14 @@ from stepwell.base.clock import Clock
 from stepwell.base.metrics import Metrics
 from stepwell.front.call import Call as FrontCall
 from stepwell.front.front import Method
-from stepwell.serving.call import AnyRequest, DeadlineRules, budget_of, call_of
+from stepwell.serving.call import (
+    AnyRequest,
+    Call,
+    DeadlineRules,
+    budget_of,
+    call_of,
+)
 from stepwell.serving.method_border import MethodBorder
-from stepwell.serving.tiered_answering import TieredAnswering
 from stepwell.serving.validation import check_message
 from stepwell_pb.v1 import recommend_pb2
 
@@ -44,6 +49,14 @@ METHODS: Sequence[Method] = tuple(_method(*entry) for entry in _REQUESTS)
 """The front's first methods, in this order: a call tells its method by number."""
 
 
+class Responding(Protocol):
+    """Answers what passed the checks. Concurrency: thread-safe."""
+
+    def respond(self, call: Call, /) -> bytes:
+        """Returns the serialized response; errors are raised as StepwellError."""
+        ...
+
+
 class RecommendMethods:
     """Recommend and Rank: parsed, checked, answered; an error becomes its status.
 
@@ -59,7 +72,7 @@ class RecommendMethods:
 
     def __init__(
         self,
-        tiered: TieredAnswering,
+        tiered: Responding,
         deadlines: DeadlineRules,
         clock: Clock,
         metrics: Metrics,

@@ -11,8 +11,7 @@ from stepwell.base.errors import CancelledError, DeadlineExceededError
 from stepwell.base.metric_names import GRPC_HANDLED, GRPC_HANDLING, VALIDATION_FAILURES
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.tier import Tier
-from stepwell.front.call import Call as FrontCall
-from stepwell.front.call import local_call
+from stepwell.front.call import LocalCall, local_call
 from stepwell.serving.call import Call, DeadlineRules
 from stepwell.serving.recommend_methods import METHODS, RecommendMethods
 from stepwell_pb.v1 import common_pb2, recommend_pb2
@@ -42,7 +41,7 @@ class _Bench:
             raise self.error
         return b"fine"
 
-    def ask(self, message: bytes, method: int = RECOMMEND, **changes: Any) -> FrontCall:
+    def ask(self, message: bytes, method: int = RECOMMEND, **changes: Any) -> LocalCall:
         given = {
             "arrived_us": _steady_us(),
             "deadline_us": None,
@@ -62,7 +61,7 @@ def _steady_us() -> int:
     return time.monotonic_ns() // 1_000
 
 
-def _status(call: FrontCall) -> tuple[int, str, dict[str, Any]]:
+def _status(call: LocalCall) -> tuple[int, str, dict[str, Any]]:
     outcome = call.outcome()
     assert isinstance(outcome, tuple)
     code, text, trailers = outcome
@@ -75,10 +74,12 @@ def test_the_fronts_methods_are_those_of_the_service_in_its_numbers() -> None:
         "/stepwell_pb.v1.RecommendService/Recommend",
         "/stepwell_pb.v1.RecommendService/Rank",
     ]
-    for method, request in zip(
-        METHODS, (recommend_pb2.RecommendRequest, recommend_pb2.RankRequest), strict=True
-    ):
-        numbers = {f.name: f.number for f in request.DESCRIPTOR.fields}
+    descriptors = (
+        recommend_pb2.RecommendRequest.DESCRIPTOR,
+        recommend_pb2.RankRequest.DESCRIPTOR,
+    )
+    for method, descriptor in zip(METHODS, descriptors, strict=True):
+        numbers = {field.name: field.number for field in descriptor.fields}
         assert method.queued
         assert method.key_field == numbers["user_id"]
         assert method.forced_field == numbers["forced_tier"]

@@ -50,7 +50,6 @@ def room_tests():
         name = "call_life_test",
         srcs = ["call_life_test.py"],
         deps = [
-            ":server",
             ":tiny_ranker_fixture",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:metric_names",
@@ -63,7 +62,7 @@ def room_tests():
             ":call",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:errors",
-            "//py/stepwell/degradation:admission_queue",
+            "//py/stepwell/degradation:priority",
             "//py/stepwell/degradation:reasons",
             "//py/stepwell/degradation:tier",
         ],
@@ -92,17 +91,13 @@ def room_tests():
         name = "dispatcher_test",
         srcs = ["dispatcher_test.py"],
         deps = [
-            ":call",
             ":dispatcher",
             "//py/stepwell/base:clock",
-            "//py/stepwell/base:errors",
-            "//py/stepwell/base:metric_names",
-            "//py/stepwell/base:metrics",
-            "//py/stepwell/degradation:admission_queue",
             "//py/stepwell/degradation:controller",
-            "//py/stepwell/degradation:reasons",
             "//py/stepwell/degradation:tier",
             "//py/stepwell/degradation:tier_policy",
+            "//py/stepwell/front:admission_queue",
+            "//py/stepwell/front:call",
         ],
     )
     stepwell_py_test(
@@ -138,6 +133,15 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "front_counts_test",
+        srcs = ["front_counts_test.py"],
+        deps = [
+            ":front_counts",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+        ],
+    )
+    stepwell_py_test(
         name = "guarded_store_test",
         srcs = ["guarded_store_test.py"],
         deps = [
@@ -146,6 +150,14 @@ def room_tests():
             "//py/stepwell/base:errors",
             "//py/stepwell/degradation:circuit_breaker",
             "//py/stepwell/stores:key_value_store",
+        ],
+    )
+    stepwell_py_test(
+        name = "health_servicer_test",
+        srcs = ["health_servicer_test.py"],
+        deps = [
+            ":health_servicer",
+            "//py/stepwell/base:errors",
         ],
     )
     stepwell_py_test(
@@ -185,14 +197,6 @@ def room_tests():
         deps = [
             ":limits",
             "//proto/stepwell_pb/v1:v1_py",
-        ],
-    )
-    stepwell_py_test(
-        name = "loop_watch_test",
-        srcs = ["loop_watch_test.py"],
-        deps = [
-            ":loop_watch",
-            "//py/stepwell/base:clock",
         ],
     )
     stepwell_py_test(
@@ -260,6 +264,21 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "recommend_methods_test",
+        srcs = ["recommend_methods_test.py"],
+        deps = [
+            ":call",
+            ":recommend_methods",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/front:call",
+        ],
+    )
+    stepwell_py_test(
         name = "remote_index_test",
         srcs = ["remote_index_test.py"],
         deps = [
@@ -279,7 +298,6 @@ def room_tests():
             ":call",
             ":responses",
             "//proto/stepwell_pb/v1:v1_py",
-            "//py/stepwell/degradation:admission_queue",
             "//py/stepwell/degradation:controller",
             "//py/stepwell/degradation:reasons",
             "//py/stepwell/degradation:tier",
@@ -309,6 +327,7 @@ def room_tests():
         name = "server_test",
         srcs = ["server_test.py"],
         deps = [
+            ":grpc_listener",
             ":ranker",
             ":server",
             ":tiny_ranker_fixture",
@@ -318,11 +337,40 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "side_calls_test",
+        srcs = ["side_calls_test.py"],
+        deps = [
+            ":side_calls",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/front:admission_queue",
+        ],
+    )
+    stepwell_py_test(
         name = "status_mapping_test",
         srcs = ["status_mapping_test.py"],
         deps = [
             ":status_mapping",
             "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
+        name = "tiered_answering_test",
+        srcs = ["tiered_answering_test.py"],
+        deps = [
+            ":answering",
+            ":call",
+            ":tiered_answering",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:controller",
+            "//py/stepwell/degradation:priority",
+            "//py/stepwell/degradation:reasons",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/degradation:tier_policy",
         ],
     )
     stepwell_py_library(

@@ -23,10 +23,10 @@ PLAIN_SERVER = ServerModel(
         Tier.REDUCED: TierWork(1_200),
         Tier.POPULAR: TierWork(200),
     },
-    overhead_us=200,
+    overhead_us=50,
 )
 
-C0_LOAD = 0.6
+C0_LOAD = 0.65
 """C0 of the plain server, the highest load with p99 <= budget at FULL alone, as a part
 of what keeps its thread busy all the time; `find_c0_load` finds it."""
 

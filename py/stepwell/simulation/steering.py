@@ -122,7 +122,7 @@ class LadderSteering:
         """Takes the ladder's terms, as the queue of a server does."""
         self._admission.set_terms(terms)
 
-    def left(self, priority: int, is_idle: bool) -> None:  # noqa: FBT001
+    def left(self, priority: int, is_idle: bool) -> None:
         """Notes a request that has left the queue, as the queue of a server does."""
         self._admission.left(priority, is_idle, self._clock.now_us)
 
