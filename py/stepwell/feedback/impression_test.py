@@ -146,3 +146,26 @@ def test_slates_are_written_in_groups_and_a_full_group_does_not_wait() -> None:
     side_effect.record(slate("last"))
     side_effect.close()
     assert log.sizes == [64, 1]
+
+
+@pytest.mark.parametrize("propensities", [None, [0.25, 1.0, 0.0]])
+def test_its_bytes_are_those_of_messages_made_one_by_one(
+    propensities: list[float] | None,
+) -> None:
+    ids, scores = ("a", "Käse", "x" * 256), [0.0, -1.5, 3.25e8]
+    shown = replace(
+        slate("r"),
+        item_ids=ids,
+        scores=np.array(scores, np.float32),
+        propensities=None if propensities is None else np.array(propensities, "f4"),
+    )
+    expected = [
+        feedback_pb2.ShownItem(item_id=i, score=s, propensity=p)
+        for i, s, p in zip(ids, scores, propensities or [1.0] * 3, strict=True)
+    ]
+    assert list(shown.to_message().items) == expected
+    assert (
+        not replace(shown, item_ids=(), scores=np.zeros(0, "f4"), propensities=None)
+        .to_message()
+        .items
+    )
