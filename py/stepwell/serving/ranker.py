@@ -149,7 +149,7 @@ class Ranker:
             ReleaseGauges(metrics, self._manager),
         )
         self._metrics_server = MetricsServer(
-            metrics, self._refresh_gauges, options.metrics_host, options.metrics_port
+            metrics, self.refresh_metrics, options.metrics_host, options.metrics_port
         )
         # Last: a port that is taken must not leave a thread behind at work.
         self._updater_thread = self._start_updater()
@@ -168,6 +168,11 @@ class Ranker:
     def num_in_flight(self) -> int:
         """Calls that wait for a worker now, and those that one works on."""
         return self.queue_length + self._dispatcher.num_busy
+
+    def refresh_metrics(self) -> None:
+        """Brings what is counted elsewhere up to now, as before every scrape."""
+        for gauges in self._gauges:
+            gauges.refresh()
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[Ready], None]) -> None:
         """Serves until `stop` is set, then drains; returns when all is on disk.
@@ -305,10 +310,6 @@ class Ranker:
         an import, whose log is folded in again, it follows later.
         """
         self._updater_thread.applied_within(self._options.apply_wait_seconds)
-
-    def _refresh_gauges(self) -> None:
-        for gauges in self._gauges:
-            gauges.refresh()
 
     def _live(self) -> tuple[Manifest | None, str]:
         serial = self._manager.live_serial
