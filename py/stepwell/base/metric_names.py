@@ -86,6 +86,10 @@ FRONT_REJECTED = _counter(
     "Calls that broke a rule of the wire before any method had them, by cause.",
     "cause",
 )
+FRONT_REJECTED_CONNECTIONS = _counter(
+    "stepwell_front_rejected_connections_total",
+    "Connections closed at once: there were as many as may be.",
+)
 FRONT_CANCELLED = _counter(
     "stepwell_front_cancelled_calls_total",
     "Calls whose callers left before the answer, in the queue or later.",

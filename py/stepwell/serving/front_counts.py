@@ -9,6 +9,7 @@ from stepwell.base.metric_names import (
     FRONT_CONNECTIONS,
     FRONT_RECEIVED_BYTES,
     FRONT_REJECTED,
+    FRONT_REJECTED_CONNECTIONS,
     FRONT_SENT_BYTES,
     GRPC_HANDLED,
     REFUSALS,
@@ -71,6 +72,10 @@ def _num_refused(counters: FrontCounters) -> int:
     return sum(counters.num_refused_overload)
 
 
+def _num_late(counters: FrontCounters) -> int:
+    return counters.num_refused_late + counters.num_expired
+
+
 def _followed(metrics: Metrics) -> list[_Pair]:
     def rejected(cause: str, code: str, total: Total) -> list[_Pair]:
         return [
@@ -81,15 +86,13 @@ def _followed(metrics: Metrics) -> list[_Pair]:
     return [
         (metrics.counter(REFUSALS, "overload"), _num_refused),
         (metrics.counter(GRPC_HANDLED, *_REFUSED, _EXHAUSTED), _num_refused),
-        (metrics.counter(REFUSALS, "expired"), lambda c: c.num_refused_late),
-        (
-            metrics.counter(GRPC_HANDLED, *_REFUSED, "DEADLINE_EXCEEDED"),
-            lambda c: c.num_refused_late,
-        ),
+        (metrics.counter(REFUSALS, "expired"), _num_late),
+        (metrics.counter(GRPC_HANDLED, *_REFUSED, "DEADLINE_EXCEEDED"), _num_late),
         *rejected("too_large", _EXHAUSTED, lambda c: c.num_too_large),
         *rejected("metadata", _EXHAUSTED, lambda c: c.num_metadata_too_large),
         *rejected("no_method", "UNIMPLEMENTED", lambda c: c.num_unknown_method),
         *rejected("malformed", "INTERNAL", lambda c: c.num_malformed),
+        (metrics.counter(FRONT_REJECTED_CONNECTIONS), lambda c: c.num_rejected),
         (metrics.counter(FRONT_CANCELLED), lambda c: c.num_cancelled),
         (metrics.counter(FRONT_RECEIVED_BYTES), lambda c: c.bytes_in),
         (metrics.counter(FRONT_SENT_BYTES), lambda c: c.bytes_out),

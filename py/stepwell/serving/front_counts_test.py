@@ -9,6 +9,7 @@ from stepwell.base.metric_names import (
     FRONT_CONNECTIONS,
     FRONT_RECEIVED_BYTES,
     FRONT_REJECTED,
+    FRONT_REJECTED_CONNECTIONS,
     FRONT_SENT_BYTES,
     GRPC_HANDLED,
     REFUSALS,
@@ -23,9 +24,11 @@ COUNTERS = FrontCounters(
     num_calls=100,
     num_open=7,
     num_connections=3,
+    num_accepted=30,
+    num_rejected=4,
     num_refused_overload=(1, 2, 4),
     num_refused_late=5,
-    num_expired=0,
+    num_expired=20,
     num_too_large=6,
     num_metadata_too_large=8,
     num_unknown_method=9,
@@ -57,8 +60,8 @@ def test_refusals_of_every_priority_are_calls_that_were_handled(
     metrics = counted.metrics
     assert metrics.value(REFUSALS, "overload") == 7
     assert metrics.value(GRPC_HANDLED, *REFUSED, "RESOURCE_EXHAUSTED") == 7
-    assert metrics.value(REFUSALS, "expired") == 5
-    assert metrics.value(GRPC_HANDLED, *REFUSED, "DEADLINE_EXCEEDED") == 5
+    assert metrics.value(REFUSALS, "expired") == 25
+    assert metrics.value(GRPC_HANDLED, *REFUSED, "DEADLINE_EXCEEDED") == 25
 
 
 def test_what_broke_a_rule_of_the_wire_is_counted_by_cause(counted: _Counted) -> None:
@@ -80,6 +83,7 @@ def test_looking_twice_counts_once(counted: _Counted) -> None:
     metrics = counted.metrics
     assert metrics.value(FRONT_CANCELLED) == 12
     assert metrics.value(FRONT_CONNECTIONS) == 1
+    assert metrics.value(FRONT_REJECTED_CONNECTIONS) == 4
     assert metrics.value(FRONT_RECEIVED_BYTES) == 1_000
     assert metrics.value(FRONT_SENT_BYTES) == 2_000
 
@@ -88,4 +92,4 @@ def test_what_a_worker_counts_too_is_added_up(counted: _Counted) -> None:
     counted.metrics.add(REFUSALS, "expired")
     counted.counts.refresh()
     counted.counts.refresh()
-    assert counted.metrics.value(REFUSALS, "expired") == 6
+    assert counted.metrics.value(REFUSALS, "expired") == 26

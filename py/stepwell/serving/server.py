@@ -156,6 +156,8 @@ def _options(listen: Listen) -> FrontOptions:
         shared_port=listen.shared,
         max_message_bytes=MAX_MESSAGE_BYTES,
         max_metadata_bytes=MAX_METADATA_BYTES,
+        # One caller may fill the queue by one connection, as a gateway's does.
+        max_streams_per_connection=1_024,
         max_deadline_us=MAX_DEADLINE_MS * 1_000,
         max_connection_age_ms=EVEN_OUT_MS if listen.shared else 0,
         connection_age_grace_ms=MAX_DEADLINE_MS,
