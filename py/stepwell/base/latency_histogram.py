@@ -33,12 +33,14 @@ class LatencyHistogram:
     them than in an array.
     """
 
-    __slots__ = ("_counts", "_num_samples", "_octaves", "_sum_us")
+    __slots__ = ("_counts", "_num_samples", "_octaves", "_sum_us", "_top")
 
     def __init__(self) -> None:
         self._counts = [0] * NUM_BUCKETS
         # The sums of 32 buckets each: a quantile looks at 60 numbers, not at 900.
         self._octaves = [0] * _NUM_OCTAVES
+        # No octave above it holds a sample: most are empty for ever.
+        self._top = 0
         self._num_samples = 0
         self._sum_us = 0
 
@@ -62,8 +64,11 @@ class LatencyHistogram:
             bucket = (shift << _SUB_BITS) + (latency_us >> shift)
         else:
             bucket = NUM_BUCKETS - 1
+        octave = bucket >> _SUB_BITS
         self._counts[bucket] += 1
-        self._octaves[bucket >> _SUB_BITS] += 1
+        self._octaves[octave] += 1
+        if octave > self._top:
+            self._top = octave
         self._num_samples += 1
         self._sum_us += latency_us
 
@@ -89,7 +94,7 @@ class LatencyHistogram:
         if above >= self._num_samples:
             return 0
         octaves, counts = self._octaves, self._counts
-        octave = _NUM_OCTAVES - 1
+        octave = self._top
         while octaves[octave] <= above:
             above -= octaves[octave]
             octave -= 1
@@ -111,6 +116,7 @@ class LatencyHistogram:
         """Forgets everything."""
         self._counts = [0] * NUM_BUCKETS
         self._octaves = [0] * _NUM_OCTAVES
+        self._top = 0
         self._num_samples = 0
         self._sum_us = 0
 
@@ -122,6 +128,7 @@ class LatencyHistogram:
             first = octave << _SUB_BITS
             for bucket in range(first, first + _SUB_BUCKETS):
                 self._counts[bucket] += sign * other._counts[bucket]
+        self._top = max(self._top, other._top)
         self._num_samples += sign * other._num_samples
         self._sum_us += sign * other._sum_us
 

@@ -18,7 +18,7 @@ from stepwell.simulation.scenario import (
     TierWork,
 )
 
-NUM_ARRIVALS = 1_200
+NUM_ARRIVALS = 1_000
 """A run is about so long, and no shorter than `LEAST_SECONDS`."""
 LEAST_SECONDS, MOST_SECONDS = 5.0, 20.0
 _QUARTER_US = 250_000
@@ -220,7 +220,7 @@ def retries(seed: int) -> Scenario:
     draft = Draft(seed)
     load = draft.load(0.7, 2.0)
     scenario = _with_spell(
-        draft.scenario("retries", 10.0, constant(load)),
+        draft.scenario("retries", 9.0, constant(load)),
         lambda start, end: Spell(start, end, Fault.SLOWER, _STAGED, 3.0),
     )
     return replace(scenario, max_attempts=3)

@@ -99,12 +99,13 @@ class Station:
         """One thread takes what it can at once; the oldest decides for all of them."""
         queue = self._queue
         head = queue.popleft()
-        num_more = min(self._server.batch_size - 1, len(queue))
+        most = self._server.batch_size - 1
+        num_more = min(most, len(queue)) if most else 0
         tier = self._steering.decide(head.arrival, len(queue) - num_more)
         if tier is None:
             self._world.told(head, None)
             return
-        batch = [head, *(queue.popleft() for _ in range(num_more))]
+        batch = [head, *[queue.popleft() for _ in range(num_more)]]
         self._num_idle -= 1
         served, took_us = self._service(batch, tier)
         # The system gives a thread at least every other turn.
