@@ -58,6 +58,8 @@ class Dispatcher:
     ) -> None:
         """Starts the workers and returns when each is ready to take its first call.
 
+        A release is live: what `open` began has come to its end, or comes to it now.
+
         Args:
             num_workers: each runs one call at a time.
             prepare: run once on every worker: what a thread pays at its first call is
@@ -70,6 +72,8 @@ class Dispatcher:
             ready.wait()
             self._take_all()
 
+        # It may be waiting for a call, and would take one at which it is no worker.
+        self._join()
         for number in range(num_workers):
             self._begin(f"worker-{number}", work)
         ready.wait()
@@ -78,8 +82,12 @@ class Dispatcher:
         """Takes nothing more in, has what waits answered, and joins the workers."""
         self._queue.close()
         self._closing = True
+        self._join()
+
+    def _join(self) -> None:
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
 
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, name=name, daemon=True)
