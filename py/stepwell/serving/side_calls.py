@@ -27,6 +27,9 @@ _Messages = asyncio.Queue[bytes | None]
 MAX_OPEN = 1_024
 """Side calls at a time: as many as the front has connections, each with a watch."""
 
+MAX_OPEN_BYTES = 64 * 1024 * 1024
+"""Of the requests of these calls: events wait here while the disk is slow."""
+
 MAX_WAITING_MESSAGES = 64
 """Messages of one stream that its servicer has not come to."""
 
@@ -74,8 +77,8 @@ class SideCalls:
         methods: what is answered here.
         first: the front's number of the first of them; the others follow.
 
-    Concurrency: one event loop. At most MAX_OPEN calls are under way; one more is
-    RESOURCE_EXHAUSTED.
+    Concurrency: one event loop. At most MAX_OPEN calls are under way, and at most
+    MAX_OPEN_BYTES of their requests; one more is RESOURCE_EXHAUSTED.
     """
 
     def __init__(self, front: Front, methods: SideMethods, first: int) -> None:
@@ -83,6 +86,7 @@ class SideCalls:
         self._methods = methods
         self._first = first
         self._open: dict[Call, _OpenCall] = {}
+        self._num_bytes = 0
 
     def start(self) -> None:
         """Takes calls from here on, on the running loop."""
@@ -117,13 +121,19 @@ class SideCalls:
         if call.is_cancelled:
             return
         method = self._methods[call.method - self._first]
-        if len(self._open) >= MAX_OPEN:
-            text = f"{MAX_OPEN} calls are under way"
+        num_bytes = len(event.message)
+        if len(self._open) >= MAX_OPEN or self._num_bytes + num_bytes > MAX_OPEN_BYTES:
+            text = f"{len(self._open)} calls are under way"
             method.refuse(call, ResourceExhaustedError(text, _RETRY_MS))
             return
         opened = self._open[call] = _OpenCall(method, call)
+        self._num_bytes += num_bytes
         opened.follow(event)
-        opened.task.add_done_callback(lambda _: self._open.pop(call))
+        opened.task.add_done_callback(lambda _: self._ended(call, num_bytes))
+
+    def _ended(self, call: Call, num_bytes: int) -> None:
+        del self._open[call]
+        self._num_bytes -= num_bytes
 
 
 class _OpenCall:

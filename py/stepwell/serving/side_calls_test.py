@@ -65,7 +65,7 @@ class _Bench:
 
     def check(self) -> Any:
         stub = health_pb2_grpc.HealthStub(self.channel)
-        return stub.Check(health_pb2.HealthCheckRequest())
+        return stub.Check(health_pb2.HealthCheckRequest(service="abc"))  # 5 bytes
 
     def stream(self) -> Any:
         stub = reflection_pb2_grpc.ServerReflectionStub(self.channel)
@@ -169,16 +169,18 @@ async def test_a_caller_who_does_not_wait_for_answers_is_stopped(
     assert "messages wait" in str(await stream.details())
 
 
+@pytest.mark.parametrize(("name", "bound"), [("MAX_OPEN", 1), ("MAX_OPEN_BYTES", 9)])
 async def test_one_call_too_many_is_refused(
-    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch, name: str, bound: int
 ) -> None:
-    monkeypatch.setattr(side_calls, "MAX_OPEN", 1)
+    monkeypatch.setattr(side_calls, name, bound)
     first = asyncio.ensure_future(bench.check())
     await bench.health.entered.wait()
     error = await _error(bench.check())
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     bench.health.may_answer.set()
     assert (await first).status == health_pb2.HealthCheckResponse.SERVING
+    assert (await bench.check()).status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_a_drain_ends_streams_and_spares_calls(bench: _Bench) -> None:
