@@ -11,7 +11,7 @@ from stepwell.simulation.steering import SimulatedClock, Steering
 
 MAX_QUEUE_SIZE = 512
 QUICK_READ_US = 200
-REFUSAL_US = 15
+REFUSAL_US = 10
 """What a refusal takes of the callers' front."""
 
 HOP_SHARE = 0.1
