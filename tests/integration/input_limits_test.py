@@ -237,9 +237,15 @@ def test_a_header_block_has_its_limit(channel: grpc.Channel) -> None:
     # Its own headers take a few hundred bytes of the block.
     within = (("padding", "x" * (MAX_METADATA_BYTES - 1_024)),)
     assert _code(channel, RECOMMEND, good, within) is grpc.StatusCode.OK
-    for size in (MAX_METADATA_BYTES + 1, 16 * MAX_METADATA_BYTES):
-        code = _code(channel, RECOMMEND, good, (("padding", "x" * size),))
+    one_over = (("padding", "x" * (MAX_METADATA_BYTES + 1)),)
+    far_over = tuple((f"padding{n}", "x" * MAX_METADATA_BYTES) for n in range(16))
+    for beyond in (one_over, far_over):
+        code = _code(channel, RECOMMEND, good, beyond)
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    # One field that HPACK's reader cannot take in ends the connection of who sent it.
+    code = _code(channel, RECOMMEND, good, (("padding", "x" * 128 * 1024),))
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert _code(channel, RECOMMEND, good) is grpc.StatusCode.OK
 
 
 def _claims() -> list[tuple[str, bytes]]:
