@@ -173,8 +173,8 @@ def test_o5_at_its_capacity_the_mix_is_steady(system: System, ratio: float) -> N
 
 
 INTERACTIVE_RATIO = 0.9
-"""Of C2: what O8 asks for people who wait. The table's 3 C2 in two equal halves would be
-1.5 C2 of them alone, which no order of a queue can answer 99 % of."""
+"""Of C2. The 3 C2 of the table in two equal halves would be 1.5 C2 of interactive calls
+alone, of which no order of a queue can answer 99 %."""
 
 
 def test_o8_who_waits_goes_before_who_does_not(system: System) -> None:

@@ -13,7 +13,7 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
-class HealthServicer(health_pb2_grpc.HealthServicer):
+class HealthServicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     """Says whether the services serve; nothing else is known of any other name.
 
     Args:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
+from grpc_reflection.v1alpha._async import ReflectionServicer
+from grpc_reflection.v1alpha.reflection import SERVICE_NAME
 
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
@@ -138,13 +140,13 @@ class RankerServer:
 
     def _side_methods(self, servicers: Servicers, metrics: Metrics) -> SideMethods:
         side = SideMethods(metrics)
-        names = (_RECOMMEND, _FEEDBACK, _HEALTH, reflection.SERVICE_NAME)
+        names = (_RECOMMEND, _FEEDBACK, _HEALTH, SERVICE_NAME)
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
             servicers.feedback, side
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, side)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(
-            reflection.aio.ReflectionServicer(names), side
+            ReflectionServicer(names), side
         )
         return side
 
