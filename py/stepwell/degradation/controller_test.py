@@ -9,7 +9,6 @@ from stepwell.base.clock import FakeClock
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.degradation.controller import (
-    PUBLISH_EVERY_US,
     Arrival,
     LadderController,
     LadderOptions,
@@ -20,7 +19,6 @@ from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.degradation.tier_policy import MILLION, PolicyOptions, TierCost
 from stepwell.degradation.trim import TrimOptions
-from stepwell.front.admission import Admission, AdmissionTerms
 
 CARD = {
     Tier.FULL: TierCost(8_000, 6_000),
@@ -40,37 +38,6 @@ def _ladder(
 def _arrival(clock: FakeClock, deadline_us: int = 100_000) -> Arrival:
     now_us = clock.monotonic_us()
     return Arrival(now_us, now_us + deadline_us, 500_000, LAST_DRAW)
-
-
-class _Gate:
-    """The rule that lets requests in, fed by a ladder that it is attached to."""
-
-    def __init__(self, ladder: LadderController, clock: FakeClock) -> None:
-        self._admission = Admission()
-        self._clock = clock
-        self.terms: list[AdmissionTerms] = []
-        ladder.attach(self)
-
-    def set_terms(self, terms: AdmissionTerms) -> None:
-        self.terms.append(terms)
-        self._admission.set_terms(terms)
-
-    def left(self, priority: int, is_idle: bool) -> None:
-        self._admission.left(priority, is_idle, self._clock.monotonic_us())
-
-    def admits(self, arrival: Arrival, num_ahead: int) -> bool:
-        now_us = self._clock.monotonic_us()
-        return self._admission.admits(
-            arrival.priority,
-            now_us - arrival.arrived_us,
-            arrival.deadline_us - arrival.arrived_us,
-            arrival.forced is not None,
-            num_ahead,
-            now_us,
-        )
-
-    def pushback_ms(self, num_ahead: int) -> int:
-        return self._admission.pushback_ms(num_ahead)
 
 
 def test_plans_with_the_card_until_answers_come_in() -> None:
@@ -175,68 +142,6 @@ def test_an_operator_pins_and_releases_a_tier() -> None:
     assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
 
 
-def test_admits_until_even_popular_would_be_late() -> None:
-    clock = FakeClock()
-    gate = _Gate(_ladder(clock), clock)
-    assert gate.admits(_arrival(clock), 499)
-    assert not gate.admits(_arrival(clock), 500)
-    assert gate.pushback_ms(500) == 100
-
-
-def test_a_few_slow_popular_answers_refuse_nobody() -> None:
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    for service_us in (200, 200, 5_000_000) * 10:  # a pause of the process
-        ladder.record(Tier.POPULAR, service_us, _arrival(clock))
-    assert _Gate(ladder, clock).admits(_arrival(clock), 5)
-
-
-def test_one_bad_popular_answer_refuses_nobody() -> None:
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    gate = _Gate(ladder, clock)
-    ladder.record_failure(Tier.POPULAR, 90_000, _arrival(clock))
-    for _ in range(18):
-        ladder.record(Tier.POPULAR, 90_000, _arrival(clock))
-    ladder.publish_terms()
-    assert gate.admits(_arrival(clock, deadline_us=3_000), 0)
-    ladder.record(Tier.POPULAR, 90_000, _arrival(clock))
-    clock.advance_us(10_000)  # costs are so old at most
-    ladder.publish_terms()
-    assert not gate.admits(_arrival(clock, deadline_us=3_000), 0)
-
-
-def test_who_refuses_everybody_forgets_in_time_what_made_it_refuse() -> None:
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    gate = _Gate(ladder, clock)
-    for _ in range(20):
-        ladder.record(Tier.POPULAR, 90_000, _arrival(clock))
-    clock.advance_us(10_000)
-    ladder.publish_terms()
-    assert not gate.admits(_arrival(clock, deadline_us=3_000), 0)
-    clock.advance_us(5_000_000)  # nobody was let in: nothing has left the queue
-    ladder.publish_terms()
-    assert gate.admits(_arrival(clock, deadline_us=3_000), 0)
-
-
-def test_the_gate_hears_of_new_terms_at_once_and_of_new_costs_in_a_few_ms() -> None:
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    gate = _Gate(ladder, clock)
-    (first,) = gate.terms
-    assert (first.budget_us, first.popular_mean_us) == (20_000, 200)
-    for _ in range(PUBLISH_EVERY_US // 1_000):
-        clock.advance_us(1_000)
-        ladder.decide(_arrival(clock), 3)
-    assert len(gate.terms) == 2
-    ladder.reconfigure(replace(ladder.options, latency_budget_us=30_000))
-    assert gate.terms[-1].budget_us == 30_000
-    dearer = {tier: TierCost(9_000, 7_000) for tier in BEST_FIRST}
-    ladder.release_went_live(dearer)
-    assert gate.terms[-1].popular_mean_us == 7_000
-
-
 def test_counts_what_it_served() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
@@ -263,42 +168,6 @@ def test_without_a_release_every_decision_says_so_until_one_is_live() -> None:
     assert ladder.decide(_arrival(clock), 0).reasons == (Reason.NO_RELEASE,)
     ladder.release_went_live(CARD)
     assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
-
-
-def _busy(ladder: LadderController, clock: FakeClock, for_us: int) -> None:
-    """Requests leave a queue that always holds others."""
-    ladder.decide(_arrival(clock), 0)
-    for _ in range(for_us // 1_000):
-        clock.advance_us(1_000)
-        ladder.decide(_arrival(clock), 40)
-
-
-def test_a_burst_fills_the_queue_up_to_the_deadline_a_standing_one_to_the_budget() -> (
-    None
-):
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    gate = _Gate(ladder, clock)
-    _busy(ladder, clock, for_us=50_000)
-    assert gate.admits(_arrival(clock), 60)  # the pace is a millisecond
-    _busy(ladder, clock, for_us=100_000)
-    assert not gate.admits(_arrival(clock), 60)
-    assert gate.admits(_arrival(clock), 8)
-    ladder.decide(_arrival(clock), 0)
-    assert gate.admits(_arrival(clock), 60)
-
-
-def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    gate = _Gate(ladder, clock)
-    for _ in range(120):
-        clock.advance_us(1_000)  # each takes 1 ms of the server, 0.2 ms of them work
-        late_us = clock.monotonic_us() - 9_000
-        ladder.decide(replace(_arrival(clock), arrived_us=late_us), 40)
-    assert gate.admits(_arrival(clock), 17)
-    assert not gate.admits(_arrival(clock), 18)
-    assert gate.pushback_ms(30) == 30
 
 
 def test_threads_share_the_backlog() -> None:
@@ -386,25 +255,3 @@ def test_a_constant_out_of_range_is_refused_by_name(
     with pytest.raises(InvalidArgumentError, match=field) as refused:
         replace(options, **changes)
     assert refused.value.field == field
-
-
-def test_after_a_pause_of_the_process_nobody_is_refused_who_can_be_answered() -> None:
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    gate = _Gate(ladder, clock)
-    ladder.decide(_arrival(clock), 0)
-    came_meanwhile = [_arrival(clock, 300_000) for _ in range(30)]
-    clock.advance_us(250_000)
-    assert all(gate.admits(arrival, 0) for arrival in came_meanwhile)
-
-
-def test_a_server_that_is_busy_with_better_tiers_does_not_stand() -> None:
-    clock = FakeClock()
-    ladder = _ladder(clock)
-    gate = _Gate(ladder, clock)
-    for _ in range(300):  # always somebody in the queue, nobody waits for POPULAR
-        clock.advance_us(1_000)
-        assert gate.admits(_arrival(clock), 4)
-        ladder.decide(_arrival(clock), 4)
-    old = replace(_arrival(clock), arrived_us=clock.monotonic_us() - 19_900)
-    assert gate.admits(old, 4)
