@@ -140,7 +140,11 @@ class Ranker:
         self._ladder.attach(self._queue)
         self._dispatcher = Dispatcher(self._queue, self._methods(), self._ladder)
         self._server = RankerServer(
-            self._queue, self._servicers(), options.listen, metrics
+            self._queue,
+            self._servicers(),
+            options.listen,
+            metrics,
+            options.default_deadline_us,
         )
         self._gauges = (
             LadderGauges(metrics, clock, self._ladder, parts.breakers),

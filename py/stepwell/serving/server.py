@@ -76,6 +76,7 @@ class RankerServer:
         servicers: of everything else.
         listen: of callers and of the operator.
         metrics: calls by method and code.
+        default_deadline_us: of calls that bring none.
 
     Raises:
         UnavailableError: a port is taken.
@@ -90,12 +91,14 @@ class RankerServer:
         servicers: Servicers,
         listen: Listen,
         metrics: Metrics,
+        default_deadline_us: int = 200_000,
     ) -> None:
         self._listen = listen
         self._metrics = metrics
         self._health = HealthServicer((_RECOMMEND, _FEEDBACK))
         side = self._side_methods(servicers, metrics)
-        self._front = Front(_options(listen), [*METHODS, *side.options()], queue)
+        options = _options(listen, default_deadline_us)
+        self._front = Front(options, [*METHODS, *side.options()], queue)
         self._side = SideCalls(self._front, side, first=len(METHODS))
         border = Border(metrics)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, border)
@@ -151,15 +154,14 @@ class RankerServer:
         return side
 
 
-def _options(listen: Listen) -> FrontOptions:
+def _options(listen: Listen, default_deadline_us: int) -> FrontOptions:
     return FrontOptions(
         host=listen.host,
         port=listen.port,
         shared_port=listen.shared,
         max_message_bytes=MAX_MESSAGE_BYTES,
         max_metadata_bytes=MAX_METADATA_BYTES,
-        # One caller may fill the queue by one connection, as a gateway's does.
-        max_streams_per_connection=1_024,
+        default_deadline_us=default_deadline_us,
         max_deadline_us=MAX_DEADLINE_MS * 1_000,
         max_connection_age_ms=EVEN_OUT_MS if listen.shared else 0,
         connection_age_grace_ms=MAX_DEADLINE_MS,
