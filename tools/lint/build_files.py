@@ -38,10 +38,10 @@ TESTS_CALL = "room_tests()"
 TESTS_HEAD = '''\
 """Test targets of this room, apart because BUILD.bazel would be too long."""
 
-load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
+load("//tools/bazel:defs.bzl", "stepwell_py_test")
 
 def room_tests():
-    """One target for each test file, and for what only tests use."""
+    """One target for each test file."""
 '''
 
 
@@ -216,7 +216,7 @@ def rendered_files(folder: Path) -> dict[str, str]:
     whole = _build_text(text, list(sources), targets)
     if whole.count("\n") <= MAX_FILE_LINES:
         return {"BUILD.bazel": whole}
-    tests = [s for s in sources if s.stem.endswith(("_test", "_fixture"))]
+    tests = [s for s in sources if s.stem.endswith("_test")]
     others = [s for s in sources if s not in tests]
     blocks = [textwrap.indent(targets[test], "    ") for test in tests]
     return {

@@ -1,9 +1,9 @@
 """Test targets of this room, apart because BUILD.bazel would be too long."""
 
-load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
+load("//tools/bazel:defs.bzl", "stepwell_py_test")
 
 def room_tests():
-    """One target for each test file, and for what only tests use."""
+    """One target for each test file."""
     stepwell_py_test(
         name = "artifacts_test",
         srcs = ["artifacts_test.py"],
@@ -126,20 +126,6 @@ def room_tests():
             "//py/stepwell/pipeline:stages",
             "//py/stepwell/schema:user_history",
             "//py/stepwell/schema:vocabulary",
-        ],
-    )
-    stepwell_py_library(
-        name = "scripted_shards_fixture",
-        srcs = ["scripted_shards_fixture.py"],
-        deps = [
-            ":shard_pool",
-            ":sharded_index",
-            "//proto/stepwell_pb/v1:v1_py",
-            "//py/stepwell/base:clock",
-            "//py/stepwell/base:metrics",
-            "//py/stepwell/base:retry_budget",
-            "//py/stepwell/embeddings:label_shards",
-            "//py/stepwell/embeddings:shard_map",
         ],
     )
     stepwell_py_test(

@@ -1,9 +1,9 @@
 """Test targets of this room, apart because BUILD.bazel would be too long."""
 
-load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
+load("//tools/bazel:defs.bzl", "stepwell_py_test")
 
 def room_tests():
-    """One target for each test file, and for what only tests use."""
+    """One target for each test file."""
     stepwell_py_test(
         name = "admin_fan_out_servicer_test",
         srcs = ["admin_fan_out_servicer_test.py"],
@@ -373,49 +373,6 @@ def room_tests():
             "//py/stepwell/degradation:reasons",
             "//py/stepwell/degradation:tier",
             "//py/stepwell/degradation:tier_policy",
-        ],
-    )
-    stepwell_py_library(
-        name = "tiny_ranker_fixture",
-        srcs = ["tiny_ranker_fixture.py"],
-        deps = [
-            ":card_costs",
-            ":engine",
-            ":event_clock",
-            ":guarded_store",
-            ":popular_slates",
-            ":ranker",
-            ":ready",
-            ":responses",
-            "//proto/stepwell_pb/v1:v1_py",
-            "//py/stepwell/base:deadline",
-            "//py/stepwell/base:metrics",
-            "//py/stepwell/degradation:circuit_breaker",
-            "//py/stepwell/degradation:controller",
-            "//py/stepwell/degradation:slate_cache",
-            "//py/stepwell/degradation:tier_policy",
-            "//py/stepwell/feedback:user_history_updater",
-            "//py/stepwell/pipeline:candidate",
-            "//py/stepwell/pipeline:executor",
-            "//py/stepwell/pipeline:plan",
-            "//py/stepwell/pipeline:planner",
-            "//py/stepwell/pipeline:query",
-            "//py/stepwell/pipeline:stages",
-            "//py/stepwell/releases:loader",
-            "//py/stepwell/releases:manifest",
-            "//py/stepwell/releases:publisher",
-            "//py/stepwell/releases:signing",
-            "//py/stepwell/releases:source",
-            "//py/stepwell/retrieval:history_source",
-            "//py/stepwell/retrieval:popular_lists",
-            "//py/stepwell/retrieval:popular_source",
-            "//py/stepwell/retrieval:stage",
-            "//py/stepwell/schema:user_history",
-            "//py/stepwell/schema:vocabulary",
-            "//py/stepwell/stores:event_log",
-            "//py/stepwell/stores:key_value_store",
-            "//py/stepwell/stores:lmdb_event_log",
-            "//py/stepwell/stores:lmdb_key_value_store",
         ],
     )
     stepwell_py_test(
