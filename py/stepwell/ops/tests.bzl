@@ -1,9 +1,9 @@
 """Test targets of this room, apart because BUILD.bazel would be too long."""
 
-load("//tools/bazel:defs.bzl", "stepwell_py_test")
+load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
 
 def room_tests():
-    """One target for each test file."""
+    """One target for each test file, and for what only tests use."""
     stepwell_py_test(
         name = "activations_test",
         srcs = ["activations_test.py"],
