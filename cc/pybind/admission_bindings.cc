@@ -61,8 +61,13 @@ bool Admits(Admission& admission, int priority, int64_t age_us, int64_t deadline
 std::shared_ptr<Call> Take(AdmissionQueue& queue, double timeout_seconds) {
   std::shared_ptr<Call> call = queue.TryTake();
   if (call != nullptr) return call;
-  const py::gil_scoped_release release;
-  return queue.Take(WaitingUs(timeout_seconds));
+  const int64_t timeout_us = WaitingUs(timeout_seconds);
+  // Not py::gil_scoped_release: a thread that asks for the GIL when the interpreter has
+  // gone is ended on the spot, and out of a destructor that would end the process.
+  PyThreadState* const state = PyEval_SaveThread();
+  call = queue.Take(timeout_us);
+  PyEval_RestoreThread(state);
+  return call;
 }
 
 // What the I/O thread does with a newcomer.

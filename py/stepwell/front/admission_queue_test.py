@@ -1,5 +1,8 @@
 """The admission queue from Python: order, bound, refusals, and waiting threads."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -220,3 +223,23 @@ def test_many_takers_get_each_call_once() -> None:
     for taker in takers:
         taker.join()
     assert sorted(taken) == sorted(str(place).encode() for place in range(500))
+
+
+LEFT_BEHIND = """
+import threading
+from stepwell.front.admission_queue import AdmissionQueue
+queue = AdmissionQueue(1)
+threading.Thread(target=queue.take, daemon=True).start()
+queue.close()
+"""
+
+
+def test_a_worker_left_behind_does_not_break_the_end_of_the_process() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LEFT_BEHIND],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
