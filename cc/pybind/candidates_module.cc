@@ -23,6 +23,7 @@
 #include "cc/kernels/candidates/user_tower.h"
 #include "cc/pybind/candidate_arrays.h"
 #include "cc/pybind/feature_table_bindings.h"
+#include "cc/pybind/fused_ranker_bindings.h"
 #include "cc/pybind/small_ranker_bindings.h"
 #include "cc/pybind/status_casters.h"
 #include "pybind11/numpy.h"
@@ -354,6 +355,7 @@ PYBIND11_MODULE(_candidates, module) {
       .def("best", &CoOccurrence::Best)
       .def("scores", &CoOccurrence::Scores);
   BindFeatureTable(module);
+  BindFusedRanker(module);
   BindSmallRanker(module);
 }
 

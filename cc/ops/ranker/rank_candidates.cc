@@ -57,7 +57,7 @@ Tensor RankCandidates(const Tensor dense, const Tensor item_rows,
                       const Tensor user_rows, const Tensor offsets,
                       const Tensor weights, const Tensor plan, const Tensor items,
                       int64_t num_objectives, double clip) {
-  kernels::RankerModel model = RankerPlan(kOp, weights, plan).Read();
+  kernels::RankerModel model = ReadRanker(kOp, weights, plan);
   STEPWELL_OP_CHECK(num_objectives == model.num_objectives, kOp, ": num_objectives is ",
                     num_objectives, ", the plan has ", model.num_objectives);
   model.clip = static_cast<float>(clip);

@@ -13,6 +13,7 @@ from stepwell.models.dlrm import Dlrm
 from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import DOT, ModelConfig
 from stepwell.models.ranker_inputs import CLIP
+from stepwell.ops.fused_ranker import PackedRanker
 from stepwell.ops.item_records import ItemSums, RecordShape, build_item_records
 from stepwell.ops.rank_candidates import rank_candidates
 from stepwell.ops.ranker_plan import (
@@ -118,6 +119,12 @@ class FusedDlrm(nn.Module):
             stacked = torch.stack(rows, 1) if rows else torch.zeros(num_items, 0).long()
             parts = _Freezer(dlrm, precision, columns).frozen(stacked)
             return cls(*parts, len(dlrm.config.objectives))
+
+    def packed(self) -> PackedRanker:
+        """Returns what a FusedRanker takes; shares this model's memory."""
+        return PackedRanker(
+            self._weights.numpy(), self._plan.numpy(), self._records.numpy(), CLIP
+        )
 
     def forward(
         self, dense: Tensor, item_rows: Tensor, user_rows: Tensor, offsets: Tensor

@@ -78,6 +78,16 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "fused_ranker_test",
+        srcs = ["fused_ranker_test.py"],
+        deps = [
+            ":conformance_ranker",
+            ":fused_ranker",
+            ":objectives",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
         name = "history_scores_test",
         srcs = ["history_scores_test.py"],
         deps = [

@@ -10,6 +10,7 @@ from stepwell.base.deadline import Deadline
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.fused_dlrm import FusedDlrm
 from stepwell.models.ranker_config import ModelConfig
+from stepwell.ops.fused_ranker import FusedRanker
 from stepwell.pipeline.query import FeatureBatch, Scores
 from stepwell.ranking.model_scorer import (
     positions_of,
@@ -52,6 +53,8 @@ class FusedScorer:
         self._dense = selection("dense", config.dense_names, dense_names)
         wanted = [] if user_column is None else [user_column]
         self._user = positions_of("sparse", wanted, sparse_names)
+        columns = positions_of("dense", config.dense_names, dense_names).tolist()
+        self._ranker = FusedRanker(model.packed(), columns, self._weights)
 
     def score(
         self,
@@ -63,9 +66,8 @@ class FusedScorer:
         Raises:
             InvalidArgumentError: the features do not say which items they are of.
         """
-        dense = taken(features.dense, self._dense)
-        ends = np.array([0, len(dense)], np.int64)
-        return self._scored(dense, _item_rows(features), [features], ends)
+        rows, user = _item_rows(features), self._user_row(features)
+        return Scores(*self._ranker.score(features.dense, rows, user), self._names)
 
     def score_all(self, batches: Sequence[FeatureBatch]) -> list[Scores]:
         """Returns the scores of several requests, computed in one call."""
