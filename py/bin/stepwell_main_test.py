@@ -2,9 +2,11 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from absl import flags
 
 import command_table
@@ -18,6 +20,13 @@ COMMANDS = Path(__file__).parent / "commands"
 def _flags_of_no_other_program(monkeypatch: pytest.MonkeyPatch) -> None:
     # Another program's module, imported by a test of the same run, has required flags.
     monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    # Commands log to the standard error of their test, which ends with it.
+    yield
+    structlog.reset_defaults()
 
 
 def test_every_command_of_the_table_has_a_module() -> None:
