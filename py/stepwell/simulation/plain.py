@@ -15,7 +15,6 @@ from stepwell.simulation.scenario import (
     Spell,
     TierWork,
 )
-from stepwell.simulation.station import REFUSAL_US
 
 PLAIN_SERVER = ServerModel(
     work={
@@ -67,13 +66,6 @@ def mended(seed: int = 1) -> Scenario:
 def flood(seconds: float = 2.0, seed: int = 1) -> Scenario:
     """Twice what POPULAR can take: less than half can be answered, as refusals cost."""
     return plain("2 x C2", seconds, constant(2.0 * _c2()), seed)
-
-
-def most_in_flood() -> float:
-    """Returns the share of a flood that can be answered beside refusing the others."""
-    each_us = MILLION / (2.0 * _c2())
-    popular_us = PLAIN_SERVER.mean_us(Tier.POPULAR)
-    return (each_us - REFUSAL_US) / (popular_us - REFUSAL_US)
 
 
 def _c2() -> float:
