@@ -1,9 +1,9 @@
 """Test targets of this room, apart because BUILD.bazel would be too long."""
 
-load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
+load("//tools/bazel:defs.bzl", "stepwell_py_test")
 
 def room_tests():
-    """One target for each test file, and for what only tests use."""
+    """One target for each test file."""
     stepwell_py_test(
         name = "capacity_test",
         srcs = ["capacity_test.py"],
@@ -85,11 +85,6 @@ def room_tests():
             "//py/stepwell/base:errors",
             "//py/stepwell/client:types",
         ],
-    )
-    stepwell_py_library(
-        name = "load_run_fixture",
-        srcs = ["load_run_fixture.py"],
-        deps = [":load_run"],
     )
     stepwell_py_test(
         name = "load_run_test",
