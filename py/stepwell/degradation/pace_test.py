@@ -16,8 +16,8 @@ def test_its_mean_is_that_of_the_intervals() -> None:
     pace, now_us = Pace(), 0
     for number in range(2_000):
         pace.left(Tier.POPULAR, 3, now_us)
-        now_us += 200 if number % 2 else 260
-    assert 227 <= pace.drain_us(Tier.POPULAR, now_us) <= 233
+        now_us += 200 if number % 2 else 240
+    assert 217 <= pace.drain_us(Tier.POPULAR, now_us) <= 223
 
 
 def test_an_empty_queue_says_nothing_of_the_pace() -> None:
