@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "cc/base/clock.h"
 #include "cc/front/connection_fixture.h"
 #include "cc/front/peer.h"
@@ -169,6 +171,75 @@ TEST(HostilePeer, HeadsOfRequestsThatDoNotComeAreCounted) {
   EXPECT_GE(fixture.context.partial_bytes, 200 << 10);
   fixture.connection.reset();
   EXPECT_EQ(fixture.context.partial_bytes, 0);
+}
+
+// A block of fields as HPACK has it: one of 3,000 bytes for the table, then its name,
+// one byte, again and again.
+std::string Bomb(int num_names) {
+  std::string block = "\x83\x86";
+  absl::StrAppend(&block, "\x04", std::string(1, sizeof(kUnaryPath) - 1), kUnaryPath,
+                  "\x5f\x10", "application/grpc", "\x40\x07", "x-large");
+  // 3,000 - 127, seven bits a byte.
+  absl::StrAppend(&block, "\x7f\xb9\x16", std::string(3'000, 'v'));
+  return block + std::string(num_names, '\xbe');
+}
+
+TEST(HostilePeer, ABlockThatUnpacksToMoreAndMoreIsGivenUp) {
+  ConnectionFixture fixture;
+  fixture.Exchange();
+  const std::string bomb = Bomb(10'000);
+  std::string frame(3, '\0');
+  frame[1] = static_cast<char>(bomb.size() >> 8);
+  frame[2] = static_cast<char>(bomb.size());
+  // HEADERS with the ends of the block and of the stream.
+  frame += std::string("\1\5\0\0\0\1", 6) + bomb;
+  fixture.connection->Receive(frame, fixture.now_us);
+  EXPECT_EQ(fixture.counters().num_open, 1);
+  const std::string reply = fixture.FromConnection();
+  // RST_STREAM is the first frame, of 13 bytes.
+  EXPECT_EQ(reply.substr(3, 1), "\3");
+  EXPECT_EQ(reply.substr(12, 1), std::string(1, NGHTTP2_ENHANCE_YOUR_CALM));
+  EXPECT_EQ(fixture.counters().num_open, 0);
+  EXPECT_EQ(fixture.counters().num_metadata_too_large, 1);
+  EXPECT_FALSE(fixture.connection->is_broken());
+}
+
+std::string Repeated(absl::string_view frame, int times) {
+  std::string bytes;
+  for (int i = 0; i < times; ++i) bytes.append(frame.data(), frame.size());
+  return bytes;
+}
+
+TEST(HostilePeer, FramesThatAskForNothingAreBounded) {
+  const absl::string_view kinds[] = {
+      {"\0\0\4\x08\0\0\0\0\0\0\0\0\1", 13},  // WINDOW_UPDATE
+      {"\0\0\5\2\0\0\0\0\3\0\0\0\0\1", 14},  // PRIORITY
+  };
+  for (const absl::string_view frame : kinds) {
+    ConnectionFixture fixture;
+    fixture.Exchange();
+    fixture.connection->Receive(Repeated(frame, 9'000), fixture.now_us);
+    fixture.Exchange();
+    EXPECT_FALSE(fixture.connection->is_finished());
+    fixture.connection->Receive(Repeated(frame, 9'000), fixture.now_us);
+    fixture.caller.Receive(fixture.FromConnection());
+    ASSERT_EQ(fixture.caller.goaways().size(), 1) << int{frame[3]};
+    EXPECT_EQ(fixture.caller.goaways()[0].second, NGHTTP2_ENHANCE_YOUR_CALM);
+    EXPECT_TRUE(fixture.connection->is_finished());
+  }
+}
+
+TEST(HostilePeer, APeerThatIsBusyMayOpenItsWindowAsOftenAsItIsAnswered) {
+  ConnectionFixture fixture;
+  const absl::string_view update("\0\0\4\x08\0\0\0\0\0\0\0\0\1", 13);
+  for (int i = 0; i < 5'000; ++i) {
+    fixture.caller.Call(kUnaryPath, "q");
+    fixture.Exchange();
+    fixture.connection->Receive(Repeated(update, 4), fixture.now_us);
+    std::exchange(fixture.handler.calls, {}).at(0)->Answer("a");
+    fixture.Exchange();
+  }
+  EXPECT_TRUE(fixture.caller.goaways().empty());
 }
 
 // What others hold back must not cost those who send one request and all of it.

@@ -23,7 +23,14 @@ bool EndsStream(const nghttp2_frame& frame) {
 
 // The functions that nghttp2 calls; `user` is the Http2Connection.
 struct Http2Callbacks {
+  static int OnBeginFrame(nghttp2_session*, const nghttp2_frame_hd* head, void* user) {
+    Of(user).CountFrame(head->type == NGHTTP2_HEADERS ||
+                        (head->type == NGHTTP2_DATA && head->length > 0));
+    return 0;
+  }
+
   static int OnBeginHeaders(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    Of(user).block_bytes_ = 0;
     if (IsRequestHead(*frame)) Of(user).BeginStream(frame->hd.stream_id);
     return 0;
   }
@@ -31,6 +38,10 @@ struct Http2Callbacks {
   static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
                       size_t name_size, const uint8_t* value, size_t value_size,
                       uint8_t, void* user) {
+    if (!Of(user).CountField(frame->hd.stream_id, name_size + value_size)) {
+      // The rest of the block is unpacked and not looked at.
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
     if (IsRequestHead(*frame)) {
       Of(user).AddField(frame->hd.stream_id, View(name, name_size),
                         View(value, value_size));
@@ -59,6 +70,7 @@ struct Http2Callbacks {
   }
 
   static int OnFrameSent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_DATA) Of(user).CountFrame(true);
     if (EndsStream(*frame)) Of(user).AfterLastFrame(frame->hd.stream_id);
     if (frame->hd.type == NGHTTP2_GOAWAY) Of(user).AfterGoaway();
     return 0;
@@ -80,6 +92,8 @@ namespace {
 nghttp2_session_callbacks* NewCallbacks() {
   nghttp2_session_callbacks* callbacks = nullptr;
   nghttp2_session_callbacks_new(&callbacks);
+  nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks,
+                                                        Http2Callbacks::OnBeginFrame);
   nghttp2_session_callbacks_set_on_begin_headers_callback(
       callbacks, Http2Callbacks::OnBeginHeaders);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, Http2Callbacks::OnHeader);

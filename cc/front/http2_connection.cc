@@ -12,6 +12,10 @@ constexpr int64_t kUsPerMs = 1'000;
 
 // All streams of a connection together; a stream alone may send a whole message.
 constexpr int32_t kConnectionWindowBytes = 4 << 20;
+
+// Frames of no use that a peer may send between two ticks, for long.
+constexpr int64_t kIdleFramesATick = 100;
+
 constexpr int32_t kLeastStreamWindowBytes = 65'535;
 
 // A peer that has seen GOAWAY answers a PING at once; one that does not is not waited
@@ -140,6 +144,7 @@ void Http2Connection::ResetIf(bool failed, const Http2Stream& stream) {
 
 void Http2Connection::Tick(int64_t now_us) {
   now_us_ = now_us;
+  num_idle_frames_ = std::max<int64_t>(0, num_idle_frames_ - kIdleFramesATick);
   CheckSilence();
   CheckStreams();
   CheckAge();
@@ -206,7 +211,8 @@ void Http2Connection::Drain(int64_t now_us) {
   nghttp2_submit_shutdown_notice(session_);
 }
 
-// nghttp2 would send a PING before a GOAWAY that waits, and its answer would say nothing.
+// nghttp2 would send a PING before a GOAWAY that waits, and its answer would say
+// nothing.
 void Http2Connection::AfterGoaway() {
   if (drain_step_ == kNoticed) Ping(kDrainPing);
 }

@@ -90,7 +90,9 @@ class Http2Connection {
   Http2Stream* Find(int32_t stream);
 
   // What nghttp2 tells; in http2_requests.cc, in the order of a stream's life.
+  void CountFrame(bool is_useful);
   void BeginStream(int32_t id);
+  bool CountField(int32_t id, size_t num_bytes);
   void AddField(int32_t id, absl::string_view name, absl::string_view value);
   void EndHead(Http2Stream& stream);
   void AddBytes(Http2Stream& stream, absl::string_view bytes);
@@ -135,6 +137,8 @@ class Http2Connection {
   int64_t drained_us_ = 0;     // when Drain was called
   int64_t ended_us_ = 0;       // when EndAll was called, 0: it was not
   int64_t reset_debt_us_ = 0;
+  int64_t block_bytes_ = 0;      // of the block of fields that is being read
+  int64_t num_idle_frames_ = 0;  // less those that requests and answers allow
   int64_t partial_bytes_ = 0;
   int64_t unread_bytes_ = 0;
   DrainStep drain_step_ = kServing;

@@ -14,6 +14,16 @@ namespace {
 constexpr int64_t kResetBurst = 1'000;
 constexpr int64_t kUsPerReset = 1'000'000 / 200;
 
+// Frames that neither ask nor bring anything: WINDOW_UPDATE, PING, SETTINGS, PRIORITY,
+// empty DATA. So many at once, so many for each frame that does, and so many a tick.
+constexpr int64_t kMostIdleFrames = 10'000;
+constexpr int64_t kIdleFramesForEach = 8;
+
+// A field that the table of HPACK holds is named by one byte: what a block unpacks to
+// before it is given up, without a status then.
+constexpr int64_t kMostBlockBytes = 256 << 10;
+constexpr int64_t kEntryBytes = 32;
+
 constexpr int64_t kUsPerMs = 1'000;
 
 int64_t Sum(int64_t from_us, int64_t length_us) {
@@ -33,6 +43,25 @@ int PriorityOf(int64_t value) {
 }
 
 }  // namespace
+
+void Http2Connection::CountFrame(bool is_useful) {
+  if (is_useful) {
+    num_idle_frames_ = std::max<int64_t>(0, num_idle_frames_ - kIdleFramesForEach);
+  } else if (++num_idle_frames_ > kMostIdleFrames) {
+    nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+}
+
+// False when the block is too long to be looked at: its stream is reset.
+bool Http2Connection::CountField(int32_t id, size_t num_bytes) {
+  block_bytes_ += static_cast<int64_t>(num_bytes) + kEntryBytes;
+  const int64_t most_bytes =
+      std::max(kMostBlockBytes, 4 * context_->options.max_metadata_bytes);
+  if (block_bytes_ <= most_bytes) return true;
+  context_->counters.num_metadata_too_large.Add(1);
+  nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_ENHANCE_YOUR_CALM);
+  return false;
+}
 
 void Http2Connection::BeginStream(int32_t id) {
   auto stream = std::make_unique<Http2Stream>(id, context_->options, now_us_);
