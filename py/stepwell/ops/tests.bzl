@@ -1,9 +1,9 @@
 """Test targets of this room, apart because BUILD.bazel would be too long."""
 
-load("//tools/bazel:defs.bzl", "stepwell_py_library", "stepwell_py_test")
+load("//tools/bazel:defs.bzl", "stepwell_py_test")
 
 def room_tests():
-    """One target for each test file, and for what only tests use."""
+    """One target for each test file."""
     stepwell_py_test(
         name = "activations_test",
         srcs = ["activations_test.py"],
@@ -35,7 +35,6 @@ def room_tests():
     )
     stepwell_py_test(
         name = "conformance_test",
-        size = "medium",
         srcs = ["conformance_test.py"],
         deps = [
             ":conformance_cases",
@@ -110,7 +109,6 @@ def room_tests():
     )
     stepwell_py_test(
         name = "large_tensors_test",
-        size = "medium",
         srcs = ["large_tensors_test.py"],
         deps = [
             ":dot_interaction",

@@ -1,6 +1,7 @@
 """Reads of the request path: replies are their own, and the dead are replaced."""
 
 import os
+import select
 import socket
 import tempfile
 import threading
@@ -13,6 +14,7 @@ import pytest
 import redis
 
 from stepwell.base.errors import UnavailableError
+from stepwell.stores import redis_hops
 from stepwell.stores.redis_connection import connect, is_timed
 from stepwell.stores.redis_hops import RedisHops
 from stepwell.stores.redis_key_value_store import RedisKeyValueStore
@@ -107,6 +109,24 @@ def _late_server(listener: socket.socket, given_up: threading.Event) -> None:
                 given_up.wait()
             connection.sendall(reply)
             connection.recv(1)
+
+
+def test_a_reply_that_is_there_is_taken_though_time_is_over(
+    server: RedisServer, hops: RedisHops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(redis.Redis.from_url(server.url)) as writer:
+        writer.mset({"a": b"1", "large": os.urandom(1_000_000)})
+    hops.mget([b"a"], PATIENT_US)
+    look = redis_hops._wait
+
+    def late(ready: "select.poll", end: float, least_ms: int) -> None:
+        ready.poll(PATIENT_MS)  # as if the thread had been away until now
+        look(ready, end - 2 * PATIENT_US / 1e6, least_ms)
+
+    monkeypatch.setattr(redis_hops, "_wait", late)
+    assert hops.mget([b"a"], PATIENT_US) == [b"1"]
+    with pytest.raises(TimeoutError):  # needs more than one look
+        hops.mget([b"large"], PATIENT_US)
 
 
 def test_the_first_read_after_a_restart_is_answered(tmp_path: Path) -> None:
