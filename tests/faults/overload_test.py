@@ -157,10 +157,13 @@ def test_o4_a_burst_leaves_nothing_behind(system: System) -> None:
     assert tier_share(recovered, Tier.FULL) >= long_or_short(0.95, 0.85)
 
 
-@pytest.mark.parametrize("ratio", [0.95, 1.05] if IS_LONG else [1.0])
+# The short form measures C0 low: at 1.0 nothing would be late, whatever steers.
+@pytest.mark.parametrize("ratio", [0.95, 1.05] if IS_LONG else [1.15])
 def test_o5_at_its_capacity_the_mix_is_steady(system: System, ratio: float) -> None:
     run = system.run(ratio, long_or_short(300, 8))
     assert_no_error(run)
+    # A switch by percentiles moves when some are late.
+    assert in_budget(run) >= long_or_short(0.99, 0.95)
     shares = np.array(full_share_by_second(run))
     # A switch for everybody is all or nothing from one second to the next.
     swings = np.abs(np.diff(shares)) > 0.8
