@@ -46,6 +46,12 @@ struct CallerCallbacks {
     return 0;
   }
 
+  static int OnBadHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t*,
+                         size_t, const uint8_t*, size_t, uint8_t, void* user) {
+    ++Of(user).replies_[frame->hd.stream_id].num_bad_fields;
+    return 0;
+  }
+
   static int OnData(nghttp2_session*, uint8_t, int32_t id, const uint8_t* bytes,
                     size_t size, void* user) {
     Of(user).replies_[id].body += Text(bytes, size);
@@ -113,6 +119,8 @@ CallerFixture::CallerFixture() {
   nghttp2_session_callbacks_new(&callbacks);
   nghttp2_session_callbacks_set_on_header_callback(callbacks,
                                                    CallerCallbacks::OnHeader);
+  nghttp2_session_callbacks_set_on_invalid_header_callback(
+      callbacks, CallerCallbacks::OnBadHeader);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks,
                                                             CallerCallbacks::OnData);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks,

@@ -22,6 +22,7 @@ struct CallerReply {
   std::map<std::string, std::string> fields;  // of head and trailers
   std::string body;                           // with the prefixes
   int num_heads = 0;
+  int num_bad_fields = 0;  // that HTTP does not allow, and not in `fields`
   bool is_closed = false;
   uint32_t error_code = 0;
 

@@ -77,6 +77,7 @@ TEST(Http2Connection, TrailersOfAFailureReachTheCallerAndBadOnesAreLeftOut) {
   EXPECT_EQ(reply.Field("x-text"), "value");
   EXPECT_EQ(reply.Field("x-raw-bin"), "AP8");
   EXPECT_EQ(reply.fields.size(), 5);
+  EXPECT_EQ(reply.num_bad_fields, 0);
 }
 
 TEST(Http2Connection, AVeryLongMessageOfAFailureIsCut) {
