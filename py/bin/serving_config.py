@@ -62,6 +62,7 @@ class TrimConfig(_Section):
     low: _Share | None = None
     high: _Share | None = None
     late: _Factor | None = None
+    tail: _Factor | None = None
     early: _Factor | None = None
     down: _Factor | None = None
     up: _Factor | None = None
@@ -239,6 +240,7 @@ _PPM_NAMES = {
     "low": "low_ppm",
     "high": "high_ppm",
     "late": "late_ratio_ppm",
+    "tail": "tail_ratio_ppm",
     "early": "early_ratio_ppm",
     "down": "down_ppm",
     "up": "up_ppm",

@@ -24,7 +24,7 @@ from stepwell.degradation.tier_policy import (
     TierPolicy,
     is_idle,
 )
-from stepwell.degradation.trim import TrimOptions, trimmed_fit_ppm
+from stepwell.degradation.trim import MIN_TAIL_SAMPLES, TrimOptions, trimmed_fit_ppm
 from stepwell.front.admission import AdmissionTerms
 
 TIERS_NEEDING = {
@@ -349,9 +349,9 @@ class LadderController:
         if len(use) < options.min_samples:
             return
         former_ppm = self._fit_ppm
-        self._fit_ppm = trimmed_fit_ppm(
-            former_ppm, use.quantile_us(950), MILLION, options
-        )
+        p95_ppm = use.quantile_us(950)
+        p99_ppm = use.quantile_us(990) if len(use) >= MIN_TAIL_SAMPLES else 0
+        self._fit_ppm = trimmed_fit_ppm(former_ppm, p95_ppm, p99_ppm, MILLION, options)
         if self._fit_ppm < former_ppm:
             # Those answers were planned with the former f: they must not count again.
             self._budget_use.clear()

@@ -242,7 +242,7 @@ def test_one_late_spell_shrinks_f_once_not_for_as_long_as_it_is_remembered() -> 
         (LadderOptions(), {"parallelism": 0}, "parallelism"),
         (LadderOptions(), {"latency_budget_us": 0}, "latency_budget_us"),
         (LadderOptions(), {"initial_fit_ppm": MILLION + 1}, "initial_fit_ppm"),
-        (TrimOptions(), {"low_ppm": 800_000}, "high_ppm"),
+        (TrimOptions(), {"low_ppm": 900_000}, "high_ppm"),
         (TrimOptions(), {"up_ppm": 999_999}, "up_ppm"),
         (CostOptions(), {"window_us": 1}, "window_us"),
         (PolicyOptions(), {"probe_ppm": -1}, "probe_ppm"),

@@ -191,9 +191,9 @@ def test_near_the_limit_the_users_draw_decides() -> None:
 
 
 def test_the_users_draw_never_lifts_f_over_its_limit() -> None:
-    lucky = replace(QUIET, fit_ppm=700_000, user_draw=0, age_us=6_000)
-    assert _decide(lucky).tier is Tier.FULL  # 6000 + 8000 = 0.7 * budget
-    assert _decide(replace(lucky, age_us=6_001)).tier is Tier.REDUCED
+    lucky = replace(QUIET, fit_ppm=850_000, user_draw=0, age_us=9_000)
+    assert _decide(lucky).tier is Tier.FULL  # 9000 + 8000 = 0.85 * budget
+    assert _decide(replace(lucky, age_us=9_001)).tier is Tier.REDUCED
 
 
 def test_shares_are_options() -> None:

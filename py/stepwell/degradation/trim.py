@@ -6,8 +6,10 @@ from stepwell.base.errors import check_range
 
 MILLION = 1_000_000
 LOWEST_FIT_PPM = 300_000
-HIGHEST_FIT_PPM = 700_000
+HIGHEST_FIT_PPM = 850_000
 """Between these is f, whatever moves it."""
+MIN_TAIL_SAMPLES = 1_000
+"""Fewer are too few to know a p99 by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,8 @@ class TrimOptions:
         interval_us: pause between two looks.
         low_ppm, high_ppm: limits of f.
         late_ratio_ppm: a p95 over this share of the budget shrinks f by `down_ppm`.
-        early_ratio_ppm: one under this share lets it grow by `up_ppm`.
+        tail_ratio_ppm: a p99 over this share shrinks it by half of that step.
+        early_ratio_ppm: a p95 under this share lets it grow by `up_ppm`.
         min_samples: fewer answers since f shrank say nothing about the new f.
     """
 
@@ -26,7 +29,8 @@ class TrimOptions:
     low_ppm: int = LOWEST_FIT_PPM
     high_ppm: int = HIGHEST_FIT_PPM
     late_ratio_ppm: int = 900_000
-    early_ratio_ppm: int = 600_000
+    tail_ratio_ppm: int = 800_000
+    early_ratio_ppm: int = 700_000
     down_ppm: int = 900_000
     up_ppm: int = 1_020_000
     min_samples: int = 10
@@ -36,6 +40,7 @@ class TrimOptions:
         check_range("low_ppm", self.low_ppm, 1, MILLION)
         check_range("high_ppm", self.high_ppm, self.low_ppm, MILLION)
         check_range("late_ratio_ppm", self.late_ratio_ppm, 1, 2 * MILLION)
+        check_range("tail_ratio_ppm", self.tail_ratio_ppm, 1, 2 * MILLION)
         check_range("early_ratio_ppm", self.early_ratio_ppm, 0, self.late_ratio_ppm)
         check_range("down_ppm", self.down_ppm, 1, MILLION)
         check_range("up_ppm", self.up_ppm, MILLION, 2 * MILLION)
@@ -43,23 +48,27 @@ class TrimOptions:
 
 
 def trimmed_fit_ppm(
-    fit_ppm: int, end_to_end_p95_us: int, budget_us: int, options: TrimOptions
+    fit_ppm: int, p95_us: int, p99_us: int, budget_us: int, options: TrimOptions
 ) -> int:
     """Returns the next f.
 
     Args:
         fit_ppm: f now.
-        end_to_end_p95_us: p95 from arrival to answer, last 4 s; 0 without samples.
-        budget_us: the budget that the p95 is held against.
+        p95_us: from arrival to answer, last 4 s; 0 without samples.
+        p99_us: the same; 0 with too few samples for it.
+        budget_us: the budget that both are held against.
         options: steps and limits.
     Returns:
-        f * 0.9 when the p95 is over 90 % of the budget, f * 1.02 when it is under 60 %,
-        f otherwise or without samples; always within its limits.
+        f * 0.9 when the p95 is over 90 % of the budget, f * 0.95 when the p99 is over
+        80 %, f * 1.02 when neither is and the p95 is under 70 %, f otherwise or without
+        samples; always within its limits.
     """
     step_ppm = MILLION
-    if end_to_end_p95_us * MILLION > options.late_ratio_ppm * budget_us:
+    if p95_us * MILLION > options.late_ratio_ppm * budget_us:
         step_ppm = options.down_ppm
-    elif 0 < end_to_end_p95_us * MILLION < options.early_ratio_ppm * budget_us:
+    elif p99_us * MILLION > options.tail_ratio_ppm * budget_us:
+        step_ppm = (MILLION + options.down_ppm) // 2
+    elif 0 < p95_us * MILLION < options.early_ratio_ppm * budget_us:
         step_ppm = options.up_ppm
     stepped = fit_ppm * step_ppm // MILLION
     return min(max(stepped, options.low_ppm), options.high_ppm)

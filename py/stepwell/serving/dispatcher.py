@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from stepwell.base.thread_rank import step_back
 from stepwell.degradation.controller import LadderController
 from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.call import Call
@@ -124,6 +125,7 @@ class Dispatcher:
 
 
 def _get_ready(prepare: Callable[[], None] | None) -> None:
+    step_back()
     try:
         if prepare is not None:
             prepare()

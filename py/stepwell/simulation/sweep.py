@@ -50,6 +50,8 @@ GRID: Mapping[str, tuple[Change, tuple[float, ...]]] = {
     "f, fixed": (_fixed_f, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
     "f at start": (_initial, (0.3, 0.5, 0.6, 0.7)),
     "highest f": (_of("trim", "high_ppm"), (0.6, 0.7, 0.8, 0.9)),
+    "tail, share of B": (_of("trim", "tail_ratio_ppm"), (0.6, 0.7, 0.8, 0.9)),
+    "early, share of B": (_of("trim", "early_ratio_ppm"), (0.5, 0.6, 0.7, 0.8)),
     "step down": (_of("trim", "down_ppm"), (0.7, 0.8, 0.9, 0.95)),
     "step up": (_of("trim", "up_ppm"), (1.01, 1.02, 1.05, 1.1)),
     "cost window, s": (_of("cost", "window_us"), (0.5, 1.0, 2.0, 4.0, 8.0)),
