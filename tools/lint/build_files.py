@@ -112,7 +112,9 @@ def label_of(file: Path, source: Path) -> str:
     """Returns the label of a source file as a target beside `source` writes it."""
     if file.parent == source.parent:
         return f":{file.stem}"
-    return f"//{file.parent.relative_to(ROOT)}:{file.stem}"
+    package = f"//{file.parent.relative_to(ROOT)}"
+    # As buildifier writes the target that has its folder's name.
+    return package if file.stem == file.parent.name else f"{package}:{file.stem}"
 
 
 def named_modules(init: Path) -> set[Path]:

@@ -77,6 +77,13 @@ def test_an_import_inside_a_function_and_for_types_only_counts(base: Path) -> No
     assert deps_of(base, text) == [":clock"]
 
 
+def test_the_module_of_its_folders_name_is_the_folder() -> None:
+    root = build_files.ROOT
+    file, other = root / "py/room/front/front.py", root / "py/room/shop/till.py"
+    assert build_files.label_of(file, other) == "//py/room/front"
+    assert build_files.label_of(file, file.with_name("call.py")) == ":front"
+
+
 def test_generated_messages_are_one_target(base: Path) -> None:
     text = "from stepwell_pb.v1 import common_pb2, admin_pb2\n"
     assert deps_of(base, text) == [build_files.PROTO_TARGET]

@@ -139,7 +139,7 @@ def room_tests():
             ":front_counts",
             "//py/stepwell/base:metric_names",
             "//py/stepwell/base:metrics",
-            "//py/stepwell/front:front",
+            "//py/stepwell/front",
         ],
     )
     stepwell_py_test(
@@ -345,8 +345,8 @@ def room_tests():
             "//py/stepwell/base:errors",
             "//py/stepwell/base:metric_names",
             "//py/stepwell/base:metrics",
+            "//py/stepwell/front",
             "//py/stepwell/front:admission_queue",
-            "//py/stepwell/front:front",
         ],
     )
     stepwell_py_test(
