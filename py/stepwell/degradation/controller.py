@@ -64,7 +64,7 @@ class LadderOptions:
     """
 
     latency_budget_us: int = 100_000
-    initial_fit_ppm: int = 600_000
+    initial_fit_ppm: int = 700_000
     parallelism: int = 1
     batch_size: int = 1
     standing_us: int = 100_000

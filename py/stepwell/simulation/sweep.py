@@ -48,7 +48,7 @@ def _standing(options: LadderOptions, value: float) -> LadderOptions:
 
 GRID: Mapping[str, tuple[Change, tuple[float, ...]]] = {
     "f, fixed": (_fixed_f, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
-    "f at start": (_initial, (0.3, 0.5, 0.6, 0.7)),
+    "f at start": (_initial, (0.3, 0.5, 0.6, 0.7, 0.85)),
     "highest f": (_of("trim", "high_ppm"), (0.6, 0.7, 0.8, 0.9)),
     "tail, share of B": (_of("trim", "tail_ratio_ppm"), (0.6, 0.7, 0.8, 0.9)),
     "early, share of B": (_of("trim", "early_ratio_ppm"), (0.5, 0.6, 0.7, 0.8)),
