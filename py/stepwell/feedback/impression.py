@@ -13,7 +13,6 @@ from stepwell.base.clock import Clock
 from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import IMPRESSIONS_DROPPED, IMPRESSIONS_LOGGED
 from stepwell.base.metrics import Metrics
-from stepwell.base.thread_rank import step_back
 from stepwell.feedback.logged_events import impression_record
 from stepwell.stores.event_log import EventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2
@@ -153,7 +152,6 @@ class ImpressionSideEffect:
         self._thread.join()
 
     def _run(self) -> None:
-        step_back()
         while group := self._next_group():
             self._write(group)
 

@@ -7,7 +7,6 @@ import structlog
 from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import UPDATER_PAUSED
 from stepwell.base.metrics import Metrics
-from stepwell.base.thread_rank import step_back
 from stepwell.feedback.log_retention import EventLogRetention
 from stepwell.feedback.turn import NO_OTHERS, Turn
 from stepwell.feedback.user_history_updater import UserHistoryUpdater
@@ -74,7 +73,6 @@ class UpdaterThread:
         self._thread.join()
 
     def _run(self) -> None:
-        step_back()
         closing = False
         while not closing:
             # Read before the work: what came before `close` is applied.

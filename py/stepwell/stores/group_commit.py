@@ -12,7 +12,6 @@ from stepwell.base.errors import (
     StepwellError,
     UnavailableError,
 )
-from stepwell.base.thread_rank import step_back
 from stepwell.stores.event_log import AppendReceipt, EventRecord
 
 Batch = tuple[EventRecord, ...]
@@ -107,7 +106,6 @@ class GroupCommitter:
             )
 
     def _run(self) -> None:
-        step_back()
         while group := self._next_group():
             # From here on a cancel comes too late; cancelled ones are left out.
             taken = [p for p in group if p.future.set_running_or_notify_cancel()]
