@@ -1,5 +1,6 @@
 """FULL -> REDUCED -> FULL: enter when FULL is dear, serve, leave when it is well."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from structlog.testing import capture_logs
@@ -11,6 +12,7 @@ from stepwell_pb.v1 import common_pb2, recommend_pb2
 
 BUDGET_US = OPTIONS.ladder.latency_budget_us
 WINDOW_US = 4_000_000
+_HALF = replace(OPTIONS, ladder=replace(OPTIONS.ladder, initial_fit_ppm=500_000))
 
 
 async def _tier(ranker: RunningRanker) -> tuple[int, list[int]]:
@@ -29,11 +31,11 @@ async def test_steps_down_while_full_is_slow_and_back_when_it_is_not(
     full: tuple[int, list[int]] = (common_pb2.TIER_FULL, [])
     reduced = (common_pb2.TIER_REDUCED, [common_pb2.REASON_BACKLOG])
     with capture_logs() as lines:
-        async with running_ranker(tmp_path) as ranker:
+        async with running_ranker(tmp_path, _HALF) as ranker:
             assert await _tier(ranker) == full
             # Answers at 60 % of the budget, two as one is no pattern: p95 no longer
             # fits f = 50 %.
-            ranker.faults.delays_us["ranking_full"] = int(0.9 * BUDGET_US)
+            ranker.faults.delays_us["ranking_full"] = int(0.6 * BUDGET_US)
             for _ in range(2):
                 assert await _tier(ranker) == full
             del ranker.faults.delays_us["ranking_full"]
