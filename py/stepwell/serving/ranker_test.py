@@ -295,7 +295,8 @@ async def test_the_metrics_page_counts_what_was_answered(ranker: RunningRanker) 
     url = f"http://127.0.0.1:{ranker.ready.metrics_port}/metrics"
     page = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
     assert f'{ANSWERS.name}{{tier="full"}} 1.0' in page
-    assert "stepwell_degradation_fit_ratio 0.6" in page
+    fit = OPTIONS.ladder.initial_fit_ppm / 1e6
+    assert f"stepwell_degradation_fit_ratio {fit}" in page
     assert "stepwell_releases_live_serial_number 1.0" in page
     assert 'stepwell_releases_state_ratio{state="ready"} 1.0' in page
     assert 'stepwell_releases_state_ratio{state="error"} 0.0' in page
