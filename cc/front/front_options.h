@@ -62,7 +62,7 @@ struct FrontCounters {
   int64_t num_rejected = 0;     // connections over the limit
   std::array<int64_t, 3> num_refused_overload = {};  // by priority
   int64_t num_refused_late = 0;  // no answer would make the deadline
-  int64_t num_expired = 0;       // DEADLINE_EXCEEDED of a queued or a partial one
+  int64_t num_expired = 0;       // had not come whole by its deadline
   int64_t num_too_large = 0;
   int64_t num_metadata_too_large = 0;
   int64_t num_unknown_method = 0;

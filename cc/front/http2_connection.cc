@@ -114,7 +114,6 @@ void Http2Connection::Gather(size_t size, std::string* bytes) {
 void Http2Connection::Write(Reply reply) {
   Http2Stream* stream = Find(reply.call->stream());
   if (stream == nullptr || stream->call != reply.call) return;
-  const bool is_queued = context_->methods[stream->method].queued;
   bool taken = true;
   switch (reply.kind) {
     case Reply::kAnswer:
@@ -124,9 +123,6 @@ void Http2Connection::Write(Reply reply) {
       taken = SubmitMessage(session_, *stream, std::move(reply.message));
       break;
     case Reply::kFail:
-      if (is_queued && reply.status.code == kCodeDeadlineExceeded) {
-        context_->counters.num_expired.Add(1);
-      }
       taken = SubmitEnd(session_, *stream, std::move(reply.status));
       break;
   }

@@ -211,6 +211,17 @@ TEST(Http2Refusals, ARequestThatDoesNotComeWholeExpires) {
   EXPECT_EQ(fixture.counters().num_expired, 2);
 }
 
+// Who refused it late, the queue or a worker, has counted it: once is enough.
+TEST(Http2Refusals, AWholeCallThatIsToldOfItsDeadlineIsNotCountedHere) {
+  ConnectionFixture fixture;
+  const int32_t stream = fixture.caller.Call(kUnaryPath, "q");
+  fixture.Exchange();
+  fixture.handler.calls.at(0)->Fail({4, "too late", {}});
+  fixture.Exchange();
+  EXPECT_EQ(fixture.caller.reply(stream).code(), 4);
+  EXPECT_EQ(fixture.counters().num_expired, 0);
+}
+
 TEST(Http2Refusals, MoreStreamsThanAllowedAreRefusedUnprocessed) {
   FrontOptions options;
   options.max_streams_per_connection = 2;

@@ -87,7 +87,7 @@ class FrontCounters:
         num_rejected: connections over the limit.
         num_refused_overload: by priority.
         num_refused_late: no answer would make the deadline.
-        num_expired: DEADLINE_EXCEEDED of one that waited or had not come whole.
+        num_expired: had not come whole by its deadline.
         num_too_large: messages over the limit.
         num_metadata_too_large: heads over the limit.
         num_unknown_method: UNIMPLEMENTED.
