@@ -8,11 +8,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
-from stepwell.base.errors import UnavailableError
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
 from stepwell.serving.border import Border
-from stepwell.serving.grpc_listener import CHANNEL_OPTIONS
+from stepwell.serving.grpc_listener import CHANNEL_OPTIONS, bound
 from stepwell.serving.limits import MAX_MESSAGE_BYTES
 
 
@@ -54,10 +53,8 @@ class SingleServiceServer:
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         names = (service.full_name, health_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise UnavailableError(f"cannot listen on {address}: {error}") from error
+        host, _, port = address.rpartition(":")
+        self.port = bound(self._server, host, int(port))
 
     async def start(self) -> None:
         """Listens, then says SERVING."""
