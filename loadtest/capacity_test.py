@@ -2,7 +2,7 @@
 
 import pytest
 
-from capacity import CapacityOptions, capacity_of, verdict_of
+from capacity import Capacity, CapacityOptions, capacity_of, verdict_of
 from load_run_fixture import run_of
 from rate_search import Measure, Search, Verdict
 from stepwell.base.errors import FailedPreconditionError
@@ -64,6 +64,15 @@ def test_a_rate_above_what_a_queue_can_serve_does_not_hold(
     assert above[-1] is not Verdict.HOLDS
     # The first rate looked at comes from what the server says that a call costs it.
     assert first == pytest.approx(0.4 / 0.000_65)
+
+
+def test_a_known_capacity_is_where_the_search_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("capacity.found", lambda search, measure: next(search))
+    options = CapacityOptions(around=Capacity(500.0, 1_500.0, 8_000.0))
+    # Nobody listens there: it is not even asked what a call costs it.
+    assert capacity_of("127.0.0.1:1", ["u"], Tier.REDUCED, options) == 1_500.0
 
 
 def test_what_holds_at_no_rate_is_an_error(

@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bench.ladder_plan import (
     SHORT,
     Lengths,
     Tick,
-    overload_runs,
+    overload_groups,
     progress_of,
 )
 from bench.ladder_plot import write_plots
@@ -30,7 +30,7 @@ from bench.ladder_runs import BUDGET_MS, Played, Rig, play
 from bench.report import BenchRow, at_least, at_most
 from bench.retrieval_figures import say
 from bench.serving_processes import RankerUnderTest, ServedRelease
-from capacity import Capacity, CapacityOptions, calibrate
+from capacity import Capacity, CapacityOptions, calibrate, capacity_of
 from generator import generate
 from lanes import recommend_lane
 from load_run import quantile
@@ -100,26 +100,40 @@ def _rows(
         capacity, rows = capacity_rows(ranker, users, lengths, tick)
         rig = Rig(ranker.address, capacity, _values(served), folder, tick, CONFIG)
         rows += [*profile, *cost_rows(cpu_ms), _popular_row(rig, users, lengths)]
-        played = Played()
-        play(rig, overload_runs(capacity, users, lengths, ranker.pid), lengths, played)
-        rows += played.rows
+        rig, overload = overload_rows(rig, users, lengths, ranker.pid)
+        rows += overload
         rows += rival_rows(rig, ranker, served, lengths, scratch / "rivals")
     return rows + dependency_rows(rig, served, lengths, scratch / "dependencies")
+
+
+def overload_rows(
+    rig: Rig, users: list[str], lengths: Lengths, pid: int
+) -> tuple[Rig, list[BenchRow]]:
+    """Plays O1 to O9. The machine changes within minutes: C0 is sought anew for each.
+
+    Returns:
+        The rig with the last capacity, and the rows.
+    """
+    played = Played()
+    c0 = [rig.capacity.full]
+    for group in overload_groups(users, lengths, pid):
+        options = _search(lengths, rig.tick, rig.capacity)
+        fresh = {
+            tier.name.lower(): capacity_of(rig.address, users, tier, options)
+            for tier in group.needs
+        }
+        rig = replace(rig, capacity=replace(rig.capacity, **fresh))
+        c0.append(rig.capacity.full)
+        play(rig, group.runs(rig.capacity), lengths, played)
+    drift = f"C0, sought {len(c0)} times, {min(c0):.0f} to {max(c0):.0f}/s: the mean"
+    return rig, [BenchRow(drift, sum(c0) / len(c0), "calls/s"), *played.rows]
 
 
 def capacity_rows(
     ranker: RankerUnderTest, users: list[str], lengths: Lengths, tick: Tick
 ) -> tuple[Capacity, list[BenchRow]]:
     """Returns C0, C1, C2 and their rows."""
-
-    def seen(text: str) -> None:
-        say(text)
-        tick(lengths.capacity_step)
-
-    options = CapacityOptions(
-        budget_ms=BUDGET_MS, seconds_a_step=lengths.capacity_step, progress=seen
-    )
-    capacity = calibrate(ranker.address, users, options)
+    capacity = calibrate(ranker.address, users, _search(lengths, tick))
     rows = [
         BenchRow(
             f"C{number}: {tier.name}, p99 <= {BUDGET_MS:g} ms",
@@ -130,6 +144,21 @@ def capacity_rows(
     ]
     ratio = capacity.popular / capacity.full
     return capacity, [*rows, at_least("C2 / C0", ratio, "ratio", MIN_C2_OVER_C0)]
+
+
+def _search(
+    lengths: Lengths, tick: Tick, around: Capacity | None = None
+) -> CapacityOptions:
+    def seen(text: str) -> None:
+        say(text)
+        tick(lengths.capacity_step)
+
+    return CapacityOptions(
+        budget_ms=BUDGET_MS,
+        seconds_a_step=lengths.capacity_step,
+        progress=seen,
+        around=around,
+    )
 
 
 def _popular_row(rig: Rig, users: list[str], lengths: Lengths) -> BenchRow:

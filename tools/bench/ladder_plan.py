@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -12,8 +13,10 @@ from bench.ladder_faults import in_slow_motion, paused
 from bench.retrieval_figures import say
 from capacity import Capacity
 from scenarios import Fault, Setting
+from stepwell.client.types import Tier
 
 OVERLOADS = (1.5, 2.0, 3.0)
+EDGES = (0.95, 1.0, 1.05)
 INTERACTIVE_LOAD = 0.9
 """Of C2, of each of the two priorities of O8."""
 
@@ -23,7 +26,7 @@ TRIGGER_LOAD = 0.8
 SLOWER = 6.0
 """Times; one of those triggers."""
 
-_STEPS_A_SEARCH = 22
+_STEPS_A_SEARCH, _STEPS_NEARBY = 22, 6
 _STORM_BEFORE_S, _STORM_AFTER_S = 3.0, 14.0
 
 
@@ -120,6 +123,32 @@ class _Maker:
         title = f"{name}, {ratio:g} x C0"
         return Chaos(title, slo, self.setting(ratio * self.capacity.full, seconds))
 
+    def day(self) -> list[Chaos]:
+        seconds = self.lengths.steady
+        return [
+            self.at("O1", "half", 0.5, seconds),
+            self.at("O1", "nearly-full", 0.9, seconds),
+        ]
+
+    def overloads(self) -> list[Chaos]:
+        seconds = self.lengths.steady
+        return [self.at("O2", "overload", ratio, seconds) for ratio in OVERLOADS]
+
+    def edge(self, ratio: float) -> list[Chaos]:
+        return [self.at("O5", "steady", ratio, self.lengths.drift)]
+
+    def spikes(self) -> list[Chaos]:
+        title = "O4, 0.5 then 3 then 0.5 x C0"
+        return [self.spike(title, "burst", 3, self.lengths.spike)]
+
+    def bursts(self) -> list[Chaos]:
+        seconds = self.lengths.burst
+        title = f"burst of 10 x C0 for {seconds / 3:g} s"
+        return [self.spike(title, "aftermath", 10, seconds)]
+
+    def stops(self) -> list[Chaos]:
+        return [self.storm(), *self.triggers()]
+
     def floods(self) -> list[Chaos]:
         seconds = self.lengths.steady
         twice = self.setting(2 * self.capacity.popular, seconds)
@@ -164,10 +193,10 @@ class _Maker:
             for what, fault in faults.items()
         ]
 
-    def priorities(self) -> Chaos:
+    def priorities(self) -> list[Chaos]:
         rate = 2 * INTERACTIVE_LOAD * self.capacity.popular
         load = f"{INTERACTIVE_LOAD:g} x C2"
-        return Chaos(
+        one = Chaos(
             f"O8, interactive {load}, batch as much",
             "priorities",
             self.setting(rate, self.lengths.steady),
@@ -175,6 +204,7 @@ class _Maker:
             why="O8 says 3 x C2 one to one; no order of answers could then serve the "
             "interactive half, 1.5 x C2",
         )
+        return [one]
 
     def heavy(self) -> list[Chaos]:
         calm = self.at("O9, without dear requests", "", 0.5, self.lengths.pair)
@@ -210,44 +240,56 @@ def _trigger_seconds(lengths: Lengths) -> float:
     return 2 * lengths.trigger + lengths.recovery + max(lengths.trigger, 4.0)
 
 
-def overload_runs(
-    capacity: Capacity, users: list[str], lengths: Lengths, pid: int
-) -> list[Chaos]:
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs whose rates are ratios to a capacity that is measured just before them.
+
+    Attributes:
+        runs: made for that capacity, in the order in which they are run.
+        needs: the tiers whose capacity they depend on.
+    """
+
+    runs: Callable[[Capacity], list[Chaos]]
+    needs: tuple[Tier, ...] = (Tier.FULL,)
+
+
+def overload_groups(users: list[str], lengths: Lengths, pid: int) -> list[Group]:
     """Returns O1 to O9 and a burst of 10 x C0, in the order in which they are run.
 
     Args:
-        capacity: C0, C1, C2.
         users: who is asked for.
         lengths: of the runs.
         pid: of the server, whose processes faults stop.
     """
-    make = _Maker(capacity, users, lengths, pid, iter(range(1_000, 2_000, 10)))
+    seeds = iter(range(1_000, 2_000, 10))
+
+    def group(runs: Callable[[_Maker], list[Chaos]], *needs: Tier) -> Group:
+        def made(capacity: Capacity) -> list[Chaos]:
+            return runs(_Maker(capacity, users, lengths, pid, seeds))
+
+        return Group(made, (Tier.FULL, *needs))
+
     return [
-        make.at("O1", "half", 0.5, lengths.steady),
-        make.at("O1", "nearly-full", 0.9, lengths.steady),
-        *(make.at("O2", "overload", ratio, lengths.steady) for ratio in OVERLOADS),
-        *make.floods(),
-        make.spike("O4, 0.5 then 3 then 0.5 x C0", "burst", 3, lengths.spike),
-        *(make.at("O5", "steady", r, lengths.drift) for r in (0.95, 1.0, 1.05)),
-        make.storm(),
-        *make.triggers(),
-        make.priorities(),
-        *make.heavy(),
-        make.spike(
-            f"burst of 10 x C0 for {lengths.burst / 3:g} s",
-            "aftermath",
-            10,
-            lengths.burst,
-        ),
+        group(_Maker.day),
+        group(_Maker.overloads, Tier.REDUCED, Tier.POPULAR),
+        group(_Maker.floods, Tier.POPULAR),
+        group(_Maker.spikes),
+        *(group(partial(_Maker.edge, ratio=ratio)) for ratio in EDGES),
+        group(_Maker.stops),
+        group(_Maker.priorities, Tier.POPULAR),
+        group(_Maker.heavy),
+        group(_Maker.bursts),
     ]
 
 
 def planned_seconds(lengths: Lengths) -> dict[str, float]:
     """Returns what each part takes, by its name; searches are estimated."""
-    runs = overload_runs(Capacity(1.0, 1.0, 1.0), ["nobody"], lengths, pid=0)
+    groups = overload_groups(["nobody"], lengths, pid=0)
+    runs = [run for one in groups for run in one.runs(Capacity(1.0, 1.0, 1.0))]
     search = _STEPS_A_SEARCH * lengths.capacity_step
+    nearby = _STEPS_NEARBY * lengths.capacity_step
     return {
-        "C0, C1, C2": 3 * search,
+        "C0, C1, C2": 3 * search + nearby * sum(len(one.needs) for one in groups),
         "POPULAR alone": lengths.steady,
         "O1 to O9, burst": sum(lengths.settle + run.setting.seconds for run in runs),
         "O10, rivals": 4 * lengths.turns * lengths.turn,

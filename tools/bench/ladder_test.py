@@ -25,7 +25,7 @@ from bench.ladder_plan import (
     SHORT,
     Chaos,
     Lengths,
-    overload_runs,
+    overload_groups,
     plan_text,
     planned_seconds,
 )
@@ -49,12 +49,17 @@ def rig(tmp_path: Path) -> Rig:
     return Rig("127.0.0.1:1", CAPACITY, TierValues(), tmp_path, lambda _: None)
 
 
+def overload_runs(lengths: Lengths) -> list[Chaos]:
+    groups = overload_groups(USERS, lengths, pid=0)
+    return [run for group in groups for run in group.runs(CAPACITY)]
+
+
 def chaos(slo: str = "half", scenario: str = "steady") -> Chaos:
     return Chaos("O1, 0.5 x C0", slo, Setting(100.0, 3.0, USERS), scenario)
 
 
 def test_every_overload_row_has_its_run_and_its_limits() -> None:
-    runs = overload_runs(CAPACITY, USERS, QUICK, pid=0)
+    runs = overload_runs(QUICK)
     assert {run.slo for run in runs if run.slo} == set(SLOS)
     assert all(run.scenario in SCENARIOS for run in runs)
     assert len({file_name(run.name) for run in runs}) == len(runs)
@@ -67,7 +72,7 @@ def test_every_overload_row_has_its_run_and_its_limits() -> None:
 
 
 def test_interactive_calls_could_all_be_answered_and_the_row_says_why() -> None:
-    runs = overload_runs(CAPACITY, USERS, QUICK, pid=0)
+    runs = overload_runs(QUICK)
     (one,) = [run for run in runs if run.slo == "priorities"]
     work = SCENARIOS[one.scenario].build(replace(one.setting, seconds=5.0))
     interactive = (work.schedule.lane == 0).sum() / 5.0
@@ -80,7 +85,7 @@ def test_interactive_calls_could_all_be_answered_and_the_row_says_why() -> None:
 
 @pytest.mark.parametrize("lengths", [SHORT, LONG])
 def test_what_is_judged_after_a_trouble_comes_after_it(lengths: Lengths) -> None:
-    for run in overload_runs(CAPACITY, USERS, lengths, pid=0):
+    for run in overload_runs(lengths):
         after_s = run.setting.seconds - run.setting.trouble[1]
         if run.slo == "forgotten":
             assert after_s >= lengths.recovery + 4.0
