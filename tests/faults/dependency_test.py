@@ -23,10 +23,10 @@ from faults.redis_project import RedisProject
 from faults.server_page import Footprint, metric_value
 from faults.tcp_proxy import Toxics
 from generator import At
-from integration.server_process import ServerProcess, server_process
 from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
 from load_run import LoadRun
+from server_process import ServerProcess, server_process
 from stepwell.base.metric_names import BREAKER_OPEN
 from stepwell.client.types import Reason, Tier
 from stepwell.retrieval.artifacts import INDEX_FILE

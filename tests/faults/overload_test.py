@@ -16,10 +16,10 @@ from faults.load import (
     settled,
     tier_share,
 )
-from integration.server_process import ServerProcess, server_process
 from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
 from load_run import LoadRun
+from server_process import ServerProcess, server_process
 from stepwell.client.types import Priority, Reason, Tier
 
 BUDGET_MS = int(long_or_short(20, 400))

@@ -21,10 +21,10 @@ from faults.load import (
 )
 from faults.server_page import metric_value
 from generator import At
-from integration.server_process import ServerProcess, server_process
 from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
 from load_run import LoadRun
+from server_process import ServerProcess, server_process
 from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import SERVING_READY
 from stepwell.client.attempts import ClientOptions

@@ -18,13 +18,13 @@ from faults.load import (
     settled,
     tier_share,
 )
-from faults.process_faults import paused, slow_motion
 from faults.redis_project import RedisProject
 from faults.server_page import metric_value
 from generator import At
-from integration.server_process import ServerProcess, server_process
 from integration.small_project import SmallProject
 from lanes import Lane, recommend_lane
+from process_faults import paused, slow_motion
+from server_process import ServerProcess, server_process
 from stepwell.base.metric_names import GRPC_HANDLED
 from stepwell.client.retry_policy import RetryOptions
 from stepwell.client.types import Tier

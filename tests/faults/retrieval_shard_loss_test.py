@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.server_process import ServerProcess, server_process, start
 from integration.small_project import SmallProject
+from server_process import ServerProcess, server_process, start
 from stepwell.base.clock import SystemClock
 from stepwell.base.deadline import Deadline
 from stepwell.client.attempts import ClientOptions

@@ -8,8 +8,8 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from integration.server_process import ServerProcess
 from integration.small_project import SmallProject
+from server_process import ServerProcess
 from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Reason, Tier
 from stepwell_pb.v1 import common_pb2, feedback_pb2, recommend_pb2

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from integration.server_process import ServerProcess
     from integration.small_project import SmallProject
+    from server_process import ServerProcess
     from stepwell.client.sync_client import RecommendClient
 
 
@@ -23,7 +23,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> "SmallProject":
 @pytest.fixture(scope="session")
 def ranker(project: "SmallProject") -> "Iterator[ServerProcess]":
     """A ranker that no test may end."""
-    from integration.server_process import server_process
+    from server_process import server_process
 
     with server_process("ranker_main", project.flags()) as server:
         yield server

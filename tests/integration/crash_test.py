@@ -12,8 +12,8 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from integration.server_process import ServerProcess, server_process
 from integration.small_project import SmallProject
+from server_process import ServerProcess, server_process
 from stepwell.base.errors import StepwellError
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.retry_policy import RetryOptions

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from integration.server_process import ServerProcess, server_process, start
+from server_process import ServerProcess, server_process, start
 from stepwell.base.clock import SystemClock
 from stepwell.base.deadline import Deadline
 from stepwell.base.metrics import Metrics

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from integration.server_process import ServerProcess, server_process
+from server_process import ServerProcess, server_process
 from stepwell.stores.lmdb_event_log import LmdbEventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from integration.server_process import ServerProcess
 from integration.small_project import SmallProject
+from server_process import ServerProcess
 
 _SOURCE = Path(__file__).parent / "node_client"
 _PINNED = ("package.json", "package-lock.json", ".npmrc")

@@ -13,8 +13,8 @@ import pytest
 from google.protobuf.message import Message
 
 from header_blocks import decoded, literal_block
-from integration.server_process import ServerProcess
 from integration.small_project import SmallProject
+from server_process import ServerProcess
 from stepwell.serving.limits import (
     LIMITS,
     MAX_MESSAGE_BYTES,

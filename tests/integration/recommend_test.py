@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from integration.server_process import server_process
 from integration.small_project import SmallProject
+from server_process import server_process
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Event, EventType, Reason, Tier

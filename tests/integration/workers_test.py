@@ -16,8 +16,8 @@ import grpc
 import psutil
 import pytest
 
-from integration.server_process import start
 from integration.small_project import SmallProject
+from server_process import start
 from stepwell.base.errors import StepwellError
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient

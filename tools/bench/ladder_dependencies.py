@@ -13,8 +13,8 @@ from bench.report import BenchRow
 from bench.serving_processes import RankerUnderTest, ServedRelease
 from capacity import Capacity, CapacityOptions, capacity_of
 from generator import At, generate
-from integration.server_process import ServerProcess, server_process
 from scenarios import SCENARIOS, Setting
+from server_process import ServerProcess, server_process
 from slo import Finding
 from stepwell.client.types import Tier
 from stepwell.embeddings.label_shards import LabelShards

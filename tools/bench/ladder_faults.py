@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from faults.process_faults import slow_motion
+from process_faults import slow_motion
 from scenarios import Fault
 from stepwell.stores.redis_server_fixture import redis_server
 
