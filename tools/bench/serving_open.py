@@ -96,7 +96,8 @@ class OpenFigures:
     Attributes:
         capacity: highest rate with 99 % answered within BUDGET_MS.
         tight: the same within TIGHT_MS; of ours and the plain peer.
-        light: at LIGHT of the capacity of ours and of the plain peer.
+        light: at LIGHT of that rate, which is C0; at LIGHT of its capacity where a
+            server holds TIGHT_MS at no rate.
         overload: at OVERLOAD times its own capacity, by the server's own ways.
         overlap: mean share of the peer's items among ours, of the same users.
         num_parameters: of the peer's model.
@@ -218,9 +219,9 @@ def _measured(
     capacity = searched(by_name, BUDGET_MS)
     tight = searched((OURS, PLAIN), TIGHT_MS)
     light = {
-        name: step(by_name[name], LIGHT * capacity[name], lengths.steady, next(seeds))
+        name: step(by_name[name], LIGHT * rate, lengths.steady, next(seeds))
         for name in (OURS, PLAIN)
-        if capacity[name]
+        if (rate := tight[name] or capacity[name])
     }
     overload = {
         name: step(
@@ -292,7 +293,9 @@ def _capacity_rows(found: OpenFigures) -> list[BenchRow]:
 def _light_rows(found: OpenFigures) -> list[BenchRow]:
     if OURS not in found.light:
         return [at_least("FULL holds no rate", 0.0, "calls/s", 1.0)]
-    own = f"at {LIGHT:g} of its own highest rate"
+    own = f"at {LIGHT:g} x C0, the rate with p99 <= {TIGHT_MS:g} ms"
+    if not found.tight.get(PLAIN):
+        own += f"; {PLAIN} has none: {LIGHT:g} of its highest rate"
     p99 = {n: s.run.summary(BUDGET_MS)["p99_ms"] for n, s in found.light.items()}
     cpu = {name: one.cpu_ms for name, one in found.light.items()}
     return [
