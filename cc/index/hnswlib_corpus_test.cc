@@ -1,5 +1,7 @@
 // The fuzzer's inputs as an ordinary test: no file of the corpus breaks the import.
-#include "cc/index/fuzz_corpus.h"
+#include <vector>
+
+#include "cc/base/corpus_fixture.h"
 #include "cc/index/hnswlib_import.h"
 #include "gtest/gtest.h"
 
@@ -8,23 +10,16 @@ namespace {
 
 constexpr char kFolder[] = "tests/fuzz/hnswlib_corpus";
 
-TEST(HnswlibCorpusTest, NoInputBreaksTheImport) {
-  for (const CorpusFile& file : ReadCorpus(kFolder)) {
-    SCOPED_TRACE(file.name);
-    Fuzz(file);
-  }
-}
+TEST(HnswlibCorpusTest, NoInputBreaksTheImport) { FuzzCorpus(kFolder, 3); }
 
 TEST(HnswlibCorpusTest, WhatIsNamedGoodIsTakenOver) {
-  int num_good = 0;
-  for (const CorpusFile& file : ReadCorpus(kFolder)) {
-    if (!file.is_good()) continue;
+  const std::vector<CorpusFile> files = ReadGoodFiles(kFolder);
+  EXPECT_GE(files.size(), 3u);
+  for (const CorpusFile& file : files) {
     SCOPED_TRACE(file.name);
     const auto graph = ReadHnswlibGraph(file.bytes, {.dim = 3, .metric = Metric::kL2});
     EXPECT_TRUE(graph.ok()) << graph.status();
-    ++num_good;
   }
-  EXPECT_GE(num_good, 3);
 }
 
 }  // namespace

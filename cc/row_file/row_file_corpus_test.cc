@@ -1,55 +1,27 @@
 // The fuzzer's inputs as an ordinary test: no file of the corpus breaks the reader.
-#include <cstdint>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <string>
 #include <vector>
 
+#include "cc/base/corpus_fixture.h"
 #include "cc/row_file/row_file_view.h"
 #include "gtest/gtest.h"
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace stepwell::row_file {
 namespace {
 
-std::vector<std::filesystem::path> Corpus() {
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry :
-       std::filesystem::directory_iterator("tests/fuzz/row_file_corpus")) {
-    files.push_back(entry.path());
-  }
-  return files;
-}
+constexpr char kFolder[] = "tests/fuzz/row_file_corpus";
 
-std::string BytesOf(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-TEST(RowFileCorpusTest, NoInputBreaksTheReader) {
-  for (const auto& file : Corpus()) {
-    SCOPED_TRACE(file);
-    const std::string bytes = BytesOf(file);
-    LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()),
-                           bytes.size());
-  }
-}
+TEST(RowFileCorpusTest, NoInputBreaksTheReader) { FuzzCorpus(kFolder, 3); }
 
 // Otherwise a change of the format would leave the fuzzer with nothing to start from.
 TEST(RowFileCorpusTest, WhatIsNamedGoodIsAcceptedWhole) {
-  int num_good = 0;
-  for (const auto& file : Corpus()) {
-    if (file.filename().string().rfind("good_", 0) != 0) continue;
-    SCOPED_TRACE(file);
-    const std::string bytes = BytesOf(file);
-    const auto view = RowFileView::Parse(bytes);
+  const std::vector<CorpusFile> files = ReadGoodFiles(kFolder);
+  EXPECT_GE(files.size(), 3u);
+  for (const CorpusFile& file : files) {
+    SCOPED_TRACE(file.name);
+    const auto view = RowFileView::Parse(file.bytes);
     ASSERT_TRUE(view.ok()) << view.status();
     EXPECT_TRUE(view->CheckBlocks().ok());
-    ++num_good;
   }
-  EXPECT_GE(num_good, 3);
 }
 
 }  // namespace
