@@ -12,7 +12,7 @@ from stepwell.degradation.controller import Arrival
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import TierDecision
-from stepwell.feedback.impression import ShownSlate
+from stepwell.feedback.shown_slate import ShownSlate
 from stepwell.pipeline.query import Query
 from stepwell.pipeline.slate import Slate
 from stepwell.releases.handle import ReleaseHandle

@@ -151,6 +151,7 @@ class Ranker:
             QueueGauges(metrics, self._queue, self._dispatcher),
             FrontCounts(metrics, self._server.counters),
             ReleaseGauges(metrics, self._manager),
+            self._impressions,
         )
         self._metrics_server = MetricsServer(
             metrics, self.refresh_metrics, options.metrics_host, options.metrics_port
@@ -198,6 +199,8 @@ class Ranker:
     ) -> None:
         ready = False
         while not stop.is_set():
+            # Without a scraper too, losses are said.
+            self._impressions.refresh()
             await asyncio.to_thread(self._poll)
             if not ready and self._manager.live_serial is not None:
                 ready = True
@@ -233,10 +236,10 @@ class Ranker:
         # In the order in which work flows; each writes out what it still holds.
         parts: Sequence[_Closable] = (
             self._dispatcher,
-            self._impressions,
             self._updater_thread,
             self._manager,
             self._parts.event_log,
+            self._impressions,
             self._parts.store,
             self._metrics_server,
         )

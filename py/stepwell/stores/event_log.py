@@ -49,6 +49,23 @@ class AppendReceipt:
         return len(self.offsets) - self.num_stored
 
 
+@dataclass(frozen=True, slots=True)
+class PostedCounts:
+    """What has become of the events posted to one opened log; it only grows.
+
+    Attributes:
+        num_stored: are durable.
+        num_duplicates: were in the log before.
+        num_lost: were taken and could not be made durable.
+        last_loss: why the last of them was lost; "" before.
+    """
+
+    num_stored: int
+    num_duplicates: int
+    num_lost: int
+    last_loss: str = ""
+
+
 class EventLog(Protocol):
     """A durable, deduplicated, ordered log with named consumers.
 
@@ -81,6 +98,23 @@ class EventLog(Protocol):
         """
         ...
 
+    def post(self, record: EventRecord) -> bool:
+        """Leaves an event that nobody waits for; it is durable some time later.
+
+        What was posted and not yet durable is lost when the process is killed.
+
+        Returns:
+            False when the queue is full or the log is closed: it will not be stored.
+        Raises:
+            InvalidArgumentError: the id or the payload is too long.
+        Cost: about 1 us; never waits.
+        """
+        ...
+
+    def posted(self) -> PostedCounts:
+        """Returns what has become of posted events; it may be asked after `close`."""
+        ...
+
     def read(self, from_offset: int, limit: int) -> list[StoredEvent]:
         """Returns at most `limit` events from `from_offset` on, in order."""
         ...
@@ -109,7 +143,7 @@ class EventLog(Protocol):
         ...
 
     def close(self) -> None:
-        """Makes everything submitted durable, then gives up files and connections."""
+        """Makes durable what was submitted or posted; gives up files, connections."""
         ...
 
 
@@ -117,10 +151,17 @@ def checked_batch(records: Sequence[EventRecord]) -> tuple[EventRecord, ...]:
     """Returns the batch when its size and every event's are within limits."""
     check_range("number of events", len(records), 1, MAX_BATCH_EVENTS)
     for record in records:
-        id_bytes = len(record.event_id.encode())
-        check_range("size of event_id", id_bytes, 1, MAX_EVENT_ID_BYTES)
-        check_range("size of payload", len(record.payload), 0, MAX_PAYLOAD_BYTES)
+        checked_id(record)
     return tuple(records)
+
+
+def checked_id(record: EventRecord) -> bytes:
+    """Returns an event's id as bytes when its size and the payload's are in limits."""
+    event_id, payload = record.event_id.encode(), record.payload
+    if not 0 < len(event_id) <= MAX_EVENT_ID_BYTES or len(payload) > MAX_PAYLOAD_BYTES:
+        check_range("size of event_id", len(event_id), 1, MAX_EVENT_ID_BYTES)
+        check_range("size of payload", len(payload), 0, MAX_PAYLOAD_BYTES)
+    return event_id
 
 
 def checked_read(from_offset: int, limit: int) -> None:

@@ -19,6 +19,7 @@ from stepwell.stores.event_log import (
     MAX_PAYLOAD_BYTES,
     EventLog,
     EventRecord,
+    PostedCounts,
 )
 from stepwell.stores.lmdb_environment import LmdbOptions
 from stepwell.stores.lmdb_event_log import LmdbEventLog
@@ -162,6 +163,42 @@ def test_close_makes_what_was_submitted_durable(open_log: OpenLog) -> None:
         log.submit(records("late"))
 
 
+def test_what_was_posted_is_there_after_the_close_and_counted(
+    open_log: OpenLog,
+) -> None:
+    log = open_log()
+    log.append(records("a"))
+    assert [log.post(record) for record in records("b", "a", "c")] == [True] * 3
+    log.close()
+    assert log.posted() == PostedCounts(2, 1, 0)
+    again = open_log()
+    found = [(event.event_id, event.payload) for event in again.read(0, 10)]
+    assert found == [(r.event_id, r.payload) for r in records("a", "b", "c")]
+    assert again.posted() == PostedCounts(0, 0, 0)
+    again.close()
+
+
+def test_what_is_posted_to_a_closed_log_is_refused(open_log: OpenLog) -> None:
+    log = open_log()
+    log.close()
+    assert not log.post(EventRecord("late", b""))
+    assert log.posted() == PostedCounts(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        EventRecord("", b""),
+        EventRecord("x" * 301, b""),
+        EventRecord("a", bytes(MAX_PAYLOAD_BYTES + 1)),
+    ],
+    ids=["no-id", "long-id", "large"],
+)
+def test_a_post_over_a_limit_is_refused(log: EventLog, record: EventRecord) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"must be in \["):
+        log.post(record)
+
+
 @pytest.mark.parametrize(
     "batch",
     [
@@ -198,6 +235,17 @@ def test_lmdb_that_is_full_acknowledges_nothing_and_recovers(tmp_path: Path) -> 
     assert log.append(records("b")).offsets == (stored,)
     assert [event.event_id for event in log.read(0, 10)] == ["a", "b"]
     log.close()
+
+
+def test_lmdb_that_is_full_counts_what_was_posted_as_lost(tmp_path: Path) -> None:
+    log = LmdbEventLog(tmp_path / "e", LmdbOptions(map_size_bytes=512 << 10))
+    for number in range(20):
+        assert log.post(EventRecord(f"large{number}", bytes(60_000)))
+    log.close()
+    posted = log.posted()
+    assert posted.num_lost + posted.num_stored == 20
+    assert posted.num_lost > 0
+    assert "full" in posted.last_loss
 
 
 def test_two_lmdb_logs_in_two_folders_are_two_logs(tmp_path: Path) -> None:
@@ -253,7 +301,11 @@ def test_redis_that_died_acknowledges_nothing(tmp_path: Path) -> None:
         server.process.wait(timeout=10)
         with pytest.raises(UnavailableError):
             log.append(records("b"))
+        assert log.post(EventRecord("c", b""))
         log.close()
+        posted = log.posted()
+        assert (posted.num_stored, posted.num_lost) == (0, 1)
+        assert posted.last_loss
     with redis_server(tmp_path / "r") as server:
         log = RedisEventLog(server.url)
         assert [event.event_id for event in log.read(0, 10)] == ["a"]

@@ -10,9 +10,11 @@ from stepwell.base.errors import DataLossError
 from stepwell.stores.event_log import (
     AppendReceipt,
     EventRecord,
+    PostedCounts,
     StoredEvent,
     checked_batch,
     checked_consumer,
+    checked_id,
     checked_read,
 )
 from stepwell.stores.group_commit import Batch, GroupCommitOptions, GroupCommitter
@@ -23,6 +25,7 @@ from stepwell.stores.lmdb_environment import (
     open_environment,
     open_tables,
 )
+from stepwell.stores.posted_events import PostedEvents, PostOptions
 
 _OFFSET = struct.Struct(">Q")  # big-endian, so that keys sort by offset
 _FRAME = struct.Struct("<IH")  # crc32 of all behind it and of the offset, id bytes
@@ -56,12 +59,20 @@ class LmdbEventLog:
             commit_options or GroupCommitOptions(),
             f"event-log {path.name}",
         )
+        self._posted = PostedEvents(self.append, PostOptions())
 
     def append(self, records: Sequence[EventRecord]) -> AppendReceipt:
         return self.submit(records).result()
 
     def submit(self, records: Sequence[EventRecord]) -> "Future[AppendReceipt]":
         return self._committer.submit(checked_batch(records))
+
+    def post(self, record: EventRecord) -> bool:
+        checked_id(record)
+        return self._posted.post(record)
+
+    def posted(self) -> PostedCounts:
+        return self._posted.counts()
 
     def read(self, from_offset: int, limit: int) -> list[StoredEvent]:
         checked_read(from_offset, limit)
@@ -126,6 +137,7 @@ class LmdbEventLog:
         )
 
     def close(self) -> None:
+        self._posted.close()
         self._committer.close()
         self._environment.close()
 

@@ -8,12 +8,15 @@ from stepwell.base.errors import FailedPreconditionError
 from stepwell.stores.event_log import (
     AppendReceipt,
     EventRecord,
+    PostedCounts,
     StoredEvent,
     checked_batch,
     checked_consumer,
+    checked_id,
     checked_read,
 )
 from stepwell.stores.group_commit import Batch, GroupCommitOptions, GroupCommitter
+from stepwell.stores.posted_events import PostedEvents, PostOptions
 from stepwell.stores.redis_connection import connect, redis_errors
 
 _STREAM_MS = "1"  # every entry is 1-<offset>: Redis keeps them ordered and unique
@@ -61,7 +64,6 @@ class RedisEventLog:
         url: str,
         timeout_ms: int = 2_000,
         prefix: str = "stepwell:events:",
-        commit_options: GroupCommitOptions | None = None,
     ) -> None:
         self._client = connect(url, timeout_ms)
         self._stream = f"{prefix}stream"
@@ -72,15 +74,23 @@ class RedisEventLog:
         self._check_durability()
         self._committer = GroupCommitter(
             self._commit_group,
-            commit_options or GroupCommitOptions(),
+            GroupCommitOptions(),
             "event-log redis",
         )
+        self._posted = PostedEvents(self.append, PostOptions())
 
     def append(self, records: Sequence[EventRecord]) -> AppendReceipt:
         return self.submit(records).result()
 
     def submit(self, records: Sequence[EventRecord]) -> "Future[AppendReceipt]":
         return self._committer.submit(checked_batch(records))
+
+    def post(self, record: EventRecord) -> bool:
+        checked_id(record)
+        return self._posted.post(record)
+
+    def posted(self) -> PostedCounts:
+        return self._posted.counts()
 
     def read(self, from_offset: int, limit: int) -> list[StoredEvent]:
         checked_read(from_offset, limit)
@@ -127,6 +137,7 @@ class RedisEventLog:
         return sum(size or 0 for size in sizes)
 
     def close(self) -> None:
+        self._posted.close()
         self._committer.close()
         self._client.close()
 
