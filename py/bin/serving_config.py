@@ -66,6 +66,8 @@ class TrimConfig(_Section):
     early: _Factor | None = None
     down: _Factor | None = None
     up: _Factor | None = None
+    calm_up: _Factor | None = None
+    calm: _Share | None = None
 
 
 class CostConfig(_Section):
@@ -244,6 +246,8 @@ _PPM_NAMES = {
     "early": "early_ratio_ppm",
     "down": "down_ppm",
     "up": "up_ppm",
+    "calm_up": "calm_up_ppm",
+    "calm": "calm_ratio_ppm",
     "max_slow": "max_slow_ppm",
     "max_error": "max_error_ppm",
 }

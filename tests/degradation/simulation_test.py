@@ -15,11 +15,14 @@ from stepwell.simulation.families import any_scenario
 from stepwell.simulation.oracle import best_mix, best_utility, choices
 from stepwell.simulation.plain import (
     C0_LOAD,
+    DELUGE_END_US,
     PLAIN_SERVER,
     at_load,
     c0,
+    deluge,
     find_c0_load,
     flood,
+    full_after,
     mended,
     overload,
     seconds_to_full,
@@ -114,6 +117,14 @@ def test_o4_is_full_again_within_5_seconds_and_never_late() -> None:
     run = play(overload(3.0), RIVALS["ladder"])
     assert run.in_budget_ratio >= 0.999
     assert seconds_to_full(run, since_us=20_000_000) <= 5.0
+
+
+def test_o4_is_full_again_within_5_seconds_of_a_flood_that_took_f_to_its_floor() -> (
+    None
+):
+    run = play(deluge(), RIVALS["ladder"])
+    assert min(fit for _, fit in run.fit) == pytest.approx(0.3, abs=0.01)
+    assert full_after(run, DELUGE_END_US + 5_000_000) >= 0.95
 
 
 @pytest.mark.parametrize("load", [0.95, 1.0, 1.05])

@@ -189,7 +189,7 @@ def verdict_table(name: str, lines: Sequence[Verdict]) -> Table:
 def sweep_table(lines: Sequence[SweepLine]) -> Table:
     """Returns one line a value of a constant."""
     columns = ("value", "in budget", "of best", "worst", "FULL 0.5", "FULL 0.9")
-    table = _table("sweep", "constant", (*columns, "back s", "2 x C2"))
+    table = _table("sweep", "constant", (*columns, "back s", "after", "2 x C2"))
     for line in lines:
         table.add_row(
             line.constant,
@@ -200,6 +200,7 @@ def sweep_table(lines: Sequence[SweepLine]) -> Table:
             f"{line.full_at_half:.1%}",
             f"{line.full_at_most:.1%}",
             f"{line.back_s:.0f}",
+            f"{line.full_after_deluge:.1%}",
             f"{line.flood_in_budget:.1%}",
         )
     return table

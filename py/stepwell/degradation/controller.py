@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from stepwell.base.clock import Clock
 from stepwell.base.errors import check_range
-from stepwell.base.latency_histogram import WindowedHistogram
 from stepwell.degradation.circuit_breaker import BreakerState, CircuitBreaker
 from stepwell.degradation.cost_estimator import CostEstimator, CostOptions
+from stepwell.degradation.fit import Fit
 from stepwell.degradation.gate import Gate, NoGate
 from stepwell.degradation.pace import Pace
 from stepwell.degradation.priority import Priority
@@ -24,7 +24,7 @@ from stepwell.degradation.tier_policy import (
     TierPolicy,
     is_idle,
 )
-from stepwell.degradation.trim import MIN_TAIL_SAMPLES, TrimOptions, trimmed_fit_ppm
+from stepwell.degradation.trim import TrimOptions
 from stepwell.front.admission import AdmissionTerms
 
 TIERS_NEEDING = {
@@ -53,7 +53,7 @@ class LadderOptions:
 
     Attributes:
         latency_budget_us: B, the time a request should take from arrival to answer.
-        initial_fit_ppm: f at start.
+        initial_fit_ppm: f at start, and where it hurries back to in calm.
         parallelism: threads of this process that answer.
         batch_size: requests that one thread answers at once; 1 also where threads have
             their scoring joined: the time of each holds that already.
@@ -133,15 +133,11 @@ class LadderController:
         self._policy = TierPolicy(options.policy)
         self._estimator = estimator or CostEstimator(card_costs, options.cost)
         self._breakers = dict(breakers)
-        # End-to-end time as a share of the request's own budget, in parts per million.
-        self._budget_use = WindowedHistogram(
-            options.cost.window_us, options.cost.num_slices
-        )
-        self._fit_ppm = _within_limits(options.initial_fit_ppm, options.trim)
-        self._trimmed_us = clock.monotonic_us()
+        now_us = clock.monotonic_us()
+        self._fit = Fit(options.initial_fit_ppm, options.trim, options.cost, now_us)
         self._pace = Pace()
         self._gate: Gate = NoGate()
-        self._published_us = self._trimmed_us
+        self._published_us = now_us
         self._forced: Tier | None = None
         self._num_served = dict.fromkeys(BEST_FIRST, 0)
         self._has_release = True
@@ -155,7 +151,7 @@ class LadderController:
     @property
     def fit_ppm(self) -> int:
         """LADDER's f now."""
-        return self._fit_ppm
+        return self._fit.ppm
 
     def reconfigure(self, options: LadderOptions) -> LadderOptions:
         """Takes other options from the next request on; returns the former ones.
@@ -168,12 +164,8 @@ class LadderController:
             self._policy = TierPolicy(options.policy)
             if options.cost != former.cost:
                 self._estimator.reconfigure(options.cost)
-                self._budget_use = WindowedHistogram(
-                    options.cost.window_us, options.cost.num_slices
-                )
-            if options.initial_fit_ppm != former.initial_fit_ppm:
-                self._fit_ppm = options.initial_fit_ppm
-            self._fit_ppm = _within_limits(self._fit_ppm, options.trim)
+                self._fit.start_window(options.cost)
+            self._fit.reconfigure(options.initial_fit_ppm, options.trim)
             self._publish(self._clock.monotonic_us())
             return former
 
@@ -199,10 +191,12 @@ class LadderController:
         with self._lock:
             snapshot = self._snapshot(arrival, num_waiting, now_us, blocked)
             decision = self._policy.decide(snapshot)
+            found_idle = is_idle(snapshot)
+            self._fit.left(is_idle=found_idle)
             self._pace.left(decision.tier, num_waiting, now_us)
             if now_us - self._published_us >= PUBLISH_EVERY_US:
                 self._publish(now_us)
-        self._gate.left(arrival.priority, is_idle(snapshot))
+        self._gate.left(arrival.priority, found_idle)
         return decision
 
     def budget_us(self, arrival: Arrival) -> int:
@@ -267,7 +261,7 @@ class LadderController:
         )
         with self._lock:
             return LadderStatus(
-                fit_ppm=self._fit_ppm,
+                fit_ppm=self._fit.ppm,
                 forced=self._forced,
                 costs=self._estimator.costs(now_us),
                 num_served=dict(self._num_served),
@@ -282,8 +276,7 @@ class LadderController:
         blocked: Mapping[Tier, Reason],
     ) -> PolicySnapshot:
         options = self._options
-        if now_us - self._trimmed_us >= options.trim.interval_us:
-            self._trim(now_us)
+        self._fit.look(now_us)
         # By position: keywords cost as much again.
         return PolicySnapshot(
             now_us - arrival.arrived_us,
@@ -291,7 +284,7 @@ class LadderController:
             arrival.deadline_us - arrival.arrived_us,
             num_waiting,
             self._estimator.costs(now_us),
-            self._fit_ppm,
+            self._fit.ppm,
             blocked,
             arrival.forced or self._forced,
             self._has_release,
@@ -341,21 +334,4 @@ class LadderController:
         pinned = arrival.forced or self._forced
         if pinned is None and 2 * budget_us >= self._options.latency_budget_us:
             use_ppm = (now_us - arrival.arrived_us) * MILLION // budget_us
-            self._budget_use.record(use_ppm, now_us)
-
-    def _trim(self, now_us: int) -> None:
-        self._trimmed_us = now_us
-        options, use = self._options.trim, self._budget_use.at(now_us)
-        if len(use) < options.min_samples:
-            return
-        former_ppm = self._fit_ppm
-        p95_ppm = use.quantile_us(950)
-        p99_ppm = use.quantile_us(990) if len(use) >= MIN_TAIL_SAMPLES else 0
-        self._fit_ppm = trimmed_fit_ppm(former_ppm, p95_ppm, p99_ppm, MILLION, options)
-        if self._fit_ppm < former_ppm:
-            # Those answers were planned with the former f: they must not count again.
-            self._budget_use.clear()
-
-
-def _within_limits(fit_ppm: int, options: TrimOptions) -> int:
-    return min(max(fit_ppm, options.low_ppm), options.high_ppm)
+            self._fit.record(use_ppm, now_us)

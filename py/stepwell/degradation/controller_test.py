@@ -113,7 +113,10 @@ def test_an_open_breaker_blocks_the_tiers_that_need_the_dependency(
     assert ladder.decide(_arrival(clock), 0).tier is Tier.FULL
 
 
-def test_late_answers_shrink_f_and_early_ones_let_it_grow() -> None:
+@pytest.mark.parametrize(("num_waiting", "grown"), [(1, 459_000), (0, 500_000)])
+def test_late_answers_shrink_f_and_early_ones_let_it_grow(
+    num_waiting: int, grown: int
+) -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
     for _ in range(10):
@@ -127,9 +130,11 @@ def test_late_answers_shrink_f_and_early_ones_let_it_grow() -> None:
     for _ in range(10):
         arrival = _arrival(clock)
         clock.advance_us(1_000)
+        ladder.decide(arrival, num_waiting)
         ladder.record(Tier.POPULAR, 200, arrival)
-    ladder.decide(_arrival(clock), 0)
-    assert ladder.status().fit_ppm == 459_000
+    clock.advance_us(500_000)
+    ladder.decide(_arrival(clock), num_waiting)
+    assert ladder.status().fit_ppm == grown
 
 
 def test_an_operator_pins_and_releases_a_tier() -> None:

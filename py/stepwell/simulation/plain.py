@@ -30,6 +30,7 @@ C0_LOAD = 0.65
 of what keeps its thread busy all the time; `find_c0_load` finds it."""
 
 MENDED_US = 12 * MILLION
+DELUGE_END_US = 8 * MILLION
 
 
 def plain(name: str, seconds: float, rate: Rate, seed: int = 1) -> Scenario:
@@ -66,6 +67,17 @@ def mended(seed: int = 1) -> Scenario:
 def flood(seconds: float = 2.0, seed: int = 1) -> Scenario:
     """Twice what POPULAR can take: less than half can be answered, as refusals cost."""
     return plain("2 x C2", seconds, constant(2.0 * _c2()), seed)
+
+
+def deluge(calm_s: float = 16.0, seed: int = 1) -> Scenario:
+    """Six seconds at three times C2, which takes f to its floor, then half of C0."""
+    rate = stepped(0.5 * c0(), 3.0 * _c2(), 2.0, DELUGE_END_US / MILLION)
+    return plain("3 x C2, then 0.5 x C0", DELUGE_END_US / MILLION + calm_s, rate, seed)
+
+
+def full_after(played: Played, since_us: int) -> float:
+    """Returns the share of FULL among those who arrived later."""
+    return float((played.tier[played.arrived_us >= since_us] == Tier.FULL).mean())
 
 
 def _c2() -> float:

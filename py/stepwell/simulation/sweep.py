@@ -6,7 +6,15 @@ from dataclasses import dataclass, replace
 from stepwell.degradation.controller import LadderOptions
 from stepwell.degradation.tier import Tier
 from stepwell.simulation.families import any_scenario
-from stepwell.simulation.plain import at_load, flood, mended, seconds_to_full
+from stepwell.simulation.plain import (
+    DELUGE_END_US,
+    at_load,
+    deluge,
+    flood,
+    full_after,
+    mended,
+    seconds_to_full,
+)
 from stepwell.simulation.play import play
 from stepwell.simulation.scenario import MILLION, Scenario
 from stepwell.simulation.steering import ladder
@@ -54,6 +62,8 @@ GRID: Mapping[str, tuple[Change, tuple[float, ...]]] = {
     "early, share of B": (_of("trim", "early_ratio_ppm"), (0.5, 0.6, 0.7, 0.8)),
     "step down": (_of("trim", "down_ppm"), (0.7, 0.8, 0.9, 0.95)),
     "step up": (_of("trim", "up_ppm"), (1.01, 1.02, 1.05, 1.1)),
+    "step up in calm": (_of("trim", "calm_up_ppm"), (1.02, 1.1, 1.15, 1.2, 1.5)),
+    "calm, share idle": (_of("trim", "calm_ratio_ppm"), (0.1, 0.25, 0.5, 1.0)),
     "cost window, s": (_of("cost", "window_us"), (0.5, 1.0, 2.0, 4.0, 8.0)),
     "probe share": (_of("policy", "probe_ppm"), (0.0, 0.01, 0.03, 0.1)),
     "exercise share": (_of("policy", "exercise_ppm"), (0.0, 0.005, 0.01)),
@@ -72,6 +82,7 @@ class SweepLine:
         worst_of_best: of the run that fared worst.
         full_at_half, full_at_most: share of FULL at 0.5 and 0.9 of C0.
         back_s: seconds until 95 % of a second's answers are FULL again after a fault.
+        full_after_deluge: share of FULL from 5 s after three times that on.
         flood_in_budget: share in budget at twice what POPULAR can take, where at most
             one half is possible.
     """
@@ -83,6 +94,7 @@ class SweepLine:
     full_at_half: float
     full_at_most: float
     back_s: float
+    full_after_deluge: float
     flood_in_budget: float
 
 
@@ -116,5 +128,6 @@ def _line(
         full_at_half=play(at_load(0.5), make).share(Tier.FULL),
         full_at_most=play(at_load(0.9), make).share(Tier.FULL),
         back_s=seconds_to_full(play(mended(), make)),
+        full_after_deluge=full_after(play(deluge(), make), DELUGE_END_US + 5 * MILLION),
         flood_in_budget=play(flood(), make).in_budget_ratio,
     )
