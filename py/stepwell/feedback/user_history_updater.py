@@ -10,7 +10,7 @@ import structlog
 from stepwell.base.errors import DataLossError, StepwellError
 from stepwell.base.metric_names import EVENTS_APPLIED, EVENTS_SKIPPED
 from stepwell.base.metrics import Metrics
-from stepwell.feedback.logged_events import decoded
+from stepwell.feedback.logged_events import IMPRESSION_PREFIX, decoded
 from stepwell.schema.events import HISTORY_EVENT_TYPES, EventType
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key
@@ -30,7 +30,7 @@ CONSUMER = "user_history"
 _OFFSET = struct.Struct("<q")
 _PAUSED = -1
 _MAX_GUARD_LOSSES = 10
-DEFAULT_BATCH_EVENTS = 500
+DEFAULT_BATCH_LINES = 2_000
 
 
 def packed_offset(offset: int) -> bytes:
@@ -77,13 +77,13 @@ class UserHistoryUpdater:
         log: EventLog,
         store: KeyValueStore,
         metrics: Metrics,
-        batch_events: int = DEFAULT_BATCH_EVENTS,
+        batch_lines: int = DEFAULT_BATCH_LINES,
         history_types: Collection[EventType] | None = HISTORY_EVENT_TYPES,
     ) -> None:
         self._event_log = log
         self._store = store
         self._metrics = metrics
-        self._batch_events = batch_events
+        self._batch_lines = batch_lines
         self._history_types = history_types
         self._lock = threading.Lock()
 
@@ -97,7 +97,10 @@ class UserHistoryUpdater:
         self._history_types = history_types
 
     def catch_up(self) -> int:
-        """Applies all events there are when it is called; returns how many it read.
+        """Applies all events there are when it is called.
+
+        Returns:
+            Offsets of the log that it went past, impressions among them.
 
         Raises:
             UnavailableError: the log or the store does not answer; try again.
@@ -122,25 +125,27 @@ class UserHistoryUpdater:
             offset = unpacked_offset(before)
             if offset == _PAUSED or offset >= end:
                 return 0
-            events = self._event_log.read(offset, self._batch_events)
-            if not events:
+            # What was shown is most of the log and none of the state.
+            events, next_offset = self._event_log.read_except(
+                IMPRESSION_PREFIX, offset, self._batch_lines
+            )
+            if next_offset == offset:
                 return 0
-            end_of_step = packed_offset(events[-1].offset + 1)
-            changes, num_applied = self._updated(events)
+            end_of_step = packed_offset(next_offset)
+            changes, num_applied = self._updated(events, end_of_step)
             changes[OFFSETS_VIEW] = {CONSUMER: end_of_step}
             if self._store.write_if(Guard(OFFSETS_VIEW, CONSUMER, before), changes):
                 self._metrics.add(EVENTS_APPLIED, amount=num_applied)
-                return len(events)
+                return next_offset - offset
         return 0  # another updater is faster; it does the work
 
     def _updated(
-        self, events: Sequence[StoredEvent]
+        self, events: Sequence[StoredEvent], end_of_step: bytes
     ) -> tuple[dict[str, dict[str, bytes]], int]:
         changes = self._changes_by_user(events)
         users = list(changes)
         blobs = self._store.get_many(USER_HISTORY_VIEW, users)
         offsets = self._store.get_many(USER_OFFSETS_VIEW, users)
-        end_of_step = packed_offset(events[-1].offset + 1)
         histories: dict[str, bytes] = {}
         num_applied = 0
         for user, blob, offset in zip(users, blobs, offsets, strict=True):

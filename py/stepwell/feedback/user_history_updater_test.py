@@ -67,7 +67,7 @@ def history_of(store: KeyValueStore, user: str) -> UserHistory:
 
 
 def updater_of(log: LmdbEventLog, store: KeyValueStore) -> UserHistoryUpdater:
-    return UserHistoryUpdater(log, store, Metrics(), batch_events=3)
+    return UserHistoryUpdater(log, store, Metrics(), batch_lines=3)
 
 
 def test_a_purchase_is_in_the_history_after_catching_up(
@@ -98,6 +98,24 @@ def test_only_positive_feedback_enters_the_history(
     )
     assert updater_of(log, store).catch_up() == 4
     assert history_of(store, "u").keys.tolist() == [entity_key("bread")]
+
+
+def test_a_log_of_impressions_is_gone_past_and_what_stands_between_them_applied(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    def shown(number: int) -> EventRecord:
+        impression = feedback_pb2.Impression(request_id=f"{number}", user_id="u")
+        return impression_record(impression, 0)
+
+    lines = [shown(number) for number in range(20)]
+    log.append([*lines[:7], purchase(1, "u", "milk", DAY), *lines[7:]])
+    updater = updater_of(log, store)
+    assert updater.catch_up() == 21
+    assert updater.next_offset() == 21
+    assert history_of(store, "u").keys.tolist() == [entity_key("milk")]
+    log.append([purchase(2, "u", "bread", DAY)])
+    assert updater.catch_up() == 1
+    assert history_of(store, "u").num_events == 2
 
 
 def test_only_the_types_that_the_release_was_trained_on_are_folded(
@@ -198,12 +216,12 @@ def test_a_death_at_any_write_repeats_nothing_and_loses_nothing(
         min_size=1,
         max_size=40,
     ),
-    batch_events=st.integers(1, 50),
+    batch_lines=st.integers(1, 50),
 )
 def test_replay_from_the_start_gives_byte_identical_state(
     tmp_path_factory: pytest.TempPathFactory,
     events: list[tuple[str, int, int]],
-    batch_events: int,
+    batch_lines: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("replay")
     log = LmdbEventLog(folder / "events")
@@ -213,7 +231,7 @@ def test_replay_from_the_start_gives_byte_identical_state(
     for number, (user, item, day) in enumerate(events):
         log.append([purchase(number, user, f"i{item}", day * DAY)])
         updater.catch_up()
-    UserHistoryUpdater(log, replayed, Metrics(), batch_events).catch_up()
+    UserHistoryUpdater(log, replayed, Metrics(), batch_lines).catch_up()
     users = ["a", "b", "c"]
     for view in (USER_HISTORY_VIEW,):
         assert live.get_many(view, users) == replayed.get_many(view, users)

@@ -119,6 +119,22 @@ class EventLog(Protocol):
         """Returns at most `limit` events from `from_offset` on, in order."""
         ...
 
+    def read_except(
+        self, prefix: str, from_offset: int, limit: int
+    ) -> tuple[list[StoredEvent], int]:
+        """Returns events from `from_offset` on whose id does not begin with `prefix`.
+
+        It looks at `limit` events at most, whether it returns them or passes them by;
+        those it passes by cost next to nothing, and their checksums go unread.
+
+        Args:
+            prefix: 1 to MAX_EVENT_ID_BYTES bytes.
+        Returns:
+            The events in order, and the offset behind the last one it looked at;
+            `from_offset` when there was none.
+        """
+        ...
+
     def end_offset(self) -> int:
         """Returns the offset that the next new event will have."""
         ...
@@ -168,6 +184,13 @@ def checked_read(from_offset: int, limit: int) -> None:
     """Raises InvalidArgumentError when a read asks for the impossible."""
     check_range("from_offset", from_offset, 0, (1 << 63) - 1)
     check_range("limit", limit, 1, MAX_READ_EVENTS)
+
+
+def checked_prefix(prefix: str) -> bytes:
+    """Returns the beginning of ids as bytes when its length is within limits."""
+    begin = prefix.encode()
+    check_range("size of prefix", len(begin), 1, MAX_EVENT_ID_BYTES)
+    return begin
 
 
 def checked_consumer(consumer: str) -> bytes:

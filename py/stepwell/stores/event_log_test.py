@@ -75,6 +75,28 @@ def test_reads_from_an_offset_and_no_more_than_the_limit(log: EventLog) -> None:
     assert log.read(6, 10) == []
 
 
+def test_passes_by_what_begins_with_a_prefix_and_says_how_far_it_looked(
+    log: EventLog,
+) -> None:
+    assert log.read_except("x:", 0, 10) == ([], 0)
+    log.append(records("x:1", "a", "x", "x:2", "x:", "b"))
+    found, next_offset = log.read_except("x:", 0, 4)
+    assert [(e.offset, e.event_id) for e in found] == [(1, "a"), (2, "x")]
+    assert found == log.read(1, 2)
+    assert next_offset == 4
+    assert log.read_except("x:", 3, 2) == ([], 5)
+    assert log.read_except("x:", 4, 100_000) == (log.read(5, 1), 6)
+    assert log.read_except("x:", 6, 1) == ([], 6)
+    log.trim(3)
+    assert log.read_except("a", 0, 1) == (log.read(3, 1), 4)
+
+
+@pytest.mark.parametrize("prefix", ["", "x" * 301])
+def test_a_prefix_over_a_limit_is_refused(log: EventLog, prefix: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"prefix.*must be in \["):
+        log.read_except(prefix, 0, 1)
+
+
 def test_a_repeated_event_is_stored_once_and_answers_its_first_place(
     log: EventLog,
 ) -> None:

@@ -15,6 +15,7 @@ from stepwell.stores.event_log import (
     checked_batch,
     checked_consumer,
     checked_id,
+    checked_prefix,
     checked_read,
 )
 from stepwell.stores.group_commit import Batch, GroupCommitOptions, GroupCommitter
@@ -89,6 +90,15 @@ class LmdbEventLog:
                 if len(found) == limit:
                     break
         return found
+
+    def read_except(
+        self, prefix: str, from_offset: int, limit: int
+    ) -> tuple[list[StoredEvent], int]:
+        begin = checked_prefix(prefix)
+        checked_read(from_offset, limit)
+        looked_at = self.read(from_offset, limit)
+        found = [e for e in looked_at if not e.event_id.encode().startswith(begin)]
+        return found, looked_at[-1].offset + 1 if looked_at else from_offset
 
     def end_offset(self) -> int:
         with lmdb_errors(self._path), self._environment.begin() as transaction:

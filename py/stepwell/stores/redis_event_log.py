@@ -13,6 +13,7 @@ from stepwell.stores.event_log import (
     checked_batch,
     checked_consumer,
     checked_id,
+    checked_prefix,
     checked_read,
 )
 from stepwell.stores.group_commit import Batch, GroupCommitOptions, GroupCommitter
@@ -42,6 +43,8 @@ end
 redis.call('SET', KEYS[3], string.format('%d', next_offset))
 return offsets
 """
+
+_Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 class RedisEventLog:
@@ -93,12 +96,16 @@ class RedisEventLog:
         return self._posted.counts()
 
     def read(self, from_offset: int, limit: int) -> list[StoredEvent]:
-        checked_read(from_offset, limit)
-        with redis_errors("read events"):
-            entries: Any = self._client.xrange(
-                self._stream, _entry_id(from_offset), "+", limit
-            )
-        return [_stored(entry_id, fields) for entry_id, fields in entries]
+        return [_stored(*entry) for entry in self._entries(from_offset, limit)]
+
+    def read_except(
+        self, prefix: str, from_offset: int, limit: int
+    ) -> tuple[list[StoredEvent], int]:
+        begin = checked_prefix(prefix)
+        entries = self._entries(from_offset, limit)
+        kept = (entry for entry in entries if not entry[1][b"id"].startswith(begin))
+        next_offset = _offset(entries[-1][0]) + 1 if entries else from_offset
+        return [_stored(*entry) for entry in kept], next_offset
 
     def end_offset(self) -> int:
         with redis_errors("read events"):
@@ -141,6 +148,14 @@ class RedisEventLog:
         self._committer.close()
         self._client.close()
 
+    def _entries(self, from_offset: int, limit: int) -> list[_Entry]:
+        checked_read(from_offset, limit)
+        with redis_errors("read events"):
+            entries: Any = self._client.xrange(
+                self._stream, _entry_id(from_offset), "+", limit
+            )
+        return list(entries)
+
     def _first_before(self, offset: int) -> list[StoredEvent]:
         if offset == 0:
             return []
@@ -177,9 +192,12 @@ def _entry_id(offset: int) -> str:
     return f"{_STREAM_MS}-{offset + 1}"
 
 
+def _offset(entry_id: bytes) -> int:
+    return int(entry_id.split(b"-")[1]) - 1
+
+
 def _stored(entry_id: bytes, fields: dict[bytes, bytes]) -> StoredEvent:
-    offset = int(entry_id.split(b"-")[1]) - 1
-    return StoredEvent(offset, fields[b"id"].decode(), fields[b"payload"])
+    return StoredEvent(_offset(entry_id), fields[b"id"].decode(), fields[b"payload"])
 
 
 def _receipts(batches: Sequence[Batch], answers: Sequence[int]) -> list[AppendReceipt]:
