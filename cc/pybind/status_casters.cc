@@ -36,13 +36,17 @@ const char* ClassName(absl::StatusCode code) {
 
 }  // namespace
 
-void ThrowStatus(const absl::Status& status) {
+py::object ErrorOf(const absl::Status& status) {
   const py::object type =
       py::module_::import("stepwell.base.errors").attr(ClassName(status.code()));
   const std::string field = FieldOf(status);
   const std::string message(status.message());
-  const py::object error = field.empty() ? type(message) : type(message, field);
-  PyErr_SetObject(type.ptr(), error.ptr());
+  return field.empty() ? type(message) : type(message, field);
+}
+
+void ThrowStatus(const absl::Status& status) {
+  const py::object error = ErrorOf(status);
+  PyErr_SetObject(py::type::handle_of(error).ptr(), error.ptr());
   throw py::error_already_set();
 }
 

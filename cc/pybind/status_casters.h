@@ -10,9 +10,12 @@
 
 namespace stepwell::python {
 
-// Raises the exception of a status that is not OK; the GIL must be held. The
-// class is found by the one table in status_casters.cc; a code without a line
-// is StepwellError.
+// The exception of a status that is not OK; the GIL must be held. The class is
+// found by the one table in status_casters.cc; a code without a line is
+// StepwellError.
+pybind11::object ErrorOf(const absl::Status& status);
+
+// Raises it.
 [[noreturn]] void ThrowStatus(const absl::Status& status);
 
 // Does nothing with a status that is OK.

@@ -10,6 +10,7 @@ FLOORS = {
     "cc/base": 10,
     "py/stepwell/base": 10,
     "py/stepwell/client": 15,
+    "cc/event_log": 20,
     "cc/front": 20,
     "cc/kernels": 20,
     "cc/index": 20,

@@ -50,6 +50,18 @@ def stepwell_repositories():
         target = "nghttp2",
     )
     system_library_repository(
+        name = "lmdb",
+        debian_package = "liblmdb-dev",
+        pkg_config = ["lmdb"],
+        target = "lmdb",
+    )
+    system_library_repository(
+        name = "zlib",
+        debian_package = "zlib1g-dev",
+        pkg_config = ["zlib"],
+        target = "zlib",
+    )
+    system_library_repository(
         name = "gtest",
         debian_package = "libgtest-dev",
         pkg_config = ["gtest_main"],

@@ -41,6 +41,8 @@ PROGRAMS = {
 FILES = {
     "libabsl-dev": "/usr/include/absl/status/statusor.h",
     "libnghttp2-dev": "/usr/include/nghttp2/nghttp2.h",
+    "liblmdb-dev": "/usr/include/lmdb.h",
+    "zlib1g-dev": "/usr/include/zlib.h",
     "libbenchmark-dev": "/usr/include/benchmark/benchmark.h",
     "libgtest-dev": "/usr/include/gtest/gtest.h",
 }

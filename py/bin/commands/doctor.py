@@ -25,6 +25,8 @@ APT = "sudo apt-get update && sudo apt-get install -y"
 LIBRARIES = {
     "libabsl-dev": "/usr/include/absl/status/statusor.h",
     "libnghttp2-dev": "/usr/include/nghttp2/nghttp2.h",
+    "liblmdb-dev": "/usr/include/lmdb.h",
+    "zlib1g-dev": "/usr/include/zlib.h",
     "libgtest-dev": "/usr/include/gtest/gtest.h",
     "libbenchmark-dev": "/usr/include/benchmark/benchmark.h",
 }
