@@ -57,13 +57,29 @@ void BM_Peek(benchmark::State& state) {
   std::string message = "\x0a\x06user-7";
   for (int64_t i = 0; i < state.range(0); ++i) message += "\x12\x08item-123";
   message += "\x28\xac\x02\x30\x02";
-  const PeekFields fields{.priority_field = 6, .deadline_ms_field = 5, .key_field = 1};
+  constexpr EntryLimit kLimits[] = {{2, 2'000}};
+  const PeekFields fields{.priority_field = 6,
+                          .deadline_ms_field = 5,
+                          .key_field = 1,
+                          .entry_limits = kLimits};
   for (auto _ : state) {
     const Peeked found = Peek(message, fields);
     benchmark::DoNotOptimize(found.priority + static_cast<int64_t>(KeyHash(found.key)));
   }
 }
 BENCHMARK(BM_Peek)->Arg(0)->Arg(100)->Arg(2000);
+
+// As many entries as the largest message has room for.
+void BM_PeekIntoAnExcess(benchmark::State& state) {
+  std::string message;
+  for (int i = 0; i < (256 << 10) / 2; ++i) message.append("\x12\x00", 2);
+  constexpr EntryLimit kLimits[] = {{2, 2'000}};
+  const PeekFields fields{.key_field = 1, .entry_limits = kLimits};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(Peek(message, fields).excess.num_entries);
+  }
+}
+BENCHMARK(BM_PeekIntoAnExcess);
 
 }  // namespace
 }  // namespace stepwell::front

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "cc/front/protobuf_peek.h"
 
 namespace stepwell::front {
 
@@ -53,6 +54,7 @@ struct CallFields {
   int priority = 0;
   uint64_t key_hash = 0;
   bool is_forced = false;
+  Excess excess = {};
   Metadata metadata;
   uint64_t connection = 0;  // with `stream`, where an answer goes; 0: nowhere
   int32_t stream = 0;
@@ -85,6 +87,9 @@ class Call : public std::enable_shared_from_this<Call> {
 
   // The message asks for one tier.
   bool is_forced() const { return fields_.is_forced; }
+
+  // A list of the message that is too long; the message itself is then forgotten.
+  const Excess& excess() const { return fields_.excess; }
 
   // What the caller sent, without what the protocol itself needs.
   const Metadata& metadata() const { return fields_.metadata; }

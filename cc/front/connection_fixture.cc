@@ -16,8 +16,10 @@ std::vector<MethodOptions> FixtureMethods() {
   unary.deadline_ms_field = 2;
   unary.key_field = 3;
   unary.forced_field = 4;
+  unary.entry_limits = {{.field = 5, .max_entries = 2}};
   MethodOptions side;
   side.path = kSidePath;
+  side.entry_limits = {{.field = 1, .max_entries = 1}};
   MethodOptions stream;
   stream.path = kStreamPath;
   stream.streaming = true;

@@ -14,6 +14,26 @@ namespace {
 constexpr int64_t kMostMillis = 86'400'000;
 constexpr int kMostFieldNumber = (1 << 29) - 1;
 
+absl::Status CheckEntryLimits(const MethodOptions& method) {
+  if (method.entry_limits.size() > kMostEntryLimits) {
+    return FieldError("entry_limits",
+                      absl::StrCat("has ", method.entry_limits.size(),
+                                   " entries, must have at most ", kMostEntryLimits));
+  }
+  if (method.streaming && !method.entry_limits.empty()) {
+    return FieldError("entry_limits",
+                      absl::StrCat("is set for ", method.path,
+                                   ", which is streaming: only one is possible"));
+  }
+  for (const EntryLimit& limit : method.entry_limits) {
+    STEPWELL_RETURN_IF_ERROR(
+        CheckRange("entry_limits.field", limit.field, 1, kMostFieldNumber));
+    STEPWELL_RETURN_IF_ERROR(
+        CheckRange("entry_limits.max_entries", limit.max_entries, 0, INT32_MAX));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckMethod(const MethodOptions& method) {
   if (!absl::StartsWith(method.path, "/")) {
     return FieldError("path",
@@ -33,7 +53,7 @@ absl::Status CheckMethod(const MethodOptions& method) {
   for (const auto& [name, number] : fields) {
     STEPWELL_RETURN_IF_ERROR(CheckRange(name, number, 0, kMostFieldNumber));
   }
-  return absl::OkStatus();
+  return CheckEntryLimits(method);
 }
 
 absl::Status CheckBytes(const FrontOptions& options) {

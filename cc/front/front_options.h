@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "cc/front/protobuf_peek.h"
 
 namespace stepwell::front {
 
@@ -20,6 +21,8 @@ struct MethodOptions {
   int deadline_ms_field = 0;
   int key_field = 0;
   int forced_field = 0;
+  // Of more entries the call has no message, only its excess.
+  std::vector<EntryLimit> entry_limits;
 };
 
 struct FrontOptions {
@@ -70,6 +73,9 @@ struct FrontCounters {
   int64_t num_cancelled = 0;  // the caller went before the end
   int64_t bytes_in = 0;
   int64_t bytes_out = 0;
+  int64_t num_given = 0;    // connections, to siblings
+  int64_t num_adopted = 0;  // of num_accepted and num_rejected those that siblings gave
+  int64_t num_unusable = 0;  // of what siblings gave: closed, it was no connection
 };
 
 }  // namespace stepwell::front

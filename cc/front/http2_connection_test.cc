@@ -124,6 +124,27 @@ TEST(Http2Connection, ThePeekedFieldsAndTheEarlierDeadlineAreOfTheCall) {
   EXPECT_NE(plain.key_hash(), call.key_hash());
 }
 
+TEST(Http2Connection, OfAMessageWithATooLongListNothingIsKeptButTheCount) {
+  ConnectionFixture fixture;
+  constexpr absl::string_view kEntries("*\x01x*\x01y*\x01z", 9);
+  fixture.caller.Call(kUnaryPath, kEntries.substr(3));
+  const int32_t stream = fixture.caller.Call(kUnaryPath, kEntries);
+  fixture.caller.Call(kSidePath, absl::string_view("\x0a\x00\x0a\x00", 4));
+  fixture.Exchange();
+  ASSERT_EQ(fixture.handler.calls.size(), 2);
+  EXPECT_EQ(fixture.handler.calls[0]->excess().field, 0);
+  EXPECT_EQ(fixture.handler.calls[0]->message(), kEntries.substr(3));
+  EXPECT_EQ(fixture.handler.calls[1]->excess().field, 5);
+  EXPECT_EQ(fixture.handler.calls[1]->excess().num_entries, 3);
+  EXPECT_EQ(fixture.handler.calls[1]->message(), "");
+  EXPECT_EQ(fixture.handler.events.at(0).call->excess().num_entries, 2);
+  EXPECT_EQ(fixture.handler.events.at(0).message, "");
+  // It is a call like any other: whoever takes it says what was wrong.
+  fixture.handler.calls[1]->Fail({3, "too many", {}});
+  fixture.Exchange();
+  EXPECT_EQ(fixture.caller.reply(stream).code(), 3);
+}
+
 TEST(Http2Connection, ADeadlineFarAwayIsCutAndASideCallMayHaveNone) {
   ConnectionFixture fixture;
   fixture.caller.Call(kUnaryPath, "", {{"grpc-timeout", "99999999H"}});

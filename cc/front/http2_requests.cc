@@ -190,8 +190,9 @@ void Http2Connection::EndRequest(Http2Stream& stream) {
 
 void Http2Connection::OpenCall(Http2Stream& stream, std::string message) {
   const MethodOptions& method = context_->methods[stream.method];
-  const Peeked peeked = Peek(message, {method.priority_field, method.deadline_ms_field,
-                                       method.key_field, method.forced_field});
+  const Peeked peeked =
+      Peek(message, {method.priority_field, method.deadline_ms_field, method.key_field,
+                     method.forced_field, method.entry_limits});
   CallFields fields;
   fields.method = stream.method;
   fields.arrived_us = now_us_;
@@ -206,7 +207,9 @@ void Http2Connection::OpenCall(Http2Stream& stream, std::string message) {
   fields.metadata = stream.head.TakeMetadata();
   fields.connection = id_;
   fields.stream = stream.id;
-  fields.message = std::move(message);
+  fields.excess = peeked.excess;
+  // Nobody is to parse what only takes memory.
+  if (peeked.excess.field == 0) fields.message = std::move(message);
   stream.call = std::make_shared<Call>(std::move(fields), context_->sink);
 }
 

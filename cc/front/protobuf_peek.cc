@@ -1,5 +1,8 @@
 #include "cc/front/protobuf_peek.h"
 
+#include <algorithm>
+#include <array>
+
 namespace stepwell::front {
 namespace {
 
@@ -54,12 +57,15 @@ int64_t Int32Of(uint64_t value) { return static_cast<int32_t>(value); }
 class Peeker {
  public:
   Peeker(absl::string_view message, const PeekFields& fields)
-      : reader_(message), fields_(fields) {}
+      : reader_(message),
+        fields_(fields),
+        limits_(fields.entry_limits.first(
+            std::min(fields.entry_limits.size(), kMostEntryLimits))) {}
 
   Peeked Run() {
-    for (int i = 0; i < kMostPeekedFields && !reader_.done(); ++i) {
-      if (!ReadField()) break;
+    while (!reader_.done() && ReadField()) {
     }
+    found_.excess = FirstExcess();
     return found_;
   }
 
@@ -100,12 +106,27 @@ class Peeker {
   bool ReadText(int number) {
     absl::string_view text;
     if (!reader_.ReadBytes(text)) return false;
-    if (depth_ == 0 && number == fields_.key_field) found_.key = text;
+    if (depth_ != 0) return true;
+    if (number == fields_.key_field) found_.key = text;
+    for (size_t i = 0; i < limits_.size(); ++i) {
+      num_entries_[i] += static_cast<int64_t>(number == limits_[i].field);
+    }
     return true;
+  }
+
+  Excess FirstExcess() const {
+    for (size_t i = 0; i < limits_.size(); ++i) {
+      if (num_entries_[i] > limits_[i].max_entries) {
+        return {limits_[i].field, num_entries_[i]};
+      }
+    }
+    return {};
   }
 
   Reader reader_;
   const PeekFields& fields_;
+  const absl::Span<const EntryLimit> limits_;
+  std::array<int64_t, kMostEntryLimits> num_entries_ = {};
   int depth_ = 0;
   Peeked found_;
 };
@@ -113,7 +134,10 @@ class Peeker {
 }  // namespace
 
 Peeked Peek(absl::string_view message, const PeekFields& fields) {
-  return Peeker(message, fields).Run();
+  const bool asks = fields.priority_field != 0 || fields.deadline_ms_field != 0 ||
+                    fields.key_field != 0 || fields.forced_field != 0 ||
+                    !fields.entry_limits.empty();
+  return asks ? Peeker(message, fields).Run() : Peeked{};
 }
 
 // FNV-1a, then the last step of MurmurHash3: alone, the first keeps like keys near

@@ -101,11 +101,57 @@ TEST(PeekTest, OfAMalformedMessageIsWhatCameBefore) {
   }
 }
 
-TEST(PeekTest, TheNumberOfFieldsIsBounded) {
-  std::string message;
-  for (int i = 0; i < kMostPeekedFields; ++i) message += Bytes("\x10\x01").data();
-  EXPECT_EQ(Peek(message + "\x30\x02", kFields).priority, 0);
-  EXPECT_EQ(Peek(message.substr(2) + "\x30\x02", kFields).priority, 2);
+std::string Times(int64_t num, const std::string& field) {
+  std::string fields;
+  for (int64_t i = 0; i < num; ++i) fields += field;
+  return fields;
+}
+
+const std::string kEmptyEntry("\x1a\x00", 2);
+const std::string kOtherEntry("\x22\x01x", 3);
+
+constexpr EntryLimit kLimits[] = {{.field = 3, .max_entries = 1'000},
+                                  {.field = 4, .max_entries = 2}};
+constexpr PeekFields kCounted{.priority_field = 6, .entry_limits = kLimits};
+
+TEST(PeekTest, WhatStandsBehindEverythingElseIsFound) {
+  const std::string message = Times(131'000, std::string("\x10\x01", 2));
+  EXPECT_EQ(Peek(message + "\x30\x02", kFields).priority, 2);
+}
+
+TEST(PeekTest, OneEntryOverTheLimitIsAnExcessAndAllOfThemAreCounted) {
+  EXPECT_EQ(Peek(Times(1'000, kEmptyEntry), kCounted).excess.field, 0);
+  for (const int64_t num : {1'001, 131'072}) {
+    const Peeked found = Peek(Times(num, kEmptyEntry) + "\x30\x02", kCounted);
+    EXPECT_EQ(found.excess.field, 3);
+    EXPECT_EQ(found.excess.num_entries, num);
+    EXPECT_EQ(found.priority, 2);
+  }
+}
+
+TEST(PeekTest, EntriesCountWhereverTheyStandAndEachFieldForItself) {
+  const std::string pair = kEmptyEntry + kOtherEntry;
+  EXPECT_EQ(Peek(Times(2, pair), kCounted).excess.field, 0);
+  const Excess of_one = Peek(Times(3, pair), kCounted).excess;
+  EXPECT_EQ(of_one.field, 4);
+  EXPECT_EQ(of_one.num_entries, 3);
+  // Of both, the one whose limit is named first.
+  EXPECT_EQ(Peek(Times(1'001, pair), kCounted).excess.field, 3);
+}
+
+TEST(PeekTest, WhatAParserTakesForNoEntryIsNone) {
+  const std::string as_number("\x20\x01", 2);
+  const std::string in_group = absl::StrCat("\x2b", Times(9, kOtherEntry), "\x2c");
+  EXPECT_EQ(Peek(Times(9, as_number) + in_group, kCounted).excess.field, 0);
+}
+
+TEST(PeekTest, AnExcessBeforeTheEndOfAMalformedMessageIsOne) {
+  EXPECT_EQ(Peek(Times(3, kOtherEntry) + "\x0a\x7f", kCounted).excess.num_entries, 3);
+}
+
+TEST(PeekTest, MoreLimitsThanCanBeAreLeftOut) {
+  constexpr EntryLimit kFive[] = {{11, 0}, {12, 0}, {13, 0}, {14, 0}, {4, 0}};
+  EXPECT_EQ(Peek(kOtherEntry, {.entry_limits = kFive}).excess.field, 0);
 }
 
 TEST(KeyHashTest, IsTheSameForEverAndSpreads) {

@@ -14,10 +14,20 @@ void Require(bool holds) {
   if (!holds) __builtin_trap();
 }
 
+// An entry takes two bytes at least, and an excess is over its limit.
+void RequireTrue(const Excess& excess, absl::string_view input) {
+  Require(excess.num_entries * 2 <= static_cast<int64_t>(input.size()));
+  Require(excess.field == 0 ? excess.num_entries == 0
+                            : excess.num_entries > (excess.field == 3 ? 2 : 0));
+}
+
 void PeekInto(absl::string_view input) {
-  const Peeked found = Peek(
-      input,
-      {.priority_field = 6, .deadline_ms_field = 5, .key_field = 1, .forced_field = 8});
+  constexpr EntryLimit kLimits[] = {{3, 2}, {2, 0}};
+  const Peeked found = Peek(input, {.priority_field = 6,
+                                    .deadline_ms_field = 5,
+                                    .key_field = 1,
+                                    .forced_field = 8,
+                                    .entry_limits = kLimits});
   for (const int64_t value : {found.priority, found.deadline_ms, found.forced}) {
     Require(value >= INT32_MIN && value <= INT32_MAX);
   }
@@ -26,6 +36,7 @@ void PeekInto(absl::string_view input) {
     Require(found.key.data() + found.key.size() <= input.data() + input.size());
   }
   KeyHash(found.key);
+  RequireTrue(found.excess, input);
 }
 
 void ReadTexts(absl::string_view input) {

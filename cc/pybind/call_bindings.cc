@@ -113,7 +113,8 @@ py::list SentOf(const Call& call) {
 std::shared_ptr<Call> LocalCall(int method, std::string message, int64_t arrived_us,
                                 std::optional<int64_t> deadline_us, int priority,
                                 const std::string& key, bool is_forced,
-                                const py::iterable& metadata) {
+                                const py::iterable& metadata,
+                                std::pair<int, int64_t> excess) {
   ThrowUnlessOk(CheckRange("priority", priority, 0, front::kNumPriorities - 1));
   CallFields fields{.method = method,
                     .message = std::move(message),
@@ -123,6 +124,7 @@ std::shared_ptr<Call> LocalCall(int method, std::string message, int64_t arrived
                     .priority = priority,
                     .key_hash = front::KeyHash(key),
                     .is_forced = is_forced,
+                    .excess = {excess.first, excess.second},
                     .metadata = MetadataOf(metadata)};
   return std::make_shared<Call>(std::move(fields), std::make_shared<Outcome>());
 }
@@ -130,6 +132,12 @@ std::shared_ptr<Call> LocalCall(int method, std::string message, int64_t arrived
 std::optional<int64_t> DeadlineOf(const Call& call) {
   if (call.deadline_us() == front::kNoDeadline) return std::nullopt;
   return call.deadline_us();
+}
+
+std::optional<std::pair<int, int64_t>> ExcessOf(const Call& call) {
+  const front::Excess& excess = call.excess();
+  if (excess.field == 0) return std::nullopt;
+  return std::make_pair(excess.field, excess.num_entries);
 }
 
 void Fail(Call& call, int code, std::string message, const py::iterable& trailers) {
@@ -147,6 +155,7 @@ void BindCall(py::module_& module) {
       .def_property_readonly("deadline_us", &DeadlineOf)
       .def_property_readonly("has_deadline", &Call::has_grpc_deadline)
       .def_property_readonly("priority", &Call::priority)
+      .def_property_readonly("excess", &ExcessOf)
       .def_property_readonly("metadata",
                              [](const Call& call) { return TupleOf(call.metadata()); })
       .def_property_readonly("is_cancelled", &Call::is_cancelled)

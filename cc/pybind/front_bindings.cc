@@ -1,5 +1,6 @@
 #include "cc/pybind/front_bindings.h"
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -69,6 +70,23 @@ class Front {
   const std::unique_ptr<front::Front> front_;
 };
 
+py::tuple EntryLimitsOf(const MethodOptions& method) {
+  py::tuple limits(method.entry_limits.size());
+  for (size_t i = 0; i < method.entry_limits.size(); ++i) {
+    const front::EntryLimit& limit = method.entry_limits[i];
+    limits[i] = py::make_tuple(limit.field, limit.max_entries);
+  }
+  return limits;
+}
+
+void SetEntryLimits(MethodOptions& method,
+                    const std::vector<std::pair<int, int64_t>>& limits) {
+  method.entry_limits.clear();
+  for (const auto& [field, max_entries] : limits) {
+    method.entry_limits.push_back({field, max_entries});
+  }
+}
+
 // Python's dataclasses have the same names; its test holds names and defaults together.
 void BindOptions(py::module_& module) {
   py::class_<FrontOptions>(module, "FrontOptions")
@@ -101,7 +119,8 @@ void BindOptions(py::module_& module) {
       .def_readwrite("priority_field", &MethodOptions::priority_field)
       .def_readwrite("deadline_ms_field", &MethodOptions::deadline_ms_field)
       .def_readwrite("key_field", &MethodOptions::key_field)
-      .def_readwrite("forced_field", &MethodOptions::forced_field);
+      .def_readwrite("forced_field", &MethodOptions::forced_field)
+      .def_property("entry_limits", &EntryLimitsOf, &SetEntryLimits);
 }
 
 void BindCounters(py::module_& module) {

@@ -37,7 +37,15 @@ class Call(Protocol):
 
     @property
     def message(self) -> bytes:
-        """The request, serialised."""
+        """The request, serialised; empty where there is an excess."""
+        ...
+
+    @property
+    def excess(self) -> tuple[int, int] | None:
+        """A list of the request that is too long: its field, and how many it has.
+
+        By the method's `entry_limits`; None when all are kept.
+        """
         ...
 
     @property
@@ -124,6 +132,7 @@ def local_call(
     key: str = "",
     is_forced: bool = False,
     metadata: Iterable[tuple[str, str | bytes]] = (),
+    excess: tuple[int, int] | None = None,
 ) -> LocalCall:
     """Returns a call for tests of what takes and answers calls.
 
@@ -136,6 +145,7 @@ def local_call(
         key: whose hash decides who gives way in a full queue.
         is_forced: it asks for one tier, so that a standing queue does not refuse it.
         metadata: as the caller would send it.
+        excess: field and entries of a list that is too long.
     """
     call: LocalCall = load_extension().local_call(
         method,
@@ -146,5 +156,6 @@ def local_call(
         key,
         is_forced,
         metadata,
+        excess or (0, 0),
     )
     return call

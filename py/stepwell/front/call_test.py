@@ -23,6 +23,11 @@ def test_says_what_was_asked() -> None:
     assert not call.is_cancelled
 
 
+def test_says_which_list_is_too_long() -> None:
+    assert local_call(0, b"").excess is None
+    assert local_call(0, b"", excess=(3, 1_001)).excess == (3, 1_001)
+
+
 def test_without_a_deadline_there_is_none() -> None:
     call = local_call(0, b"")
     assert call.deadline_us is None

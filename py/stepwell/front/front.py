@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.call import Call
 from stepwell.front.extension import load_extension
-from stepwell.front.options import FrontCounters, FrontOptions, Method
+from stepwell.front.options import EntryLimit, FrontCounters, FrontOptions, Method
 
 __all__ = [
+    "EntryLimit",
     "Front",
     "FrontCounters",
     "FrontOptions",

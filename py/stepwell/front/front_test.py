@@ -18,6 +18,7 @@ from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.call import Call
 from stepwell.front.extension import load_extension
 from stepwell.front.front import (
+    EntryLimit,
     Front,
     FrontCounters,
     FrontOptions,
@@ -31,6 +32,8 @@ METHODS = (
     Method("/test.Side/Unary"),
     Method("/test.Side/Stream", streaming=True),
 )
+ONE = (EntryLimit(3, 2),)
+NO_FIELD = (EntryLimit(0, 2),)
 LONGEST_NS = 60_000_000_000
 
 
@@ -102,6 +105,8 @@ def test_the_defaults_are_those_of_the_engine() -> None:
         assert getattr(options, name) == value, name
     for name, value in asdict(Method("")).items():
         assert getattr(method, name) == value, name
+    method.entry_limits = (EntryLimit(3, 2), EntryLimit(7, 0))
+    assert method.entry_limits == ((3, 2), (7, 0))
 
 
 def test_a_worker_answers_what_callers_ask() -> None:
@@ -358,6 +363,9 @@ def test_a_shared_port_has_several_fronts() -> None:
         (FrontOptions(max_message_bytes=0), METHODS, "max_message_bytes"),
         (FrontOptions(port=65_536), METHODS, "port"),
         (FrontOptions(), (replace(METHODS[0], path="Echo"),), "path"),
+        (FrontOptions(), (replace(METHODS[0], entry_limits=ONE * 5),), "entry_limits"),
+        (FrontOptions(), (replace(METHODS[2], entry_limits=ONE),), "entry_limits"),
+        (FrontOptions(), (replace(METHODS[0], entry_limits=NO_FIELD),), "limits.field"),
     ],
 )
 def test_an_option_out_of_range_is_refused_by_name(

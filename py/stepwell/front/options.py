@@ -1,6 +1,19 @@
 """What a front serves, within which bounds, and what it counts."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class EntryLimit(NamedTuple):
+    """How many entries a repeated field may have.
+
+    Attributes:
+        field: number of a repeated field of strings, bytes or messages.
+        max_entries: of more the call brings `Call.excess` and no message.
+    """
+
+    field: int
+    max_entries: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +29,8 @@ class Method:
         deadline_ms_field: number of an int32.
         key_field: number of the string whose hash decides who gives way.
         forced_field: number of an enum; not 0: the request asks for one tier.
+        entry_limits: at most 4, not for streaming ones. Entries are counted before
+            anything is allocated for them.
     """
 
     path: str
@@ -25,6 +40,7 @@ class Method:
     deadline_ms_field: int = 0
     key_field: int = 0
     forced_field: int = 0
+    entry_limits: tuple[EntryLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

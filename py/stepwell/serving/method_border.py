@@ -12,7 +12,9 @@ from google.protobuf.message import DecodeError, Message
 from stepwell.base.errors import InvalidArgumentError, StepwellError
 from stepwell.base.metric_names import GRPC_HANDLED, GRPC_HANDLING, VALIDATION_FAILURES
 from stepwell.base.metrics import CounterSeries, Metrics
+from stepwell.front.call import Call
 from stepwell.serving.status_mapping import WireStatus, wire_status
+from stepwell.serving.validation import excess_error
 
 REQUEST_ID_KEY = "x-request-id"
 """Metadata key under which a failed call names its request."""
@@ -44,6 +46,15 @@ class MethodBorder(Generic[M]):
         self._labels = (service.split(".")[-1], name)
         self._seconds = metrics.histogram(GRPC_HANDLING, *self._labels)
         self._handled: dict[grpc.StatusCode, CounterSeries] = {}
+
+    def check_entries(self, call: Call) -> None:
+        """Lets a call pass whose lists are as short as they must be.
+
+        Raises:
+            InvalidArgumentError: the front has counted more, and kept no message.
+        """
+        if (excess := call.excess) is not None:
+            raise excess_error(self._message_type, excess)
 
     def parsed(self, raw: bytes) -> M:
         """Returns the request.

@@ -18,7 +18,7 @@ from stepwell.serving.call import (
     call_of,
 )
 from stepwell.serving.method_border import MethodBorder
-from stepwell.serving.validation import check_message
+from stepwell.serving.validation import check_message, entry_limits
 from stepwell_pb.v1 import recommend_pb2
 
 _REQUESTS = (
@@ -42,6 +42,7 @@ def _method(name: str, request: Any) -> Method:
         deadline_ms_field=fields["deadline_ms"].number,
         key_field=fields["user_id"].number,
         forced_field=fields["forced_tier"].number,
+        entry_limits=entry_limits(request),
     )
 
 
@@ -88,6 +89,7 @@ class RecommendMethods:
         """Answers a call that was taken from the queue just now, whatever happens."""
         border = self._borders[taken.method]
         try:
+            border.check_entries(taken)
             taken.answer(self._response(taken, border.parsed(taken.message)))
             code = grpc.StatusCode.OK
         except Exception as error:  # noqa: BLE001 - the border: none may pass

@@ -156,6 +156,19 @@ def test_a_field_out_of_its_range_is_named_before_any_work() -> None:
     assert bench.handled("Recommend", "INVALID_ARGUMENT") == 1
 
 
+def test_a_list_that_is_too_long_is_named_though_its_message_was_not_kept() -> None:
+    bench = _Bench()
+    (limit,) = METHODS[RANK].entry_limits
+    call = bench.ask(b"", RANK, excess=(limit.field, limit.max_entries + 1))
+    code, text, trailers = _status(call)
+    expected = "candidate_item_ids has 2001 entries, must be in [1, 2000] ids"
+    assert (code, text) == (INVALID_ARGUMENT, expected)
+    assert trailers["x-request-id"]
+    assert bench.calls == []
+    assert bench.metrics.value(VALIDATION_FAILURES, "candidate_item_ids") == 1
+    assert bench.handled("Rank", "INVALID_ARGUMENT") == 1
+
+
 def test_bytes_that_are_no_request_are_the_callers_mistake() -> None:
     code, text, _ = _status(_Bench().ask(b"\xff\xff\xff"))
     assert code == INVALID_ARGUMENT

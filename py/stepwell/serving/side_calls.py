@@ -17,6 +17,7 @@ from stepwell.base.metrics import Metrics
 from stepwell.front.call import Call
 from stepwell.front.front import Front, Method, SideEvent, SideKind
 from stepwell.serving.method_border import MethodBorder
+from stepwell.serving.validation import entry_limits
 
 if TYPE_CHECKING:
     _Handler = grpc.RpcMethodHandler[Any, Any]
@@ -63,7 +64,7 @@ class SideMethods:
 
     def options(self) -> list[Method]:
         """Returns what the front must know of each, in order."""
-        return [Method(m.path, streaming=m.is_streaming) for m in self._methods]
+        return [method.options() for method in self._methods]
 
     def __getitem__(self, place: int) -> "_SideMethod":
         return self._methods[place]
@@ -174,12 +175,14 @@ class _SideMethod:
         self._behaviour: Any = (
             handler.stream_stream or handler.unary_stream or handler.unary_unary
         )
+        self._request = parse.__self__
         self._border = MethodBorder[Message](metrics, path, parse.__self__)
 
-    @property
-    def is_streaming(self) -> bool:
-        """True when more than one message goes either way."""
-        return self.takes_many or self._sends_many
+    def options(self) -> Method:
+        """Returns what the front must know of it."""
+        if self.takes_many or self._sends_many:
+            return Method(self.path, streaming=True)
+        return Method(self.path, entry_limits=entry_limits(self._request))
 
     async def answer(self, call: Call, messages: _Messages) -> None:
         """Answers a call; whatever goes wrong becomes its status."""
@@ -189,6 +192,7 @@ class _SideMethod:
             if self._sends_many:
                 await self._stream(call, messages)
             else:
+                self._border.check_entries(call)
                 response = await self._behaviour(await self._only(messages), None)
                 call.answer(response.SerializeToString())
             code = _OK

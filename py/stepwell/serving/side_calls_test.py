@@ -18,6 +18,7 @@ from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.front import Front, FrontOptions
 from stepwell.serving import side_calls
 from stepwell.serving.side_calls import SideCalls, SideMethods
+from stepwell_pb.v1 import feedback_pb2, feedback_pb2_grpc
 
 Asked = reflection_pb2.ServerReflectionRequest
 Told = reflection_pb2.ServerReflectionResponse
@@ -56,6 +57,14 @@ class _Echo(reflection_pb2_grpc.ServerReflectionServicer):  # type: ignore[misc]
 
 
 @dataclass
+class _Feedback(feedback_pb2_grpc.FeedbackServiceServicer):
+    """Says how many events came."""
+
+    async def LogEvents(self, request: Any, context: Any) -> Any:
+        return feedback_pb2.LogEventsResponse(num_stored=len(request.events))
+
+
+@dataclass
 class _Bench:
     health: _Health
     echo: _Echo
@@ -81,6 +90,7 @@ async def _running() -> AsyncIterator[_Bench]:
     methods = SideMethods(metrics)
     health_pb2_grpc.add_HealthServicer_to_server(health, methods)
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(echo, methods)
+    feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(_Feedback(), methods)
     front = Front(FrontOptions(), methods.options(), AdmissionQueue(1))
     side = SideCalls(front, methods, first=0)
     side.start()
@@ -129,6 +139,17 @@ async def test_bytes_that_are_no_message_are_the_callers_mistake(
     error = await _error(check(b"\xff\xff"))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "no grpc.health.v1.HealthCheckRequest" in str(error.details())
+
+
+async def test_a_list_that_is_too_long_is_refused_by_its_count(bench: _Bench) -> None:
+    log = feedback_pb2_grpc.FeedbackServiceStub(bench.channel).LogEvents
+    most = [feedback_pb2.Event()] * 1_000
+    assert (await log(feedback_pb2.LogEventsRequest(events=most))).num_stored == 1_000
+    error = await _error(log(feedback_pb2.LogEventsRequest(events=[*most, most[0]])))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details() == "events has 1001 entries, must be in [1, 1000] events"
+    labels = ("FeedbackService", "LogEvents", "INVALID_ARGUMENT")
+    assert bench.metrics.value(GRPC_HANDLED, *labels) == 1
 
 
 async def test_a_caller_who_leaves_ends_the_work(bench: _Bench) -> None:

@@ -342,6 +342,7 @@ def room_tests():
         srcs = ["side_calls_test.py"],
         deps = [
             ":side_calls",
+            "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:errors",
             "//py/stepwell/base:metric_names",
             "//py/stepwell/base:metrics",

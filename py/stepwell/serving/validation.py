@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from stepwell.base.errors import InvalidArgumentError
+from stepwell.front.front import EntryLimit
 from stepwell.serving.limits import LIMITS, Limit
 
 _SHOWN_CHARS = 40
@@ -44,6 +45,35 @@ def check_message(message: Message, prefix: str = "") -> None:
         value = getattr(message, check.name)
         if not check.holds(value):
             raise _breach(check, value, prefix + check.name)
+
+
+def entry_limits(message_type: type[Message]) -> tuple[EntryLimit, ...]:
+    """Returns what the front must know to count a message's lists unparsed.
+
+    Packed numbers are no entries of their own on the wire; they are not among them.
+    """
+    descriptor: Any = message_type.DESCRIPTOR
+    fields = descriptor.fields_by_name
+    return tuple(
+        EntryLimit(fields[name].number, limit.high)
+        for name, limit in LIMITS.get(descriptor.name, {}).items()
+        if fields[name].is_repeated and not fields[name].is_packed
+    )
+
+
+def excess_error(
+    message_type: type[Message], excess: tuple[int, int]
+) -> InvalidArgumentError:
+    """Returns what `check_message` would raise for a list that is too long.
+
+    Args:
+        message_type: of the message.
+        excess: number of the field, and how many entries it has.
+    """
+    descriptor: Any = message_type.DESCRIPTOR
+    number, num_entries = excess
+    name = descriptor.fields_by_number[number].name
+    return _too_many(name, num_entries, LIMITS[descriptor.name][name])
 
 
 @cache
@@ -101,10 +131,14 @@ def _breach(check: _Check, value: Any, path: str) -> InvalidArgumentError:
     if not check.field.is_repeated:
         return _out_of_range(path, _shown(value), limit)
     if limit.each is None or not limit.low <= len(value) <= limit.high:
-        return _out_of_range(path, f"has {len(value)} entries", limit)
+        return _too_many(path, len(value), limit)
     holds = _text_holds(limit.each)
     place = next(place for place, entry in enumerate(value) if not holds(entry))
     return _out_of_range(f"{path}[{place}]", _shown(value[place]), limit.each)
+
+
+def _too_many(path: str, num_entries: int, limit: Limit) -> InvalidArgumentError:
+    return _out_of_range(path, f"has {num_entries} entries", limit)
 
 
 def _shown(value: Any) -> str:

@@ -1,10 +1,18 @@
 """Validation: each limit at its edge, one past it, and the text of the error."""
 
+from typing import Any
+
 import pytest
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.serving.validation import check_message
-from stepwell_pb.v1 import admin_pb2, common_pb2, feedback_pb2, recommend_pb2
+from stepwell.serving.validation import check_message, entry_limits, excess_error
+from stepwell_pb.v1 import (
+    admin_pb2,
+    common_pb2,
+    feedback_pb2,
+    recommend_pb2,
+    retrieval_pb2,
+)
 
 
 def _recommend(**changes: object) -> recommend_pb2.RecommendRequest:
@@ -126,6 +134,38 @@ def test_an_event_in_a_batch_is_named_by_its_place(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
         check_message(_event(**changes), prefix="events[3].")
+
+
+LISTS = [
+    (recommend_pb2.RecommendRequest, "exclude_item_ids", 1_000),
+    (recommend_pb2.RankRequest, "candidate_item_ids", 2_000),
+    (feedback_pb2.LogEventsRequest, "events", 1_000),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "most"), LISTS)
+def test_a_list_counted_on_the_wire_breaks_its_limit_in_the_same_words(
+    kind: Any, name: str, most: int
+) -> None:
+    (limit,) = entry_limits(kind)
+    assert limit.field == kind.DESCRIPTOR.fields_by_name[name].number
+    assert limit.max_entries == most
+    one = [feedback_pb2.Event()] if name == "events" else ["x"]
+    request = kind(**{name: one * (most + 1)})
+    if name != "events":
+        request.user_id, request.num_items = "u", 1
+    with pytest.raises(InvalidArgumentError) as parsed:
+        check_message(request)
+    counted = excess_error(kind, (limit.field, most + 1))
+    assert str(counted) == str(parsed.value)
+    assert counted.field == name
+
+
+def test_lists_of_packed_numbers_are_not_counted_on_the_wire() -> None:
+    assert entry_limits(retrieval_pb2.DeleteRequest) == ()
+    search: Any = retrieval_pb2.SearchRequest
+    queries = search.DESCRIPTOR.fields_by_name["queries"].number
+    assert entry_limits(search) == ((queries, 64),)
 
 
 def test_a_message_without_limits_passes() -> None:
