@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from stepwell.base.clock import Clock
 from stepwell.base.errors import UnavailableError
 from stepwell.degradation.circuit_breaker import CircuitBreaker
+from stepwell.degradation.short_calls import ShortCalls
 from stepwell.stores.key_value_store import Guard, KeyValueStore
-
-_TELLING_FAILURES = 5
-"""More reads than this in a row without an answer tell of the store, short ones too."""
 
 
 class GuardedStore:
@@ -25,7 +23,7 @@ class GuardedStore:
         self._store = store
         self._breaker = breaker
         self._clock = clock
-        self._num_unanswered = 0  # in a row; a lost update of two threads does no harm
+        self._short_reads = ShortCalls()
 
     def get_many(
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
@@ -40,8 +38,9 @@ class GuardedStore:
         try:
             blobs = self._store.get_many(view, keys, timeout_us)
         except UnavailableError:
-            self._num_unanswered += 1
-            if self._is_verdict(timeout_us):
+            enough_us = self._breaker.options.slow_call_us
+            is_short = timeout_us is not None and timeout_us < enough_us
+            if self._short_reads.unanswered(is_short=is_short):
                 permit.drop(self._clock.monotonic_us())
             else:
                 permit.ignore()
@@ -49,20 +48,10 @@ class GuardedStore:
         except BaseException:
             permit.ignore()
             raise
-        self._num_unanswered = 0
+        self._short_reads.answered()
         now_us = self._clock.monotonic_us()
         permit.success(now_us - started_us, now_us)
         return blobs
-
-    def _is_verdict(self, timeout_us: int | None) -> bool:
-        """Whether a read without an answer tells of the store.
-
-        One that had less time than a slow call may take was late by itself, as on a
-        busy machine. Where the store answers nobody else either it is the store.
-        """
-        if timeout_us is None or timeout_us >= self._breaker.options.slow_call_us:
-            return True
-        return self._num_unanswered > _TELLING_FAILURES
 
     def put_many(self, view: str, values: Mapping[str, bytes]) -> None:
         """As the store's."""

@@ -11,6 +11,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.errors import UnavailableError
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
+from stepwell.degradation.short_calls import ShortCalls
 from stepwell.embeddings.shard_map import Shard
 from stepwell.index.ann_index import AnnIndex, Ids, Vectors
 from stepwell.index.item_filter import IdSet
@@ -25,6 +26,9 @@ _LATE_TIMEOUT_S = 0.05
 # Slowness is bounded by the hop and lowers the coverage: only an index of which nothing
 # answers is gone, and then all of it is: few failures tell.
 _BREAKER = BreakerOptions(slow_call_us=1 << 40, min_calls=5, window_us=4_000_000)
+
+_ALL_OF_IT = 0.9
+"""Of its time: a search that failed before was told so, later ones were late."""
 
 
 class RemoteIndex:
@@ -68,7 +72,8 @@ class RemoteIndex:
         except UnavailableError as error:
             _log.warning("the index is not there yet", error=str(error))
             index = None
-        return GuardedIndex(connect, self.breaker, self._clock, index)
+        hop_us = self._pool.options.hop_us
+        return GuardedIndex(connect, self.breaker, self._clock, hop_us, index)
 
     def close(self) -> None:
         """Closes every channel; searches in flight fail."""
@@ -82,6 +87,8 @@ class GuardedIndex:
         connect: (seconds it may take) -> the index; called until it gives one.
         breaker: opens when searches fail.
         clock: monotonic time.
+        hop_us: microseconds that a search may take where its request leaves them; with
+            less than half of that it may be late by itself.
         index: what `connect` gave already.
 
     Concurrency: as the index's.
@@ -92,12 +99,15 @@ class GuardedIndex:
         connect: Callable[[float], AnnIndex],
         breaker: CircuitBreaker,
         clock: Clock,
+        hop_us: int,
         index: AnnIndex | None = None,
     ) -> None:
         self._connect = connect
         self._breaker = breaker
         self._clock = clock
         self._index = index
+        self._hop_us = hop_us
+        self._short_searches = ShortCalls()
 
     def search(
         self,
@@ -126,11 +136,17 @@ class GuardedIndex:
                 exact=exact,
             )
         except UnavailableError:
-            permit.drop(self._clock.monotonic_us())
+            now_us = self._clock.monotonic_us()
+            is_short = self._was_short(budget_us, now_us - started_us)
+            if self._short_searches.unanswered(is_short=is_short):
+                permit.drop(now_us)
+            else:
+                permit.ignore()
             raise
         except BaseException:
             permit.ignore()
             raise
+        self._short_searches.answered()
         now_us = self._clock.monotonic_us()
         permit.success(now_us - started_us, now_us)
         return found
@@ -150,6 +166,14 @@ class GuardedIndex:
     def stats(self) -> IndexStats:
         """As the index's."""
         return self._held().stats()
+
+    def _was_short(self, budget_us: int, took_us: int) -> bool:
+        """Whether a search was late, and had less time than the shards may take.
+
+        One that failed before its time was up was told that no shard is there.
+        """
+        had_us = min(budget_us or self._hop_us, self._hop_us)
+        return 2 * had_us < self._hop_us and took_us >= had_us * _ALL_OF_IT
 
     def _held(self) -> AnnIndex:
         if self._index is None:

@@ -24,7 +24,8 @@ VECTORS = np.eye(8, dtype=np.float32)
 class _Index:
     """An exact index that fails when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock, self.takes_us = clock, 0
         self._index = FlatIndex.build(VECTORS, np.arange(8))
         self.error: Exception | None = None
         self.num_searches = 0
@@ -33,6 +34,7 @@ class _Index:
 
     def search(self, *args: Any, **kwargs: Any) -> Any:
         self.num_searches += 1
+        self.clock.advance_us(self.takes_us)
         if self.error is not None:
             raise self.error
         return self._index.search(*args, **kwargs)
@@ -42,16 +44,25 @@ class _Guarded:
     """A guard over an index that is there, or comes later."""
 
     def __init__(self, connect: Callable[[float], Any] | None = None) -> None:
-        self.clock, self.index = FakeClock(), _Index()
+        self.clock = FakeClock()
+        self.index = _Index(self.clock)
         options = BreakerOptions(slow_call_us=1 << 40, min_calls=4, num_probes=1)
         self.breaker = CircuitBreaker(options)
         present = None if connect else self.index
-        self.guard = GuardedIndex(
-            connect or (lambda _: self.index), self.breaker, self.clock, present
-        )
+        late = connect or (lambda _: self.index)
+        self.guard = GuardedIndex(late, self.breaker, self.clock, 50_000, present)
 
-    def best(self) -> int:
-        return int(self.guard.search(VECTORS[3:4], 1).ids[0, 0])
+    def best(self, budget_us: int = 0) -> int:
+        found = self.guard.search(VECTORS[3:4], 1, budget_us=budget_us)
+        return int(found.ids[0, 0])
+
+    def in_vain(self, budget_us: int, took_us: int, times: int) -> None:
+        """Searches that no shard answers within the time they took."""
+        self.index.error, self.index.takes_us = UnavailableError("none"), took_us
+        for _ in range(times):
+            with pytest.raises(UnavailableError):
+                self.best(budget_us)
+        self.index.error, self.index.takes_us = None, 0
 
     def state(self) -> BreakerState:
         return self.breaker.state(self.clock.monotonic_us())
@@ -69,6 +80,33 @@ def test_an_index_that_is_gone_is_not_asked_until_it_is_probed_and_back() -> Non
     guarded.clock.advance_us(1_000_000)
     assert guarded.best() == 3
     assert guarded.state() is BreakerState.CLOSED
+
+
+def test_searches_that_were_late_by_themselves_do_not_stop_the_others() -> None:
+    guarded = _Guarded()
+    for _ in range(20):
+        guarded.in_vain(budget_us=7_000, took_us=6_700, times=4)
+        assert guarded.best(7_000) == 3
+    assert guarded.state() is BreakerState.CLOSED
+
+
+def test_late_searches_stop_where_nobody_is_answered() -> None:
+    guarded = _Guarded()
+    guarded.in_vain(budget_us=7_000, took_us=6_700, times=8)
+    assert guarded.state() is BreakerState.CLOSED
+    guarded.in_vain(budget_us=7_000, took_us=6_700, times=1)
+    assert guarded.state() is BreakerState.OPEN
+
+
+@pytest.mark.parametrize(
+    ("budget_us", "took_us"), [(7_000, 3_000), (25_000, 24_000), (0, 50_000)]
+)
+def test_who_is_refused_or_had_half_of_the_hop_tells_of_the_index(
+    budget_us: int, took_us: int
+) -> None:
+    guarded = _Guarded()
+    guarded.in_vain(budget_us, took_us, times=4)
+    assert guarded.state() is BreakerState.OPEN
 
 
 def test_a_callers_mistake_says_nothing_of_the_index() -> None:
