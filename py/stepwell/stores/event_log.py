@@ -166,18 +166,15 @@ class EventLog(Protocol):
 def checked_batch(records: Sequence[EventRecord]) -> tuple[EventRecord, ...]:
     """Returns the batch when its size and every event's are within limits."""
     check_range("number of events", len(records), 1, MAX_BATCH_EVENTS)
-    for record in records:
-        checked_id(record)
-    return tuple(records)
+    return tuple([checked_event(record) for record in records])
 
 
-def checked_id(record: EventRecord) -> bytes:
-    """Returns an event's id as bytes when its size and the payload's are in limits."""
-    event_id, payload = record.event_id.encode(), record.payload
-    if not 0 < len(event_id) <= MAX_EVENT_ID_BYTES or len(payload) > MAX_PAYLOAD_BYTES:
-        check_range("size of event_id", len(event_id), 1, MAX_EVENT_ID_BYTES)
-        check_range("size of payload", len(payload), 0, MAX_PAYLOAD_BYTES)
-    return event_id
+def checked_event(record: EventRecord) -> EventRecord:
+    """Returns the event when its id's and its payload's sizes are within limits."""
+    id_bytes = len(record.event_id.encode())
+    check_range("size of event_id", id_bytes, 1, MAX_EVENT_ID_BYTES)
+    check_range("size of payload", len(record.payload), 0, MAX_PAYLOAD_BYTES)
+    return record
 
 
 def checked_read(from_offset: int, limit: int) -> None:

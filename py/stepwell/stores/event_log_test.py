@@ -21,7 +21,6 @@ from stepwell.stores.event_log import (
     EventRecord,
     PostedCounts,
 )
-from stepwell.stores.lmdb_environment import LmdbOptions
 from stepwell.stores.lmdb_event_log import LmdbEventLog
 from stepwell.stores.redis_event_log import RedisEventLog
 from stepwell.stores.redis_server_fixture import redis_server
@@ -249,7 +248,7 @@ def test_a_read_of_the_impossible_is_refused(
 
 
 def test_lmdb_that_is_full_acknowledges_nothing_and_recovers(tmp_path: Path) -> None:
-    log = LmdbEventLog(tmp_path / "e", LmdbOptions(map_size_bytes=512 << 10))
+    log = LmdbEventLog(tmp_path / "e", map_size_bytes=512 << 10)
     stored = log.append(records("a")).num_stored
     large = [EventRecord(f"large{n}", bytes(60_000)) for n in range(20)]
     with pytest.raises(ResourceExhaustedError, match="full"):
@@ -260,7 +259,7 @@ def test_lmdb_that_is_full_acknowledges_nothing_and_recovers(tmp_path: Path) -> 
 
 
 def test_lmdb_that_is_full_counts_what_was_posted_as_lost(tmp_path: Path) -> None:
-    log = LmdbEventLog(tmp_path / "e", LmdbOptions(map_size_bytes=512 << 10))
+    log = LmdbEventLog(tmp_path / "e", map_size_bytes=512 << 10)
     for number in range(20):
         assert log.post(EventRecord(f"large{number}", bytes(60_000)))
     log.close()

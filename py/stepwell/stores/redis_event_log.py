@@ -12,7 +12,7 @@ from stepwell.stores.event_log import (
     StoredEvent,
     checked_batch,
     checked_consumer,
-    checked_id,
+    checked_event,
     checked_prefix,
     checked_read,
 )
@@ -89,8 +89,7 @@ class RedisEventLog:
         return self._committer.submit(checked_batch(records))
 
     def post(self, record: EventRecord) -> bool:
-        checked_id(record)
-        return self._posted.post(record)
+        return self._posted.post(checked_event(record))
 
     def posted(self) -> PostedCounts:
         return self._posted.counts()
