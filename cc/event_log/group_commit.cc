@@ -30,6 +30,14 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
+// Of this thread alone, as Linux has it; one that stands back further stays there. A
+// system that refuses leaves it as it is.
+void StandBack() {
+  const auto thread = static_cast<id_t>(gettid());
+  if (getpriority(PRIO_PROCESS, thread) >= GroupCommit::kNice) return;
+  setpriority(PRIO_PROCESS, thread, GroupCommit::kNice);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GroupCommit>> GroupCommit::Start(
@@ -80,8 +88,7 @@ void GroupCommit::Close() {
 
 void GroupCommit::Run() {
   pthread_setname_np(pthread_self(), "event-log");
-  // Of this thread alone, as Linux has it. A system that refuses leaves it as it is.
-  setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kNice);
+  StandBack();
   while (true) {
     std::vector<Pending> group = queue_.TakeGroup();
     if (group.empty()) return;

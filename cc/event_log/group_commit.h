@@ -25,8 +25,8 @@ namespace stepwell::event_log {
 // waits for is committed at once when the disk is idle, and groups grow by themselves
 // when commits are slow. A group that fails fails all of its batches.
 //
-// The thread has a nice value of its own (kNice): what is stored must not take the
-// processor from what is answered.
+// The thread has a nice value of its own (kNice at least): what is stored must not take
+// the processor from what is answered.
 //
 // Concurrency: thread-safe; `commit` is called on the one thread only.
 class GroupCommit {
