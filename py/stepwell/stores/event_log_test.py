@@ -4,14 +4,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import lmdb
 import pytest
 
 from stepwell.base.errors import (
-    DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
-    ResourceExhaustedError,
     UnavailableError,
 )
 from stepwell.stores.event_log import (
@@ -245,65 +242,6 @@ def test_a_read_of_the_impossible_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgumentError, match="must be in"):
         log.read(from_offset, limit)
-
-
-def test_lmdb_that_is_full_acknowledges_nothing_and_recovers(tmp_path: Path) -> None:
-    log = LmdbEventLog(tmp_path / "e", map_size_bytes=512 << 10)
-    stored = log.append(records("a")).num_stored
-    large = [EventRecord(f"large{n}", bytes(60_000)) for n in range(20)]
-    with pytest.raises(ResourceExhaustedError, match="full"):
-        log.append(large)
-    assert log.append(records("b")).offsets == (stored,)
-    assert [event.event_id for event in log.read(0, 10)] == ["a", "b"]
-    log.close()
-
-
-def test_lmdb_that_is_full_counts_what_was_posted_as_lost(tmp_path: Path) -> None:
-    log = LmdbEventLog(tmp_path / "e", map_size_bytes=512 << 10)
-    for number in range(20):
-        assert log.post(EventRecord(f"large{number}", bytes(60_000)))
-    log.close()
-    posted = log.posted()
-    assert posted.num_lost + posted.num_stored == 20
-    assert posted.num_lost > 0
-    assert "full" in posted.last_loss
-
-
-def test_two_lmdb_logs_in_two_folders_are_two_logs(tmp_path: Path) -> None:
-    one, other = LmdbEventLog(tmp_path / "1"), LmdbEventLog(tmp_path / "2")
-    one.append(records("a"))
-    assert other.append(records("a")).num_stored == 1
-    one.close()
-    other.close()
-
-
-def test_lmdb_finds_every_flipped_byte_of_a_stored_event(tmp_path: Path) -> None:
-    log = LmdbEventLog(tmp_path / "e")
-    log.append(records("a"))
-    log.close()
-    frame = _stored_frame(tmp_path / "e")
-    for position in range(len(frame)):
-        flipped = bytearray(frame)
-        flipped[position] ^= 0x10
-        _put_frame(tmp_path / "e", bytes(flipped))
-        log = LmdbEventLog(tmp_path / "e")
-        with pytest.raises(DataLossError, match="event 0"):
-            log.read(0, 1)
-        log.close()
-
-
-def _stored_frame(path: Path) -> bytes:
-    with lmdb.open(str(path), max_dbs=8) as environment:
-        events = environment.open_db(b"events")
-        with environment.begin(events) as transaction:
-            return bytes(transaction.get(bytes(8)) or b"")
-
-
-def _put_frame(path: Path, frame: bytes) -> None:
-    with lmdb.open(str(path), max_dbs=8, sync=False) as environment:
-        events = environment.open_db(b"events")
-        with environment.begin(events, write=True) as transaction:
-            transaction.put(bytes(8), frame)
 
 
 def test_redis_that_may_lose_acknowledged_writes_is_refused(tmp_path: Path) -> None:

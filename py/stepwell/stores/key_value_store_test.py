@@ -14,7 +14,6 @@ from stepwell.base.errors import (
     UnavailableError,
 )
 from stepwell.stores.key_value_store import MAX_BLOB_BYTES, Guard, KeyValueStore
-from stepwell.stores.lmdb_environment import LmdbOptions
 from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
 from stepwell.stores.redis_connection import connect
 from stepwell.stores.redis_key_value_store import MAX_HOP_KEYS, RedisKeyValueStore
@@ -153,7 +152,7 @@ def test_lmdb_names_the_folder_that_is_open_twice(tmp_path: Path) -> None:
 
 
 def test_lmdb_refuses_a_write_when_full_and_still_reads(tmp_path: Path) -> None:
-    store = LmdbKeyValueStore(tmp_path / "s", LmdbOptions(map_size_bytes=256 << 10))
+    store = LmdbKeyValueStore(tmp_path / "s", map_size_bytes=256 << 10)
     store.put_many("history", {"a": b"1"})
     with pytest.raises(ResourceExhaustedError, match="full"):
         store.put_many("history", {f"k{n}": bytes(8_192) for n in range(64)})

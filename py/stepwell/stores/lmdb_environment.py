@@ -1,8 +1,11 @@
-"""Opening LMDB, and its errors as ours. The only module that imports lmdb."""
+"""Opening LMDB, and its errors as ours. The only module that imports lmdb.
 
-from collections.abc import Iterator, Sequence
+For the online store alone: the event log is C++ and brings its own copy of the library.
+No folder may be open through both in one process.
+"""
+
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
@@ -10,33 +13,19 @@ import lmdb
 from stepwell.base.errors import (
     FailedPreconditionError,
     ResourceExhaustedError,
-    StepwellError,
     UnavailableError,
 )
 
 Environment = lmdb.Environment
-Transaction = lmdb.Transaction
-Database = lmdb._Database
 
 
-@dataclass(frozen=True, slots=True)
-class LmdbOptions:
-    """How an environment is opened.
-
-    Attributes:
-        map_size_bytes: upper bound of the file; address space, not memory or disk.
-        max_databases: named tables.
-        durable_commits: a commit returns after its meta page is on disk. Without it a
-            power cut may undo the last commits, whole ones in order.
-    """
-
-    map_size_bytes: int = 16 << 30
-    max_databases: int = 8
-    durable_commits: bool = True
-
-
-def open_environment(path: Path, options: LmdbOptions) -> Environment:
+def open_environment(path: Path, map_size_bytes: int) -> Environment:
     """Opens or creates the environment in folder `path` (mode 0700).
+
+    A power cut may undo the last commits, whole ones in order.
+
+    Args:
+        map_size_bytes: upper bound of the file; address space, not memory or disk.
 
     Raises:
         FailedPreconditionError: it is open in this process already (share that one).
@@ -46,9 +35,8 @@ def open_environment(path: Path, options: LmdbOptions) -> Environment:
     try:
         environment = lmdb.open(
             str(path),
-            map_size=options.map_size_bytes,
-            max_dbs=options.max_databases,
-            metasync=options.durable_commits,
+            map_size=map_size_bytes,
+            metasync=False,
             readahead=False,
             max_readers=512,
         )
@@ -61,22 +49,6 @@ def open_environment(path: Path, options: LmdbOptions) -> Environment:
     # Readers killed in the middle of a read would pin old pages for ever.
     environment.reader_check()
     return environment
-
-
-def open_tables(
-    environment: Environment, path: Path, names: Sequence[bytes]
-) -> list[Database]:
-    """Opens or creates named tables; closes the environment when that fails.
-
-    Raises:
-        UnavailableError, ResourceExhaustedError: as `lmdb_errors`.
-    """
-    try:
-        with lmdb_errors(path):
-            return [environment.open_db(name) for name in names]
-    except StepwellError:
-        environment.close()
-        raise
 
 
 @contextmanager

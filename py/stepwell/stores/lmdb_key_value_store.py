@@ -4,26 +4,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stepwell.stores.key_value_store import Guard, checked_entries, entry_key
-from stepwell.stores.lmdb_environment import (
-    LmdbOptions,
-    lmdb_errors,
-    open_environment,
-)
+from stepwell.stores.lmdb_environment import lmdb_errors, open_environment
+
+DEFAULT_MAP_BYTES = 16 << 30
 
 
 class LmdbKeyValueStore:
     """A KeyValueStore in one memory-mapped file.
+
+    Args:
+        map_size_bytes: upper bound of the file; address space, not memory or disk.
 
     Concurrency: as the interface says; readers never wait for writers, so that a read
     needs no time limit. A process opens one folder once.
     Cost: about 1 us a key read, no copy to the kernel; a write is one fdatasync.
     """
 
-    def __init__(self, path: Path, options: LmdbOptions | None = None) -> None:
+    def __init__(self, path: Path, map_size_bytes: int = DEFAULT_MAP_BYTES) -> None:
         self._path = path
-        self._environment = open_environment(
-            path, options or LmdbOptions(durable_commits=False)
-        )
+        self._environment = open_environment(path, map_size_bytes)
 
     def get_many(
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
