@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from stepwell.degradation.tier import BEST_FIRST, Tier
+from stepwell.degradation.trim import HIGHEST_FIT_PPM
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 
 MILLION = 1_000_000
@@ -65,7 +66,9 @@ FULL_SHAPE = TierShape(
     num_candidates=800,
     ef_search=400,
     diversity_lambda=0.1,
-    budget_ppm=MILLION,
+    # The ladder plans no request for more. The rest is for whichever stage is late
+    # first: a read of the store that waits for a busy machine must not cost the tier.
+    budget_ppm=HIGHEST_FIT_PPM,
 )
 
 REDUCED_SHAPE = TierShape(

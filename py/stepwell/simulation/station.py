@@ -14,8 +14,8 @@ QUICK_READ_US = 200
 REFUSAL_US = 10
 """What a refusal takes of the callers' front."""
 
-HOP_SHARE = 0.1
-"""Of the time left, what a read of the store may take."""
+HOP_SHARE = 0.235
+"""Of the time left, what a read of the store may take at FULL."""
 
 
 @dataclass(slots=True, eq=False)
