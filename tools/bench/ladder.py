@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.ladder_costs import cost_rows, profile_rows
 from bench.ladder_dependencies import dependency_rows
+from bench.ladder_limits import limit_rows
 from bench.ladder_plan import (
     LONG,
     QUICK,
@@ -100,6 +101,7 @@ def _rows(
         capacity, rows = capacity_rows(ranker, users, lengths, tick)
         rig = Rig(ranker.address, capacity, _values(served), folder, tick, CONFIG)
         rows += [*profile, *cost_rows(cpu_ms), _popular_row(rig, users, lengths)]
+        rows += limit_rows(ranker.address, ranker.pid)
         rig, overload = overload_rows(rig, users, lengths, ranker.pid)
         rows += overload
         rows += rival_rows(rig, ranker, served, lengths, scratch / "rivals")

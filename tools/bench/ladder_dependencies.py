@@ -11,7 +11,7 @@ from bench.ladder_plan import TRIGGER_LOAD, Chaos, Lengths, trigger_run
 from bench.ladder_runs import BUDGET_MS, Played, Rig, keep, play
 from bench.report import BenchRow
 from bench.serving_processes import RankerUnderTest, ServedRelease
-from capacity import Capacity, CapacityOptions, capacity_of
+from capacity import CapacityOptions, capacity_of
 from generator import At, generate
 from scenarios import SCENARIOS, Setting
 from server_process import ServerProcess, server_process
@@ -43,44 +43,65 @@ class Dependencies:
 def dependency_rows(
     rig: Rig, served: ServedRelease, lengths: Lengths, scratch: Path
 ) -> list[BenchRow]:
-    """Returns the rows of a Redis that restarts, and one for each kill.
-
-    Each kill adds to those before it, Redis is the last.
-    """
+    """Returns the rows of a Redis that restarts, and one for each kill."""
     users = served.user_ids()
     played = Played()
+    _play_restart(rig, served, lengths, scratch, played)
     with running(served, rig.config, scratch) as parts:
-        step_s = lengths.capacity_step
-        options = CapacityOptions(
-            budget_ms=BUDGET_MS,
-            seconds_a_step=step_s,
-            progress=lambda _: rig.tick(step_s),
-        )
-        full = capacity_of(parts.ranker.address, users, Tier.FULL, options)
-        capacity = Capacity(full, rig.capacity.reduced, rig.capacity.popular)
-        own = replace(rig, address=parts.ranker.address, capacity=capacity)
-        load = Setting(TRIGGER_LOAD * full, 1.0, users, seed=_SEED - 10)
-        away = trigger_run("Redis away", parts.redis.away(), lengths, load)
-        play(own, [away], lengths, played)
-        first, second = parts.shards
-        kills = (
-            ("one of two shards of the index", first.kill),
-            ("the other shard: no retrieval service", second.kill),
-            ("Redis", parts.redis.kill),
-        )
-        for number, (what, kill) in enumerate(kills):
-            setting = Setting(
-                LOAD * full, lengths.turn, users, seed=_SEED + 10 * number
-            )
-            at_s = lengths.turn / 3
-            chaos = Chaos(
-                f"killed at {LOAD:g} x: {what}",
-                "",
-                setting,
-                faults=((at_s, "SIGKILL"),),
-            )
-            _play(own, chaos, At(at_s, kill), played)
+        own = _found_capacity(rig, parts.ranker.address, users, lengths)
+        _play_kills(own, parts, users, lengths, played)
     return played.rows
+
+
+def _found_capacity(rig: Rig, address: str, users: list[str], lengths: Lengths) -> Rig:
+    """Returns the rig of another server, whose C0 is sought."""
+    step_s = lengths.capacity_step
+    options = CapacityOptions(
+        budget_ms=BUDGET_MS,
+        seconds_a_step=step_s,
+        progress=lambda _: rig.tick(step_s),
+    )
+    full = capacity_of(address, users, Tier.FULL, options)
+    return replace(rig, address=address, capacity=replace(rig.capacity, full=full))
+
+
+def _play_restart(
+    rig: Rig, served: ServedRelease, lengths: Lengths, scratch: Path, played: Played
+) -> None:
+    """O7's Redis: a ranker as under the other triggers, but for its store.
+
+    With shards on the same cores FULL is late before anything is away.
+    """
+    users = served.user_ids()
+    with ExitStack() as stack:
+        store = KillableRedis(scratch / "restarted-redis")
+        stack.callback(store.kill)
+        folder, flags = scratch / "redis-ranker", ("--workers=2",)
+        ranker = RankerUnderTest(served, folder, rig.config, flags, store.url)
+        stack.enter_context(closing(ranker))
+        own = _found_capacity(rig, ranker.address, users, lengths)
+        rate = TRIGGER_LOAD * own.capacity.full
+        load = Setting(rate, 1.0, users, seed=_SEED - 10)
+        away = trigger_run("Redis away", store.away(), lengths, load)
+        play(own, [away], lengths, played)
+
+
+def _play_kills(
+    rig: Rig, parts: Dependencies, users: list[str], lengths: Lengths, played: Played
+) -> None:
+    """Each kill adds to those before it, Redis is the last."""
+    first, second = parts.shards
+    kills = (
+        ("one of two shards of the index", first.kill),
+        ("the other shard: no retrieval service", second.kill),
+        ("Redis", parts.redis.kill),
+    )
+    rate = LOAD * rig.capacity.full
+    for number, (what, kill) in enumerate(kills):
+        setting = Setting(rate, lengths.turn, users, seed=_SEED + 10 * number)
+        at_s = lengths.turn / 3
+        name, faults = f"killed at {LOAD:g} x: {what}", ((at_s, "SIGKILL"),)
+        _play(rig, Chaos(name, "", setting, faults=faults), At(at_s, kill), played)
 
 
 def _play(rig: Rig, one: Chaos, kill: At, played: Played) -> None:

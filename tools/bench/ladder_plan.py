@@ -293,7 +293,7 @@ def planned_seconds(lengths: Lengths) -> dict[str, float]:
         "POPULAR alone": lengths.steady,
         "O1 to O9, burst": sum(lengths.settle + run.setting.seconds for run in runs),
         "O10, rivals": 4 * lengths.turns * lengths.turn,
-        "dependencies": search
+        "dependencies": 2 * search
         + lengths.settle
         + _trigger_seconds(lengths)
         + 3 * lengths.turn,

@@ -19,6 +19,7 @@ from bench.ladder_costs import (
     used_seconds,
 )
 from bench.ladder_faults import KillableRedis, paused
+from bench.ladder_limits import rows_of as limit_rows_of
 from bench.ladder_plan import (
     LONG,
     QUICK,
@@ -34,6 +35,7 @@ from bench.ladder_rivals import CAPPED, ENVOY, OURS, PLAIN
 from bench.ladder_rivals import rows_of as rival_rows_of
 from bench.ladder_runs import Played, Rig, file_name, judge, not_void, rows_of
 from capacity import Capacity
+from limit_breaches import Breach
 from load_run import LoadRun
 from load_run_fixture import run_of
 from scenarios import SCENARIOS, Setting
@@ -192,6 +194,19 @@ def test_one_error_of_ours_beside_rivals_falls_short() -> None:
     runs = {name: [run_of([5.0] * 9)] for name in (PLAIN, CAPPED, ENVOY)}
     runs[OURS] = [run_of([5.0] * 90, status=[8] + [0] * 89)]
     assert not rival_rows_of(runs, 1.0)[1].holds
+
+
+def test_a_refusal_is_held_against_its_time_and_what_it_leaves_behind() -> None:
+    broken = [Breach("small", "/m", b"x"), Breach("large", "/m", bytes(5_000))]
+
+    def holds(small_ms: float, large_ms: float, grown: int) -> list[bool]:
+        return [row.holds for row in limit_rows_of(broken, [small_ms, large_ms], grown)]
+
+    assert holds(0.3, 0.9, 2**20) == [True, True, True]
+    assert holds(1.1, 0.9, -5) == [False, True, True]
+    assert holds(0.3, 1.1, 2**20 + 1) == [True, False, False]
+    named = limit_rows_of([*broken, Breach("slow", "/m", b"")], [0.1, 0.2, 0.3], 0)
+    assert "slowest is slow" in named[0].work
 
 
 def test_the_ladders_share_of_a_request_is_held_against_its_limit() -> None:

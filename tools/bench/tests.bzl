@@ -33,11 +33,13 @@ def room_tests():
         deps = [
             ":ladder_costs",
             ":ladder_faults",
+            ":ladder_limits",
             ":ladder_plan",
             ":ladder_plot",
             ":ladder_rivals",
             ":ladder_runs",
             "//loadtest:capacity",
+            "//loadtest:limit_breaches",
             "//loadtest:load_run",
             "//loadtest:load_run_fixture",
             "//loadtest:scenarios",
