@@ -20,6 +20,9 @@
 #define STEPWELL_CONCAT_INNER_(a, b) a##b
 #define STEPWELL_CONCAT_(a, b) STEPWELL_CONCAT_INNER_(a, b)
 
+// A declaration in brackets would be none.
+// NOLINTBEGIN(bugprone-macro-parentheses)
+
 // Moves the value of a StatusOr into `target`, a declaration or an lvalue, or
 // returns its error from the enclosing function.
 #define STEPWELL_ASSIGN_OR_RETURN(target, expression)                              \
@@ -32,5 +35,7 @@
     return std::move(result).status();                         \
   }                                                            \
   target = *std::move(result)
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 #endif  // STEPWELL_CC_BASE_STATUS_MACROS_H_

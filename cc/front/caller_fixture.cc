@@ -148,9 +148,9 @@ int32_t CallerFixture::Begin(const std::string& path, std::optional<std::string>
   return stream;
 }
 
-void CallerFixture::Send(int32_t stream, std::string bytes, bool is_last) {
+void CallerFixture::Send(int32_t stream, absl::string_view bytes, bool is_last) {
   Body& body = bodies_[stream];
-  body.bytes += bytes;
+  body.bytes.append(bytes.data(), bytes.size());
   body.is_last = is_last;
   nghttp2_session_resume_data(session_, stream);
 }

@@ -53,7 +53,7 @@ class CallerFixture {
   }
 
   // More bytes of a stream that has no body yet; the last ones end it.
-  void Send(int32_t stream, std::string bytes, bool is_last);
+  void Send(int32_t stream, absl::string_view bytes, bool is_last);
 
   void Reset(int32_t stream);
   void Ping();

@@ -65,7 +65,7 @@ void Http2Connection::OpenSession() {
   session_ = NewServerSession(this);
   const FrontOptions& options = context_->options;
   const int64_t stream_window = std::max<int64_t>(
-      kLeastStreamWindowBytes, options.max_message_bytes + kPrefixBytes);
+      kLeastStreamWindowBytes, options.max_message_bytes + int64_t{kPrefixBytes});
   const nghttp2_settings_entry settings[] = {
       {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
        static_cast<uint32_t>(options.max_streams_per_connection)},

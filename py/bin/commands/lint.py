@@ -19,6 +19,9 @@ DESCRIPTION = """Runs every check, or those named, and prints what falls short.
 """
 BUILDIFIER = "@bazel/buildifier@8.2.1"
 TYPED_FOLDERS = ("py/stepwell", "py/bin", "tools", "loadtest", "tests")
+TIDY_FOLDERS = ("cc/base", "cc/event_log", "cc/front")
+UNTIDY_ENDINGS = ("_test.cc", "_fixture.cc", "_fuzz.cc", "_benchmark.cc")
+TIDY_FLAGS = ("-std=c++20", "-I.")
 SKIPPED_FOLDERS = (".venv", ".cache", ".stepwell", "node_modules")
 
 
@@ -48,6 +51,12 @@ def files(root: Path, *patterns: str) -> list[str]:
         if not set(path.relative_to(root).parts).intersection(SKIPPED_FOLDERS)
         and not path.relative_to(root).parts[0].startswith("bazel-")
     )
+
+
+def tidy_files(root: Path) -> list[str]:
+    """Returns the C++ files whose programs clang-tidy walks through, tests left out."""
+    sources = files(root, *(f"{folder}/*.cc" for folder in TIDY_FOLDERS))
+    return [name for name in sources if not name.endswith(UNTIDY_ENDINGS)]
 
 
 def buildifier(root: Path) -> str | None:
@@ -88,6 +97,10 @@ def other_checks(root: Path, venv: str) -> Iterator[Check]:
             [clang_format, "--dry-run", "-Werror", *sources],
             [clang_format, "-i", *sources],
         )
+    tidy = tidy_files(root)
+    if tidy:
+        command = [f"{venv}/clang-tidy", "--quiet", *tidy, "--", *TIDY_FLAGS]
+        yield Check("clang-tidy", command)
     bazel = files(root, "**/BUILD.bazel", "**/*.bzl", "WORKSPACE")
     program = buildifier(root)
     if program is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.lint import Check, files, run_check
+from commands.lint import Check, files, run_check, tidy_files
 
 
 def test_foreign_folders_are_left_out(tmp_path: Path) -> None:
@@ -13,6 +13,14 @@ def test_foreign_folders_are_left_out(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert files(tmp_path, "**/*.h") == ["cc/a.h"]
+
+
+def test_clang_tidy_reads_what_ships_of_its_rooms(tmp_path: Path) -> None:
+    names = ("front/a.cc", "front/a_test.cc", "base/b_benchmark.cc", "index/c.cc")
+    for name in names:
+        (tmp_path / "cc" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cc" / name).touch()
+    assert tidy_files(tmp_path) == ["cc/front/a.cc"]
 
 
 def python(code: str) -> list[str]:
