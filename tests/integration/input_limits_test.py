@@ -1,19 +1,30 @@
 """Every limit of a caller's field: at it, one over it, far over it; and the memory."""
 
-import math
 import socket
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import grpc
-import numpy as np
 import psutil
 import pytest
-from google.protobuf.message import Message
 
 from header_blocks import decoded, literal_block
 from integration.small_project import SmallProject
+from limit_breaches import (
+    FIELDS,
+    HUGE_MESSAGES,
+    METHODS,
+    RECOMMEND,
+    Breach,
+    breaches,
+    entry_breaches,
+    field_breaches,
+    message_breaches,
+    padded,
+    request_with,
+    value_of,
+)
 from server_process import ServerProcess
 from stepwell.serving.limits import (
     LIMITS,
@@ -21,90 +32,14 @@ from stepwell.serving.limits import (
     MAX_METADATA_BYTES,
     Limit,
 )
-from stepwell_pb.v1 import common_pb2, feedback_pb2, recommend_pb2
+from stepwell_pb.v1 import feedback_pb2, recommend_pb2
 
 MIB = 1024 * 1024
 BATCHES = 4
 SMALL_BYTES = 4_096
-HUGE_TEXT_BYTES = 200_000
-HUGE_ENTRIES = 80_000
-HUGE_MESSAGES = (MAX_MESSAGE_BYTES + 1, 8 * MIB)
 
-RECOMMEND = "/stepwell_pb.v1.RecommendService/Recommend"
-METHODS = {
-    "RecommendRequest": RECOMMEND,
-    "RankRequest": "/stepwell_pb.v1.RecommendService/Rank",
-    "LogEventsRequest": "/stepwell_pb.v1.FeedbackService/LogEvents",
-    "Event": "/stepwell_pb.v1.FeedbackService/LogEvents",
-}
-"""How each limited message of a caller reaches the server."""
-
-FIELDS = [
-    (message, field, limit)
-    for message in METHODS
-    for field, limit in LIMITS[message].items()
-]
 LATER_THAN_NOW = "event_time_seconds"
 """Its end is a day from now, long before its limit."""
-
-
-def _good(message: str) -> Message:
-    """The smallest message that is allowed."""
-    if message == "RecommendRequest":
-        return recommend_pb2.RecommendRequest(user_id="u", num_items=1)
-    if message == "RankRequest":
-        return recommend_pb2.RankRequest(user_id="u", candidate_item_ids=["i"])
-    if message == "LogEventsRequest":
-        return feedback_pb2.LogEventsRequest(events=[_event()])
-    return _event()
-
-
-def _event(number: int = 0) -> feedback_pb2.Event:
-    return feedback_pb2.Event(
-        event_id=f"limits-{number}",
-        user_id="nobody in particular",
-        item_id="i",
-        event_type=common_pb2.EVENT_TYPE_CLICK,
-    )
-
-
-def _value(message: str, field: str, size: int) -> Any:
-    """A value whose size, length or number of entries is `size`, or just over it."""
-    descriptor = _good(message).DESCRIPTOR.fields_by_name[field]
-    if field == "events":
-        return [_event(number) for number in range(size)]
-    if descriptor.is_repeated:
-        return ["x"] * size
-    if descriptor.type == descriptor.TYPE_STRING:
-        return "x" * size
-    if descriptor.type == descriptor.TYPE_FLOAT and size % 2:
-        # One over an even limit is the limit itself, rounded; this is the next one.
-        return float(np.nextafter(np.float32(size), np.float32(math.inf)))
-    return size
-
-
-def _request(message: str, field: str, value: Any) -> bytes:
-    """A request that is good but for one field."""
-    good = _good(message)
-    good.ClearField(cast(Any, field))
-    changed = type(good)(**{field: value})
-    good.MergeFrom(changed)
-    if isinstance(good, feedback_pb2.Event):
-        return feedback_pb2.LogEventsRequest(events=[good]).SerializeToString()
-    return good.SerializeToString()
-
-
-def _huge(message: str, field: str, limit: Limit) -> Any:
-    descriptor = _good(message).DESCRIPTOR.fields_by_name[field]
-    if field == "events":
-        return [feedback_pb2.Event()] * HUGE_ENTRIES
-    if descriptor.is_repeated:
-        return ["x"] * HUGE_ENTRIES
-    if descriptor.type == descriptor.TYPE_STRING:
-        return "x" * HUGE_TEXT_BYTES
-    if descriptor.type in (descriptor.TYPE_DOUBLE, descriptor.TYPE_FLOAT):
-        return math.inf
-    return 2**63 - 1 if descriptor.type == descriptor.TYPE_INT64 else 2**31 - 1
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +64,6 @@ def _code(
     return grpc.StatusCode.OK
 
 
-def _over(message: str, field: str, limit: Limit) -> list[bytes]:
-    """One over the limit, one under it where that exists, and far over it."""
-    values = [_value(message, field, limit.high + 1), _huge(message, field, limit)]
-    if limit.low > 0:
-        values.append(_value(message, field, limit.low - 1))
-    return [_request(message, field, value) for value in values]
-
-
 @pytest.mark.parametrize(("message", "field", "limit"), FIELDS)
 def test_at_the_limit_is_answered_and_beyond_it_is_the_callers_mistake(
     channel: grpc.Channel, message: str, field: str, limit: Limit
@@ -144,51 +71,35 @@ def test_at_the_limit_is_answered_and_beyond_it_is_the_callers_mistake(
     method = METHODS[message]
     sizes = (limit.low,) if field == LATER_THAN_NOW else (limit.low, limit.high)
     for size in sizes:
-        raw = _request(message, field, _value(message, field, size))
+        raw = request_with(message, field, value_of(message, field, size))
         assert _code(channel, method, raw) is grpc.StatusCode.OK
-    for raw in _over(message, field, limit):
-        assert len(raw) <= MAX_MESSAGE_BYTES
-        assert _code(channel, method, raw) is grpc.StatusCode.INVALID_ARGUMENT
+    for breach in field_breaches(message, field, limit):
+        assert len(breach.raw) <= MAX_MESSAGE_BYTES
+        code = _code(channel, breach.path, breach.raw)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.parametrize(
-    ("message", "field"),
-    [("RecommendRequest", "exclude_item_ids"), ("RankRequest", "candidate_item_ids")],
+    ("message", "field", "limit"), [each for each in FIELDS if each[2].each]
 )
 def test_every_entry_of_a_list_has_its_limit(
-    channel: grpc.Channel, message: str, field: str
+    channel: grpc.Channel, message: str, field: str, limit: Limit
 ) -> None:
-    each = LIMITS[message][field].each
-    assert each is not None
-    for size, code in (
-        (each.low, grpc.StatusCode.OK),
-        (each.high, grpc.StatusCode.OK),
-        (each.low - 1, grpc.StatusCode.INVALID_ARGUMENT),
-        (each.high + 1, grpc.StatusCode.INVALID_ARGUMENT),
-        (HUGE_TEXT_BYTES, grpc.StatusCode.INVALID_ARGUMENT),
-    ):
-        raw = _request(message, field, ["ok", "x" * size])
-        assert _code(channel, METHODS[message], raw) is code
-
-
-def _padded(size: int) -> bytes:
-    """A good request of exactly this many bytes: unknown fields are allowed."""
-    raw = recommend_pb2.RecommendRequest(user_id="u", num_items=1).SerializeToString()
-    # Field 1000, length-delimited, its length in five bytes of a varint.
-    padding = size - len(raw) - 7
-    length = bytes(
-        (padding >> shift) & 0x7F | (0x80 if shift < 28 else 0)
-        for shift in range(0, 35, 7)
-    )
-    return raw + b"\xc2\x3e" + length + bytes(padding)
+    assert limit.each is not None
+    for size in (limit.each.low, limit.each.high):
+        raw = request_with(message, field, ["ok", "x" * size])
+        assert _code(channel, METHODS[message], raw) is grpc.StatusCode.OK
+    for breach in entry_breaches(message, field, limit):
+        code = _code(channel, breach.path, breach.raw)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_message_has_its_limit(channel: grpc.Channel) -> None:
-    whole = _padded(MAX_MESSAGE_BYTES)
+    whole = padded(MAX_MESSAGE_BYTES)
     assert len(whole) == MAX_MESSAGE_BYTES
     assert _code(channel, RECOMMEND, whole) is grpc.StatusCode.OK
     for size in HUGE_MESSAGES:
-        code = _code(channel, RECOMMEND, _padded(size))
+        code = _code(channel, RECOMMEND, padded(size))
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
@@ -248,29 +159,14 @@ def test_a_header_block_has_its_limit(channel: grpc.Channel) -> None:
     assert _code(channel, RECOMMEND, good) is grpc.StatusCode.OK
 
 
-def _claims() -> list[tuple[str, bytes]]:
+def _claims() -> list[Breach]:
     """What asks for too much in a few bytes."""
-    return [
-        (METHODS[message], raw)
-        for message, field, limit in FIELDS
-        for raw in _over(message, field, limit)
-        if len(raw) <= SMALL_BYTES
-    ]
+    return [one for one in breaches() if len(one.raw) <= SMALL_BYTES]
 
 
-def _lists() -> list[tuple[str, bytes]]:
+def _lists() -> list[Breach]:
     """What is far too long and yet within the limit of a message."""
-    return [
-        (METHODS[message], raw)
-        for message, field, limit in FIELDS
-        for raw in _over(message, field, limit)
-        if len(raw) > SMALL_BYTES
-    ]
-
-
-def _messages() -> list[tuple[str, bytes]]:
-    """What is over the limit of a message."""
-    return [(RECOMMEND, _padded(size)) for size in HUGE_MESSAGES]
+    return [one for one in breaches() if SMALL_BYTES < len(one.raw) < MAX_MESSAGE_BYTES]
 
 
 def _resident_bytes(pid: int) -> int:
@@ -283,7 +179,7 @@ def _resident_bytes(pid: int) -> int:
         # Checked before anything is allocated for it.
         (_claims, 10, MIB),
         # Refused by its length, before it is read.
-        (_messages, 3, MIB),
+        (message_breaches, 3, MIB),
         # Counted, not parsed; ten rounds are 25 MiB of them.
         (_lists, 10, MIB),
     ],
@@ -291,7 +187,7 @@ def _resident_bytes(pid: int) -> int:
 def test_refusing_takes_no_memory(
     ranker: ServerProcess,
     channel: grpc.Channel,
-    refused: Callable[[], list[tuple[str, bytes]]],
+    refused: Callable[[], list[Breach]],
     num_rounds: int,
     most_bytes: int,
 ) -> None:
@@ -299,8 +195,8 @@ def test_refusing_takes_no_memory(
     assert requests
 
     def send_all() -> None:
-        for method, raw in requests:
-            assert _code(channel, method, raw) is not grpc.StatusCode.OK
+        for one in requests:
+            assert _code(channel, one.path, one.raw) is not grpc.StatusCode.OK
 
     send_all()
     growths = []
