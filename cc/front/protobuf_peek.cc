@@ -144,7 +144,7 @@ Peeked Peek(absl::string_view message, const PeekFields& fields) {
 // each other.
 uint64_t KeyHash(absl::string_view key) {
   uint64_t hash = 0xcbf29ce484222325;
-  for (const char byte : key) {
+  for (const char byte : key.substr(0, kHashedKeyBytes)) {
     hash = (hash ^ static_cast<uint8_t>(byte)) * 0x100000001b3;
   }
   hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccd;

@@ -161,5 +161,11 @@ TEST(KeyHashTest, IsTheSameForEverAndSpreads) {
   EXPECT_EQ(upper.size(), 256);
 }
 
+TEST(KeyHashTest, OfALongKeyTheBeginningCounts) {
+  const std::string longest(kHashedKeyBytes, 'u');
+  EXPECT_EQ(KeyHash(longest + "more"), KeyHash(longest));
+  EXPECT_NE(KeyHash(longest.substr(1) + "m"), KeyHash(longest));
+}
+
 }  // namespace
 }  // namespace stepwell::front
