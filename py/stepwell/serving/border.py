@@ -1,7 +1,6 @@
 """The border of a grpc.aio server's unary methods."""
 
 import time
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -9,24 +8,25 @@ from google.protobuf.message import Message
 
 from stepwell.base.metrics import Metrics
 from stepwell.serving.method_border import MethodBorder
+from stepwell.serving.registered_methods import RegisteredMethods
 
 if TYPE_CHECKING:
+    from stepwell.serving.registered_methods import Handler
+
     _Context = grpc.aio.ServicerContext[Any, Any]
-    _Handler = grpc.RpcMethodHandler[Any, Any]
     _GenericHandler = grpc.GenericRpcHandler[Any, Any]
 else:  # generic in the stubs only
     _GenericHandler = grpc.GenericRpcHandler
 
 
-class Border(_GenericHandler):
+class Border(RegisteredMethods, _GenericHandler):
     """Stands before every unary method of the services that are added to it.
 
     Every call passes its method's MethodBorder. A servicer may return a message or its
     serialized bytes.
 
-    To the generated `add_*Servicer_to_server` it is the server; to the server it is the
-    one handler of these services. All is resolved before the first call: an interceptor
-    would be asked at every one.
+    To the server it is the one handler of these services. All is resolved before the
+    first call: an interceptor would be asked at every one.
 
     Args:
         metrics: counts calls by service, method and code, and times them.
@@ -36,36 +36,27 @@ class Border(_GenericHandler):
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._handlers: dict[str, _Handler] = {}
+        self._handlers: dict[str, Handler] = {}
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
-    ) -> "_Handler | None":
+    ) -> "Handler | None":
         """Returns the method's handler, None for a method of no service here."""
         return self._handlers.get(handler_call_details.method)
 
-    def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, "_Handler"]
-    ) -> None:
-        """Takes a service in, as generated code registers it."""
-        for name, handler in method_handlers.items():
-            path = f"/{service_name}/{name}"
-            method = _Method(self._metrics, path, handler)
-            self._handlers[path] = grpc.unary_unary_rpc_method_handler(method.answer)
-
-    def add_generic_rpc_handlers(
-        self, generic_rpc_handlers: "Sequence[_GenericHandler]"
-    ) -> None:
-        """The other way in which generated code registers the same handlers."""
+    def take_in(self, path: str, handler: "Handler", request: type[Message]) -> None:
+        """Takes one method in, behind its border."""
+        border = MethodBorder(self._metrics, path, request)
+        method = _Method(handler.unary_unary, border)
+        self._handlers[path] = grpc.unary_unary_rpc_method_handler(method.answer)
 
 
 class _Method:
     """One method of a service: bytes in, bytes out."""
 
-    def __init__(self, metrics: Metrics, path: str, handler: "_Handler") -> None:
-        parse: Any = handler.request_deserializer
-        self._behaviour: Any = handler.unary_unary
-        self._border = MethodBorder[Message](metrics, path, parse.__self__)
+    def __init__(self, behaviour: Any, border: MethodBorder[Message]) -> None:
+        self._behaviour = behaviour
+        self._border = border
 
     async def answer(self, raw: bytes, context: "_Context") -> bytes:
         """Returns the serialized response, or ends the call with a status."""

@@ -6,7 +6,7 @@ that a gRPC server would have; what a context would give them none of them asks 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -17,10 +17,11 @@ from stepwell.base.metrics import Metrics
 from stepwell.front.call import Call
 from stepwell.front.front import Front, Method, SideEvent, SideKind
 from stepwell.serving.method_border import MethodBorder
+from stepwell.serving.registered_methods import RegisteredMethods
 from stepwell.serving.validation import entry_limits
 
 if TYPE_CHECKING:
-    _Handler = grpc.RpcMethodHandler[Any, Any]
+    from stepwell.serving.registered_methods import Handler
 
 _Messages = asyncio.Queue[bytes | None]
 """What a call sends, None at its end."""
@@ -38,10 +39,8 @@ _RETRY_MS = 1_000
 _OK = grpc.StatusCode.OK
 
 
-class SideMethods:
-    """The methods that are answered on the side, as generated code registers them.
-
-    To `add_*Servicer_to_server` it is the server.
+class SideMethods(RegisteredMethods):
+    """The methods that are answered on the side.
 
     Args:
         metrics: counts calls by service, method and code, and times them.
@@ -51,16 +50,10 @@ class SideMethods:
         self._metrics = metrics
         self._methods: list[_SideMethod] = []
 
-    def add_registered_method_handlers(
-        self, service_name: str, method_handlers: Mapping[str, "_Handler"]
-    ) -> None:
-        """Takes a service in."""
-        for name, handler in method_handlers.items():
-            method = _SideMethod(self._metrics, f"/{service_name}/{name}", handler)
-            self._methods.append(method)
-
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
-        """The other way in which generated code registers the same handlers."""
+    def take_in(self, path: str, handler: "Handler", request: type[Message]) -> None:
+        """Takes one method in, behind the others."""
+        border = MethodBorder(self._metrics, path, request)
+        self._methods.append(_SideMethod(path, handler, request, border))
 
     def options(self) -> list[Method]:
         """Returns what the front must know of each, in order."""
@@ -167,16 +160,21 @@ class _OpenCall:
 class _SideMethod:
     """One method: what the front gives of a call in, its answer or its status out."""
 
-    def __init__(self, metrics: Metrics, path: str, handler: "_Handler") -> None:
-        parse: Any = handler.request_deserializer
+    def __init__(
+        self,
+        path: str,
+        handler: "Handler",
+        request: type[Message],
+        border: MethodBorder[Message],
+    ) -> None:
         self.path = path
         self.takes_many = bool(handler.request_streaming)
         self._sends_many = bool(handler.response_streaming)
         self._behaviour: Any = (
             handler.stream_stream or handler.unary_stream or handler.unary_unary
         )
-        self._request = parse.__self__
-        self._border = MethodBorder[Message](metrics, path, parse.__self__)
+        self._request = request
+        self._border = border
 
     def options(self) -> Method:
         """Returns what the front must know of it."""
