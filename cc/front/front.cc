@@ -23,12 +23,14 @@ absl::Status CheckQueue(const std::vector<MethodOptions>& methods,
 
 absl::StatusOr<std::unique_ptr<Front>> Front::Open(const FrontOptions& options,
                                                    std::vector<MethodOptions> methods,
-                                                   AdmissionQueue* queue) {
+                                                   AdmissionQueue* queue,
+                                                   std::unique_ptr<Siblings> siblings) {
   STEPWELL_RETURN_IF_ERROR(CheckOptions(options));
   STEPWELL_RETURN_IF_ERROR(CheckMethods(methods));
   STEPWELL_RETURN_IF_ERROR(CheckQueue(methods, queue));
-  STEPWELL_ASSIGN_OR_RETURN(std::unique_ptr<IoLoop> loop,
-                            IoLoop::Open(options, std::move(methods), queue));
+  STEPWELL_ASSIGN_OR_RETURN(
+      std::unique_ptr<IoLoop> loop,
+      IoLoop::Open(options, std::move(methods), queue, std::move(siblings)));
   if (!options.shared_port) STEPWELL_RETURN_IF_ERROR(loop->Bind());
   return std::unique_ptr<Front>(new Front(std::move(loop)));
 }

@@ -14,6 +14,7 @@
 #include "cc/front/call_handler.h"
 #include "cc/front/front_options.h"
 #include "cc/front/io_loop.h"
+#include "cc/front/siblings.h"
 
 namespace stepwell::front {
 
@@ -24,11 +25,12 @@ namespace stepwell::front {
 class Front {
  public:
   // Binds the port, unless it is shared: then Listen does, so that nobody is sent here
-  // before. `queue` is borrowed; nullptr when no method is queued. A FieldError, or
+  // before. `queue` is borrowed; nullptr when no method is queued. With `siblings` of
+  // other fronts on the port it has as many connections as they. A FieldError, or
   // Unavailable "cannot listen on host:port: ...".
-  static absl::StatusOr<std::unique_ptr<Front>> Open(const FrontOptions& options,
-                                                     std::vector<MethodOptions> methods,
-                                                     AdmissionQueue* queue);
+  static absl::StatusOr<std::unique_ptr<Front>> Open(
+      const FrontOptions& options, std::vector<MethodOptions> methods,
+      AdmissionQueue* queue, std::unique_ptr<Siblings> siblings = nullptr);
 
   ~Front() { Close(); }
   Front(const Front&) = delete;

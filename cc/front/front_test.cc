@@ -1,74 +1,20 @@
 // The whole port over real sockets: threads, listening, draining, closing.
 #include "cc/front/front.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <thread>
 #include <utility>
 
-#include "cc/front/caller_fixture.h"
 #include "cc/front/connection_fixture.h"
-#include "cc/front/descriptor.h"
+#include "cc/front/socket_caller_fixture.h"
 
 namespace stepwell::front {
 namespace {
 
 constexpr int64_t kLongUs = 10'000'000;
-
-// A caller over a socket; it gives up when the front says nothing for 10 s.
-class SocketCaller {
- public:
-  explicit SocketCaller(int port) : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
-    const timeval patience = {10, 0};
-    setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    is_connected_ = connect(socket_.get(), reinterpret_cast<sockaddr*>(&address),
-                            sizeof(address)) == 0;
-  }
-
-  bool is_connected() const { return is_connected_; }
-  int fd() const { return socket_.get(); }
-
-  void Send() {
-    const std::string bytes = http2.Gather();
-    if (!bytes.empty()) send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-  }
-
-  // Reads until this holds; false when the connection ends or nothing comes before.
-  template <typename Condition>
-  bool ReadUntil(Condition holds) {
-    std::string buffer(1 << 16, '\0');
-    while (true) {
-      Send();
-      if (holds()) return true;
-      const ssize_t size = recv(socket_.get(), buffer.data(), buffer.size(), 0);
-      if (size <= 0) return false;
-      http2.Receive(absl::string_view(buffer.data(), static_cast<size_t>(size)));
-    }
-  }
-
-  const CallerReply& Wait(int32_t stream) {
-    ReadUntil([&] { return http2.reply(stream).is_closed; });
-    return http2.reply(stream);
-  }
-
-  bool ReadsEnd() {
-    return !ReadUntil([] { return false; });
-  }
-
-  CallerFixture http2;
-
- private:
-  Descriptor socket_;
-  bool is_connected_ = false;
-};
 
 bool IsReadable(int fd) {
   pollfd waited = {fd, POLLIN, 0};

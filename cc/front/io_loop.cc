@@ -17,7 +17,8 @@ namespace {
 
 constexpr uint64_t kListenerId = 1;
 constexpr uint64_t kOutboxId = 2;
-constexpr uint64_t kFirstPeerId = 3;
+constexpr uint64_t kSiblingsId = 3;
+constexpr uint64_t kFirstPeerId = 4;
 
 constexpr int kMostEvents = 128;
 constexpr int kMostAccepts = 64;
@@ -40,21 +41,23 @@ int MillisUntil(int64_t then_us, int64_t now_us) {
 }  // namespace
 
 IoLoop::IoLoop(const FrontOptions& options, std::vector<MethodOptions> methods,
-               AdmissionQueue* queue)
+               AdmissionQueue* queue, std::unique_ptr<Siblings> siblings)
     : context_{options, MethodTable(std::move(methods)), this, nullptr, {}, 0},
       queue_(queue),
       outbox_(std::make_shared<Outbox>()),
       side_(static_cast<size_t>(options.max_side_events)),
+      siblings_(std::move(siblings)),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       next_id_(kFirstPeerId),
       read_buffer_(Peer::kReadBytes, '\0') {
   context_.sink = outbox_;
 }
 
-absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::Open(const FrontOptions& options,
-                                                     std::vector<MethodOptions> methods,
-                                                     AdmissionQueue* queue) {
-  std::unique_ptr<IoLoop> loop(new IoLoop(options, std::move(methods), queue));
+absl::StatusOr<std::unique_ptr<IoLoop>> IoLoop::Open(
+    const FrontOptions& options, std::vector<MethodOptions> methods,
+    AdmissionQueue* queue, std::unique_ptr<Siblings> siblings) {
+  std::unique_ptr<IoLoop> loop(
+      new IoLoop(options, std::move(methods), queue, std::move(siblings)));
   if (!loop->outbox_->is_open() || !loop->side_.is_open() || !loop->epoll_.is_open()) {
     return absl::UnavailableError("no file descriptor is left for the front");
   }
@@ -85,6 +88,10 @@ absl::Status IoLoop::Bind() {
 
 absl::Status IoLoop::Listen() {
   STEPWELL_RETURN_IF_ERROR(listener_->Listen());
+  if (siblings_ != nullptr) {
+    STEPWELL_RETURN_IF_ERROR(Watch(siblings_->inbox(), kSiblingsId));
+    siblings_->Open();
+  }
   return Watch(listener_->fd(), kListenerId);
 }
 
@@ -100,7 +107,8 @@ void IoLoop::Run() {
 }
 
 void IoLoop::Turn() {
-  std::array<epoll_event, kMostEvents> events;
+  // The kernel fills what is read of it.
+  std::array<epoll_event, kMostEvents> events;  // NOLINT(*-member-init)
   const int num_events =
       epoll_wait(epoll_.get(), events.data(), kMostEvents, SleepMillis());
   for (int i = 0; i < num_events; ++i) TakeEvent(events[i].data.u64);
@@ -124,6 +132,10 @@ void IoLoop::TakeEvent(uint64_t id) {
     return;
   }
   if (id == kOutboxId) return outbox_->ClearSignal();
+  if (id == kSiblingsId) {
+    AdoptSome();
+    return;
+  }
   const auto found = peers_.find(id);
   if (found == peers_.end()) return;
   found->second->Read(read_buffer_.data(), Clock::Steady());
@@ -135,28 +147,68 @@ bool IoLoop::AcceptSome() {
   for (int i = 0; i < kMostAccepts; ++i) {
     Descriptor socket = listener_->Accept();
     if (!socket.is_open()) return false;
-    Welcome(std::move(socket));
+    KeepOrGive(std::move(socket));
   }
   return true;
 }
 
-void IoLoop::Welcome(Descriptor socket) {
+void IoLoop::KeepOrGive(Descriptor socket) {
+  if (siblings_ != nullptr) {
+    if (siblings_->Give(socket)) return context_.counters.num_given.Add(1);
+    siblings_->Add();
+  }
+  Admit(std::move(socket));
+}
+
+// False when no sibling's gift waits any more.
+bool IoLoop::AdoptSome() {
+  for (int i = 0; i < kMostAccepts; ++i) {
+    Arrival arrival = siblings_->Take();
+    if (arrival.kind == Arrival::kNothing) return false;
+    if (arrival.kind == Arrival::kConnection) {
+      Adopt(std::move(arrival.connection));
+    } else {
+      context_.counters.num_unusable.Add(1);
+    }
+  }
+  return true;
+}
+
+// Who came to a front that drains goes on to a sibling, or is asked to go as all are.
+void IoLoop::Adopt(Descriptor socket) {
+  LiveCounters& counters = context_.counters;
+  const bool drains = !siblings_->is_open();
+  if (drains && siblings_->Give(socket)) return counters.num_given.Add(1);
+  counters.num_adopted.Add(1);
+  Peer* const peer = Admit(std::move(socket));
+  if (drains && peer != nullptr) peer->connection().Drain(NowUs());
+}
+
+// A connection that is counted among the siblings' as ours.
+Peer* IoLoop::Admit(Descriptor socket) {
+  Peer* const peer = Welcome(std::move(socket));
+  if (peer == nullptr && siblings_ != nullptr) siblings_->Remove();
+  return peer;
+}
+
+// nullptr when it may not come in.
+Peer* IoLoop::Welcome(Descriptor socket) {
   LiveCounters& counters = context_.counters;
   if (static_cast<int64_t>(peers_.size()) >= context_.options.max_connections) {
     counters.num_rejected.Add(1);
     [[maybe_unused]] const ssize_t size =
         send(socket.get(), kTooManyPeers, sizeof(kTooManyPeers) - 1, MSG_NOSIGNAL);
-    return;
+    return nullptr;
   }
   const uint64_t id = next_id_++;
-  if (!Watch(socket.get(), id).ok()) return;
+  if (!Watch(socket.get(), id).ok()) return nullptr;
   auto peer = std::make_unique<Peer>(id, NewSocketTransport(std::move(socket)),
                                      &context_, NowUs());
   peer->events = EPOLLIN;
   counters.num_accepted.Add(1);
   counters.num_connections.Add(1);
   Note(id, *peer);
-  peers_.emplace(id, std::move(peer));
+  return peers_.emplace(id, std::move(peer)).first->second.get();
 }
 
 void IoLoop::Note(uint64_t id, Peer& peer) {
@@ -209,6 +261,7 @@ void IoLoop::FlushPeer(uint64_t id, int64_t now_us) {
 void IoLoop::Remove(uint64_t id) {
   peers_.erase(id);  // its calls are cancelled
   context_.counters.num_connections.Add(-1);
+  if (siblings_ != nullptr) siblings_->Remove();
 }
 
 void IoLoop::OnCall(std::shared_ptr<Call> call) {
@@ -246,8 +299,17 @@ void IoLoop::TellIdle() {
   if (is_idle_) changed_.notify_all();
 }
 
+// What has come by now goes on to others, if there are any.
+void IoLoop::LeaveSiblings() {
+  if (siblings_ == nullptr) return;
+  siblings_->Close();
+  for (int i = 0; i < kMostAccepts && AdoptSome(); ++i) {
+  }
+}
+
 // Who waits for Accept is welcome; then the port is free for others.
 void IoLoop::BeginDrain() {
+  LeaveSiblings();
   if (listener_ != nullptr) {
     for (int i = 0; i < kMostAccepts && AcceptSome(); ++i) {
     }
@@ -295,6 +357,7 @@ void IoLoop::Stop() {
 }
 
 void IoLoop::EndAll() {
+  LeaveSiblings();
   WriteReplies();
   const int64_t now_us = NowUs();
   for (const auto& [id, peer] : peers_) {

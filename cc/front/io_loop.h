@@ -19,6 +19,7 @@
 #include "cc/front/listener.h"
 #include "cc/front/outbox.h"
 #include "cc/front/peer.h"
+#include "cc/front/siblings.h"
 #include "cc/front/side_queue.h"
 
 namespace stepwell::front {
@@ -30,10 +31,11 @@ namespace stepwell::front {
 // any, Drain and WaitIdle only while Run runs. The rest before Run.
 class IoLoop : private CallHandler {
  public:
-  // Checked options; Unavailable when the process has no descriptors left.
+  // Checked options; `siblings` of others on the port, nullptr without. Unavailable
+  // when the process has no descriptors left.
   static absl::StatusOr<std::unique_ptr<IoLoop>> Open(
       const FrontOptions& options, std::vector<MethodOptions> methods,
-      AdmissionQueue* queue);
+      AdmissionQueue* queue, std::unique_ptr<Siblings> siblings);
   ~IoLoop() override;
 
   absl::Status Bind();  // nothing when it is bound
@@ -51,7 +53,7 @@ class IoLoop : private CallHandler {
 
  private:
   IoLoop(const FrontOptions& options, std::vector<MethodOptions> methods,
-         AdmissionQueue* queue);
+         AdmissionQueue* queue, std::unique_ptr<Siblings> siblings);
 
   void OnCall(std::shared_ptr<Call> call) override;
   bool OnSide(SideEvent event) override { return side_.Push(std::move(event)); }
@@ -63,7 +65,11 @@ class IoLoop : private CallHandler {
   int SleepMillis();
   void TakeEvent(uint64_t id);
   bool AcceptSome();
-  void Welcome(Descriptor socket);
+  bool AdoptSome();
+  void Adopt(Descriptor socket);
+  void KeepOrGive(Descriptor socket);
+  Peer* Admit(Descriptor socket);
+  Peer* Welcome(Descriptor socket);
   void WriteReplies();
   void TickAll(int64_t now_us);
   void FlushNoted();
@@ -72,6 +78,7 @@ class IoLoop : private CallHandler {
   void Remove(uint64_t id);
   void DrainIfAsked();
   void TellIdle();
+  void LeaveSiblings();
   void BeginDrain();
   bool IsIdle() const;
   void EndAll();
@@ -80,6 +87,7 @@ class IoLoop : private CallHandler {
   AdmissionQueue* const queue_;
   const std::shared_ptr<Outbox> outbox_;
   SideQueue side_;
+  const std::unique_ptr<Siblings> siblings_;
   std::unique_ptr<Listener> listener_;
   int port_ = 0;
   const Descriptor epoll_;

@@ -21,6 +21,9 @@ FrontCounters LiveCounters::Snapshot() const {
   counters.num_cancelled = num_cancelled.value();
   counters.bytes_in = bytes_in.value();
   counters.bytes_out = bytes_out.value();
+  counters.num_given = num_given.value();
+  counters.num_adopted = num_adopted.value();
+  counters.num_unusable = num_unusable.value();
   return counters;
 }
 

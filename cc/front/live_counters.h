@@ -28,6 +28,7 @@ struct LiveCounters {
   std::array<LiveCounter, 3> num_refused_overload;
   LiveCounter num_refused_late, num_expired, num_too_large, num_metadata_too_large;
   LiveCounter num_unknown_method, num_malformed, num_cancelled, bytes_in, bytes_out;
+  LiveCounter num_given, num_adopted, num_unusable;
 
   FrontCounters Snapshot() const;
 };
