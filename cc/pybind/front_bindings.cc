@@ -2,12 +2,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "cc/front/admission_queue.h"
 #include "cc/front/front.h"
 #include "cc/front/front_options.h"
+#include "cc/front/siblings.h"
+#include "cc/pybind/sibling_bindings.h"
 #include "cc/pybind/status_casters.h"
 #include "cc/pybind/waiting_time.h"
 #include "pybind11/stl.h"
@@ -22,14 +25,19 @@ using front::FrontOptions;
 using front::MethodOptions;
 using front::SideEvent;
 
+std::unique_ptr<front::Siblings> JoinedBy(const std::optional<SeatFields>& seat) {
+  if (!seat.has_value()) return nullptr;
+  return ValueOrThrow(front::Siblings::Join(SeatOf(*seat)));
+}
+
 // Keeps the queue that the front has borrowed.
 class Front {
  public:
   Front(const FrontOptions& options, std::vector<MethodOptions> methods,
-        std::shared_ptr<AdmissionQueue> queue)
+        std::shared_ptr<AdmissionQueue> queue, const std::optional<SeatFields>& seat)
       : queue_(std::move(queue)),
-        front_(ValueOrThrow(
-            front::Front::Open(options, std::move(methods), queue_.get()))) {}
+        front_(ValueOrThrow(front::Front::Open(options, std::move(methods),
+                                               queue_.get(), JoinedBy(seat)))) {}
 
   // Lists of call, kind, message.
   py::list TakeSide() {
@@ -143,7 +151,10 @@ void BindCounters(py::module_& module) {
       .def_readonly("num_malformed", &FrontCounters::num_malformed)
       .def_readonly("num_cancelled", &FrontCounters::num_cancelled)
       .def_readonly("bytes_in", &FrontCounters::bytes_in)
-      .def_readonly("bytes_out", &FrontCounters::bytes_out);
+      .def_readonly("bytes_out", &FrontCounters::bytes_out)
+      .def_readonly("num_given", &FrontCounters::num_given)
+      .def_readonly("num_adopted", &FrontCounters::num_adopted)
+      .def_readonly("num_unusable", &FrontCounters::num_unusable);
 }
 
 }  // namespace
@@ -153,7 +164,7 @@ void BindFront(py::module_& module) {
   BindCounters(module);
   py::class_<Front>(module, "Front")
       .def(py::init<const FrontOptions&, std::vector<MethodOptions>,
-                    std::shared_ptr<AdmissionQueue>>())
+                    std::shared_ptr<AdmissionQueue>, std::optional<SeatFields>>())
       .def("listen", &Front::Listen)
       .def_property_readonly("port", &Front::port)
       .def_property_readonly("side_fd", &Front::side_fd)

@@ -3,6 +3,7 @@
 #include "cc/pybind/admission_bindings.h"
 #include "cc/pybind/call_bindings.h"
 #include "cc/pybind/front_bindings.h"
+#include "cc/pybind/sibling_bindings.h"
 #include "pybind11/pybind11.h"
 
 namespace stepwell::python {
@@ -11,6 +12,7 @@ PYBIND11_MODULE(_front, module) {
   module.doc() = "The callers' front; see stepwell.front for the typed face.";
   BindCall(module);
   BindAdmission(module);
+  BindSiblings(module);
   BindFront(module);
 }
 

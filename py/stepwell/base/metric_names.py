@@ -90,6 +90,14 @@ FRONT_REJECTED_CONNECTIONS = _counter(
     "stepwell_front_rejected_connections_total",
     "Connections closed at once: there were as many as may be.",
 )
+FRONT_GIVEN_CONNECTIONS = _counter(
+    "stepwell_front_given_connections_total",
+    "Connections handed to another worker of the port that had fewer.",
+)
+FRONT_UNUSABLE_CONNECTIONS = _counter(
+    "stepwell_front_unusable_connections_total",
+    "What another worker handed over and was no connection; closed at once.",
+)
 FRONT_CANCELLED = _counter(
     "stepwell_front_cancelled_calls_total",
     "Calls whose callers left before the answer, in the queue or later.",

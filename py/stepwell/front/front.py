@@ -22,6 +22,7 @@ from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.call import Call
 from stepwell.front.extension import load_extension
 from stepwell.front.options import EntryLimit, FrontCounters, FrontOptions, Method
+from stepwell.front.siblings import SiblingSeat
 
 __all__ = [
     "EntryLimit",
@@ -68,9 +69,12 @@ class Front:
         options: address and bounds.
         methods: what is served; their places are `Call.method`.
         queue: takes the calls of queued methods.
+        seat: among fronts of other processes on a shared port, which have as many
+            connections each. Its descriptors are the front's from here on.
 
     Raises:
-        InvalidArgumentError: an option or method is out of range; names it.
+        InvalidArgumentError: an option or method is out of range, or the seat is
+            none; names what.
         UnavailableError: the port cannot be had.
 
     Concurrency: thread-safe; `listen`, `drain` and `close` one after another. `listen`,
@@ -80,13 +84,18 @@ class Front:
     """
 
     def __init__(
-        self, options: FrontOptions, methods: Sequence[Method], queue: AdmissionQueue
+        self,
+        options: FrontOptions,
+        methods: Sequence[Method],
+        queue: AdmissionQueue,
+        seat: SiblingSeat | None = None,
     ) -> None:
         native = load_extension()
         self._native = native.Front(
             _filled(native.FrontOptions(), options),
             [_filled(native.MethodOptions(), method) for method in methods],
             queue.native,
+            seat,
         )
 
     @property

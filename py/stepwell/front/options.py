@@ -99,7 +99,7 @@ class FrontCounters:
         num_calls: heads of requests that are gRPC's.
         num_open: calls without an end, now.
         num_connections: now.
-        num_accepted: connections.
+        num_accepted: connections that are served here, whoever took them from the port.
         num_rejected: connections over the limit.
         num_refused_overload: by priority.
         num_refused_late: no answer would make the deadline.
@@ -111,6 +111,9 @@ class FrontCounters:
         num_cancelled: the caller went before the end.
         bytes_in: of all connections.
         bytes_out: the same.
+        num_given: connections given to siblings.
+        num_adopted: of the accepted and rejected ones, those that siblings gave.
+        num_unusable: what siblings gave and was no connection; it was closed.
     """
 
     num_calls: int
@@ -128,3 +131,6 @@ class FrontCounters:
     num_cancelled: int
     bytes_in: int
     bytes_out: int
+    num_given: int
+    num_adopted: int
+    num_unusable: int

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from stepwell.base.metric_names import (
     FRONT_CANCELLED,
     FRONT_CONNECTIONS,
+    FRONT_GIVEN_CONNECTIONS,
     FRONT_RECEIVED_BYTES,
     FRONT_REJECTED,
     FRONT_REJECTED_CONNECTIONS,
     FRONT_SENT_BYTES,
+    FRONT_UNUSABLE_CONNECTIONS,
     GRPC_HANDLED,
     REFUSALS,
 )
@@ -93,6 +95,8 @@ def _followed(metrics: Metrics) -> list[_Pair]:
         *rejected("no_method", "UNIMPLEMENTED", lambda c: c.num_unknown_method),
         *rejected("malformed", "INTERNAL", lambda c: c.num_malformed),
         (metrics.counter(FRONT_REJECTED_CONNECTIONS), lambda c: c.num_rejected),
+        (metrics.counter(FRONT_GIVEN_CONNECTIONS), lambda c: c.num_given),
+        (metrics.counter(FRONT_UNUSABLE_CONNECTIONS), lambda c: c.num_unusable),
         (metrics.counter(FRONT_CANCELLED), lambda c: c.num_cancelled),
         (metrics.counter(FRONT_RECEIVED_BYTES), lambda c: c.bytes_in),
         (metrics.counter(FRONT_SENT_BYTES), lambda c: c.bytes_out),

@@ -7,10 +7,12 @@ import pytest
 from stepwell.base.metric_names import (
     FRONT_CANCELLED,
     FRONT_CONNECTIONS,
+    FRONT_GIVEN_CONNECTIONS,
     FRONT_RECEIVED_BYTES,
     FRONT_REJECTED,
     FRONT_REJECTED_CONNECTIONS,
     FRONT_SENT_BYTES,
+    FRONT_UNUSABLE_CONNECTIONS,
     GRPC_HANDLED,
     REFUSALS,
 )
@@ -36,6 +38,9 @@ COUNTERS = FrontCounters(
     num_cancelled=11,
     bytes_in=1_000,
     bytes_out=2_000,
+    num_given=12,
+    num_adopted=13,
+    num_unusable=14,
 )
 
 
@@ -84,6 +89,8 @@ def test_looking_twice_counts_once(counted: _Counted) -> None:
     assert metrics.value(FRONT_CANCELLED) == 12
     assert metrics.value(FRONT_CONNECTIONS) == 1
     assert metrics.value(FRONT_REJECTED_CONNECTIONS) == 4
+    assert metrics.value(FRONT_GIVEN_CONNECTIONS) == 12
+    assert metrics.value(FRONT_UNUSABLE_CONNECTIONS) == 14
     assert metrics.value(FRONT_RECEIVED_BYTES) == 1_000
     assert metrics.value(FRONT_SENT_BYTES) == 2_000
 

@@ -13,6 +13,7 @@ from stepwell.base.metric_names import SERVING_READY
 from stepwell.base.metrics import Metrics
 from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.front import Front, FrontCounters, FrontOptions
+from stepwell.front.siblings import SiblingSeat
 from stepwell.serving.border import Border
 from stepwell.serving.grpc_listener import CHANNEL_OPTIONS, bound
 from stepwell.serving.health_servicer import HealthServicer
@@ -48,12 +49,14 @@ class Listen:
         admin_port: of the operator, on loopback.
         shared: other processes listen on `port` too, and the kernel spreads the
             connections over them; `port` must be given.
+        seat: among these processes, which then have as many connections each.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int = 0
     shared: bool = False
+    seat: SiblingSeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class RankerServer:
         self._health = HealthServicer((_RECOMMEND, _FEEDBACK))
         side = self._side_methods(servicers, metrics)
         options = _options(listen, default_deadline_us)
-        self._front = Front(options, [*METHODS, *side.options()], queue)
+        self._front = Front(options, [*METHODS, *side.options()], queue, listen.seat)
         self._side = SideCalls(self._front, side, first=len(METHODS))
         border = Border(metrics)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, border)
