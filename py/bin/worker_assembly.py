@@ -14,6 +14,7 @@ import worker_flags
 from serving_config import ServingConfig
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
+from stepwell.front.siblings import SiblingSeat
 from stepwell.models.precision import Precision
 from stepwell.ranking.batcher import BatchingOptions
 from stepwell.releases.loader import Loader, trusted_key
@@ -120,6 +121,7 @@ def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
             worker_flags.PORT.value,
             worker_flags.ADMIN_PORT.value,
             shared=worker_flags.SHARED_PORT.value,
+            seat=_seat(),
         ),
         metrics_host=worker_flags.METRICS_HOST.value,
         metrics_port=worker_flags.METRICS_PORT.value,
@@ -135,6 +137,11 @@ def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
         audit_log=worker_flags.audit_log(),
         updater_lock=worker_flags.updater_lock(),
     )
+
+
+def _seat() -> SiblingSeat | None:
+    text = worker_flags.SIBLINGS.value
+    return SiblingSeat.from_text(text) if text else None
 
 
 def _path(flag: "flags.FlagHolder[str | None]") -> Path | None:

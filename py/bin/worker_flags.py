@@ -143,6 +143,9 @@ PARENT_PID = flags.DEFINE_integer(
 SHARED_PORT = flags.DEFINE_boolean(
     "shared_port", False, "Other processes listen on --port too; the supervisor's word."
 )
+SIBLINGS = flags.DEFINE_string(
+    "siblings", None, "Seat among those on --port; the supervisor's word."
+)
 PINNED_STATE = flags.DEFINE_string(
     "pinned_state", None, "What operators changed before; the supervisor's word."
 )

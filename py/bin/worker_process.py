@@ -34,7 +34,11 @@ class WorkerProcess:
 
     @classmethod
     async def start(
-        cls, number: int, flags: Sequence[str], born_with: str
+        cls,
+        number: int,
+        flags: Sequence[str],
+        born_with: str,
+        inherited: Sequence[int] = (),
     ) -> "WorkerProcess":
         """Starts a worker; it does not serve yet.
 
@@ -42,6 +46,7 @@ class WorkerProcess:
             number: its place among the workers.
             flags: of ranker_main.
             born_with: what is pinned, as the flags say it too.
+            inherited: descriptors that it gets, by the same numbers.
         """
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -49,6 +54,7 @@ class WorkerProcess:
             *flags,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            pass_fds=inherited,
             # Ctrl-C is for the supervisor, which drains its workers.
             start_new_session=True,
         )

@@ -16,6 +16,7 @@ import worker_flags
 from stepwell.base.clock import SystemClock
 from stepwell.base.errors import UnavailableError
 from stepwell.base.metrics import Metrics
+from stepwell.front.siblings import SiblingSeat
 from stepwell.serving.admin_fan_out_servicer import AdminFanOut, WorkerView
 from stepwell.serving.audit_log import AuditLog
 from stepwell.serving.metrics_merge import merged_page
@@ -25,6 +26,7 @@ from stepwell.serving.single_service_server import SingleServiceServer
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc
 from worker_crew import WorkerCrew
 from worker_process import WorkerProcess
+from worker_slots import WorkerSlots
 
 _log = structlog.get_logger(__name__)
 _SCRAPE_SECONDS = 1.0
@@ -79,6 +81,8 @@ class _Supervisor:
             worker_flags.METRICS_HOST.value,
             worker_flags.METRICS_PORT.value,
         )
+        self._slots = WorkerSlots(worker_flags.WORKERS.value)
+        self._watching: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._replacing: asyncio.Task[None] | None = None
 
@@ -100,6 +104,8 @@ class _Supervisor:
         finally:
             _log.info("draining")
             await self._crew.stop()
+            await asyncio.gather(*self._watching)
+            self._slots.close()
             await self._admin_server.drain(_GRACE_SECONDS)
             await asyncio.to_thread(self._metrics_server.close)
 
@@ -121,7 +127,25 @@ class _Supervisor:
     async def _start(self, number: int) -> WorkerProcess:
         born_with = self._admin.pinned.to_text()
         flags = [*self._flags, f"--pinned_state={born_with}"]
-        return await WorkerProcess.start(number, flags, born_with)
+        seat = self._slots.take()
+        if seat is None:
+            return await WorkerProcess.start(number, flags, born_with)
+        flags.append(f"--siblings={seat.to_text()}")
+        try:
+            worker = await WorkerProcess.start(
+                number, flags, born_with, seat.descriptors
+            )
+        except OSError:
+            self._slots.free(seat)
+            raise
+        watching = asyncio.create_task(self._freed(worker, seat))
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)
+        return worker
+
+    async def _freed(self, worker: WorkerProcess, seat: SiblingSeat) -> None:
+        await worker.ended()
+        self._slots.free(seat)
 
     async def _on_ready(self, worker: WorkerProcess) -> None:
         view: WorkerView = worker.view(0)

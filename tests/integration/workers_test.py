@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import socket
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from integration.small_project import SmallProject
 from server_process import start
 from stepwell.base.errors import StepwellError
+from stepwell.base.metric_names import FRONT_CONNECTIONS
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import Event, EventType, Tier
@@ -26,6 +28,7 @@ from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2
 
 PATIENCE_S = 60.0
 ASK_EVERY_S, DEAR_EVERY = 0.02, 10
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 # As many as the retries of a client may be: one.
 OPTIONS = ClientOptions(deadline_ms=20_000)
 
@@ -59,6 +62,14 @@ class Server:
         """Of the workers that serve now."""
         return [w.pid for w in self.status().workers if w.state == "SERVING"]
 
+    def connections(self) -> dict[str, int]:
+        """Of callers, by worker."""
+        return {
+            line.split('worker="')[1][0]: int(float(line.rsplit(" ", 1)[1]))
+            for line in self.metrics().splitlines()
+            if line.startswith(f"{FRONT_CONNECTIONS.name}{{")
+        }
+
     def metrics(self) -> str:
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as page:
@@ -77,6 +88,14 @@ def workers(project: SmallProject, *more: str) -> Iterator[Server]:
         process.terminate()
         assert process.wait(timeout=30) in (0, -signal.SIGKILL)
         process.stdout.close()
+
+
+def _connected(port: int) -> socket.socket:
+    """A caller who has been greeted by a worker, and says nothing more."""
+    caller = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+    caller.sendall(HTTP2_PREFACE)
+    assert len(caller.recv(9)) == 9
+    return caller
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +183,7 @@ def test_events_of_any_worker_count_before_they_are_acknowledged(
     server: Server, project: SmallProject
 ) -> None:
     user = "of both workers"
-    # Ten connections: the kernel gives all to one worker once in 500 runs.
+    # Ten connections, one at a time: all are one worker's once in 500 runs.
     for number in range(10):
         with RecommendClient(server.address, OPTIONS) as client:
             # The newest that the catalogue knows; any will do.
@@ -248,6 +267,26 @@ def test_a_port_that_somebody_has_is_not_shared(
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"cannot listen on 127.0.0.1:{server.port}" in said.decode()
+
+
+def test_connections_are_even_and_a_successor_catches_up(
+    project: SmallProject,
+) -> None:
+    with workers(project, "--workers=3") as server, ExitStack() as callers:
+
+        def connect(num_callers: int) -> dict[str, int]:
+            for _ in range(num_callers):
+                callers.enter_context(_connected(server.port))
+            return server.connections()
+
+        assert connect(30) == {"0": 10, "1": 10, "2": 10}
+        killed = server.pids()[1]
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: killed not in server.pids(), "it is missed")
+        connect(10)
+        eventually(lambda: len(server.pids()) == 3, "a successor serves")
+        assert server.connections() == {"0": 15, "1": 0, "2": 15}
+        assert connect(15) == {"0": 15, "1": 15, "2": 15}
 
 
 # The last one: it ends the server of all.
