@@ -69,10 +69,11 @@ def rows_of(
 def _seen_ms(
     channel: grpc.Channel, broken: Sequence[Breach], num_calls: int
 ) -> list[float]:
-    return [
-        median(_refused_ms(channel, breach) for _ in range(num_calls))
-        for breach in broken
+    # All in turn: what disturbs the machine for a moment then disturbs each but once.
+    rounds = [
+        [_refused_ms(channel, breach) for breach in broken] for _ in range(num_calls)
     ]
+    return [median(seen) for seen in zip(*rounds, strict=True)]
 
 
 def _refused_ms(channel: grpc.Channel, breach: Breach) -> float:
