@@ -4,11 +4,13 @@ We announce a table of size 0, so that every block of the server explains itself
 be read after the run. Our own blocks put what all calls share into the server's table.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 TIMEOUT_DIGITS = 8
 _MAX_TIMEOUT_US = 10**TIMEOUT_DIGITS - 1
 _POST_HTTP = b"\x83\x86"  # static entries 3 and 6
+_GRPC = "application/grpc"
 
 # Static entries 8 to 14.
 _STATUSES = ("200", "204", "206", "304", "400", "404", "500")
@@ -44,16 +46,8 @@ def timeout_field(timeout_us: int) -> bytes:
 
 def first_block(authority: str, path: str, user_agent: str) -> bytes:
     """Returns the block of a connection's first call; it fills the server's table."""
-    return b"".join(
-        (
-            _POST_HTTP,
-            b"\x41" + _string(authority),
-            b"\x44" + _string(path),
-            b"\x40" + _string("te") + _string("trailers"),
-            b"\x5f" + _string("application/grpc"),
-            b"\x7a" + _string(user_agent),
-        )
-    )
+    names = (b"\x41", b"\x44", b"\x40" + _string("te"), b"\x5f", b"\x7a")
+    return _block(names, (authority, path, "trailers", _GRPC, user_agent))
 
 
 def later_block(path: str, first_path: str) -> bytes:
@@ -68,16 +62,14 @@ def later_block(path: str, first_path: str) -> bytes:
 
 def literal_block(authority: str, path: str, user_agent: str) -> bytes:
     """Returns a block for a server that keeps no table."""
-    return b"".join(
-        (
-            _POST_HTTP,
-            b"\x01" + _string(authority),
-            b"\x04" + _string(path),
-            b"\x00" + _string("te") + _string("trailers"),
-            b"\x0f\x10" + _string("application/grpc"),
-            b"\x0f\x2b" + _string(user_agent),
-        )
-    )
+    names = (b"\x01", b"\x04", b"\x00" + _string("te"), b"\x0f\x10", b"\x0f\x2b")
+    return _block(names, (authority, path, "trailers", _GRPC, user_agent))
+
+
+def _block(names: Sequence[bytes], values: Sequence[str]) -> bytes:
+    """Each name says with itself whether the table takes the pair in."""
+    pairs = zip(names, values, strict=True)
+    return _POST_HTTP + b"".join(name + _string(value) for name, value in pairs)
 
 
 def decoded(block: bytes) -> dict[str, str]:

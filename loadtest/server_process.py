@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepwell.base.errors import UnavailableError
+
 _ROOT = Path(__file__).parents[1]
 _READY_WAIT_S = 60.0
 
@@ -44,7 +46,7 @@ def server_process(program: str, arguments: Sequence[str]) -> Iterator[ServerPro
     """Runs py/bin/<program>.py until it prints its ports; killed at the end."""
     process = start(program, arguments, stderr=None)
     try:
-        ports = json.loads(_first_line(process, program))
+        ports = json.loads(first_line(process, program, _READY_WAIT_S))
         yield ServerProcess(process, ports["port"], ports["metrics_port"])
     finally:
         process.kill()
@@ -67,13 +69,21 @@ def start(
     )
 
 
-def _first_line(process: "subprocess.Popen[bytes]", program: str) -> bytes:
+def first_line(
+    process: "subprocess.Popen[bytes]", program: str, wait_s: float
+) -> bytes:
+    """Returns the line by which a server says that it is ready.
+
+    Raises:
+        UnavailableError: it ended or said nothing in time; names the program.
+    """
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        if not selector.select(_READY_WAIT_S):
-            raise TimeoutError(f"{program} was not ready after {_READY_WAIT_S} s")
+        if not selector.select(wait_s):
+            raise UnavailableError(f"{program} was not ready after {wait_s:g} s")
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"{program} ended with {process.wait(timeout=30)}")
+        status = process.wait(timeout=30)
+        raise UnavailableError(f"{program} ended with {status}; see its error above")
     return line

@@ -2,7 +2,6 @@
 
 import json
 import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from bench.serving_peer_files import PeerFiles, peer_users
 from bench.serving_release import BenchRelease
 from project_state import ProjectState
 from ranker_process import RankerProcess
-from stepwell.base.errors import NotFoundError, UnavailableError
+from server_process import first_line
+from stepwell.base.errors import NotFoundError
 from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
 from stepwell.feedback.user_state_import import import_user_state
 from stepwell.releases.source import DirectorySource
@@ -237,7 +237,8 @@ def running_peer(
     try:
         for _ in range(num_processes):
             processes.append(_peer_process(setup, [*flags, f"--port={port}"]))
-            ready = json.loads(_first_line(processes[-1]))
+            said = first_line(processes[-1], _PEER_MODULE, _PEER_WAIT_SECONDS)
+            ready = json.loads(said)
             port = ready["port"]
         pids = tuple(process.pid for process in processes)
         yield Peer(port, pids, ready["num_parameters"])
@@ -276,14 +277,3 @@ def cpu_seconds(pid: int) -> float:
         times = one.cpu_times()
         total += times.user + times.system
     return float(total)
-
-
-def _first_line(process: "subprocess.Popen[bytes]") -> bytes:
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        selector.select(_PEER_WAIT_SECONDS)
-        line = process.stdout.readline() if selector.select(0) else b""
-    if not line:
-        raise UnavailableError(f"{_PEER_MODULE} did not serve; see its error above")
-    return line
