@@ -14,7 +14,7 @@
 namespace stepwell::event_log {
 namespace {
 
-constexpr int kNumBatches = 150;
+constexpr int kNumBatches = 80;
 constexpr int kNumThreads = 2;  // of each kind
 constexpr int64_t kForEver = std::numeric_limits<int64_t>::max();
 

@@ -27,7 +27,7 @@ class SignalsBlocked {
   SignalsBlocked& operator=(const SignalsBlocked&) = delete;
 
  private:
-  sigset_t before_;
+  sigset_t before_{};
 };
 
 // Of this thread alone, as Linux has it; one that stands back further stays there. A

@@ -19,7 +19,8 @@ class FolderClaim {
   static absl::StatusOr<FolderClaim> Take(const std::string& path);
 
   FolderClaim(FolderClaim&& other) noexcept
-      : folder_(other.folder_), held_(std::exchange(other.held_, false)) {}
+      : folder_(std::exchange(other.folder_, {})),
+        held_(std::exchange(other.held_, false)) {}
   ~FolderClaim();
 
  private:
