@@ -21,7 +21,7 @@ ladder:
   exercise_share: 0.01
   standing_ms: 250
   cost: {window_ms: 2000, min_sure_samples: 5}
-  trim: {interval_ms: 250, low: 0.2, high: 0.6, late: 0.8, early: 0.5}
+  trim: {interval_ms: 250, low: 0.2, high: 0.6, late: 0.8, early: 0.5, calm_up: 1.1, calm: 0.3}
 tiers:
   full: {num_candidates: 500, ef_search: 300, source_limits: {ann: 500}}
   reduced: {budget_share: 0.3}
@@ -54,6 +54,7 @@ def test_every_constant_of_the_ladder_reaches_its_option(tmp_path: Path) -> None
     assert ladder.standing_us == 250_000
     assert (ladder.cost.window_us, ladder.cost.min_sure_samples) == (2_000_000, 5)
     assert ladder.trim.late_ratio_ppm == 800_000
+    assert (ladder.trim.calm_up_ppm, ladder.trim.calm_ratio_ppm) == (1_100_000, 300_000)
     assert ladder.trim.down_ppm == LadderOptions().trim.down_ppm
 
 
