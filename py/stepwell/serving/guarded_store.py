@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from stepwell.base.clock import Clock
 from stepwell.base.errors import UnavailableError
 from stepwell.degradation.circuit_breaker import CircuitBreaker
-from stepwell.degradation.short_calls import ShortCalls
+from stepwell.degradation.guarded_calls import GuardedCalls
 from stepwell.stores.key_value_store import Guard, KeyValueStore
 
 
@@ -22,8 +22,7 @@ class GuardedStore:
     ) -> None:
         self._store = store
         self._breaker = breaker
-        self._clock = clock
-        self._short_reads = ShortCalls()
+        self._reads = GuardedCalls("online store", breaker, clock)
 
     def get_many(
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
@@ -31,27 +30,14 @@ class GuardedStore:
         """As the store's; UnavailableError at once while the breaker is open."""
         if timeout_us is not None and timeout_us <= 0:
             raise UnavailableError("no time is left for the online store")
-        started_us = self._clock.monotonic_us()
-        permit = self._breaker.try_acquire(started_us)
-        if permit is None:
-            raise UnavailableError("the online store's breaker is open")
-        try:
-            blobs = self._store.get_many(view, keys, timeout_us)
-        except UnavailableError:
+
+        def was_short(_: int) -> bool:
             enough_us = self._breaker.options.slow_call_us
-            is_short = timeout_us is not None and timeout_us < enough_us
-            if self._short_reads.unanswered(is_short=is_short):
-                permit.drop(self._clock.monotonic_us())
-            else:
-                permit.ignore()
-            raise
-        except BaseException:
-            permit.ignore()
-            raise
-        self._short_reads.answered()
-        now_us = self._clock.monotonic_us()
-        permit.success(now_us - started_us, now_us)
-        return blobs
+            return timeout_us is not None and timeout_us < enough_us
+
+        return self._reads.call(
+            lambda: self._store.get_many(view, keys, timeout_us), was_short
+        )
 
     def put_many(self, view: str, values: Mapping[str, bytes]) -> None:
         """As the store's."""

@@ -11,7 +11,7 @@ from stepwell.base.clock import Clock
 from stepwell.base.errors import UnavailableError
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
-from stepwell.degradation.short_calls import ShortCalls
+from stepwell.degradation.guarded_calls import GuardedCalls
 from stepwell.embeddings.shard_map import Shard
 from stepwell.index.ann_index import AnnIndex, Ids, Vectors
 from stepwell.index.item_filter import IdSet
@@ -103,11 +103,9 @@ class GuardedIndex:
         index: AnnIndex | None = None,
     ) -> None:
         self._connect = connect
-        self._breaker = breaker
-        self._clock = clock
+        self._searches = GuardedCalls("index", breaker, clock)
         self._index = index
         self._hop_us = hop_us
-        self._short_searches = ShortCalls()
 
     def search(
         self,
@@ -121,12 +119,8 @@ class GuardedIndex:
         exact: bool = False,
     ) -> SearchResult:
         """As the index's; UnavailableError at once while the breaker is open."""
-        started_us = self._clock.monotonic_us()
-        permit = self._breaker.try_acquire(started_us)
-        if permit is None:
-            raise UnavailableError("the index's breaker is open")
-        try:
-            found = self._held().search(
+        return self._searches.call(
+            lambda: self._held().search(
                 queries,
                 k,
                 ef_search=ef_search,
@@ -134,22 +128,9 @@ class GuardedIndex:
                 allowed=allowed,
                 budget_us=budget_us,
                 exact=exact,
-            )
-        except UnavailableError:
-            now_us = self._clock.monotonic_us()
-            is_short = self._was_short(budget_us, now_us - started_us)
-            if self._short_searches.unanswered(is_short=is_short):
-                permit.drop(now_us)
-            else:
-                permit.ignore()
-            raise
-        except BaseException:
-            permit.ignore()
-            raise
-        self._short_searches.answered()
-        now_us = self._clock.monotonic_us()
-        permit.success(now_us - started_us, now_us)
-        return found
+            ),
+            lambda took_us: self._was_short(budget_us, took_us),
+        )
 
     def upsert(self, vectors: Vectors, ids: Ids) -> None:
         """As the index's; not guarded, for it is not on the request path."""
