@@ -1,6 +1,7 @@
 """No import crosses the floors; and the guard itself sees one that does."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,15 @@ def test_every_room_on_disk_is_in_the_table() -> None:
     rooms = {f"py/stepwell/{path.name}" for path in folders if any(path.glob("*.py"))}
     rooms |= {f"cc/{path.name}" for path in (ROOT / "cc").iterdir() if path.is_dir()}
     assert rooms - set(LAYERS.floors) == set()
+
+
+def test_the_page_of_the_architecture_names_every_room() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    block = page.split("## Floors")[1].split("```")[1]
+    named = set(re.findall(r"[\w/]+", block))
+    rooms = [room for room in LAYERS.floors if (ROOT / room).is_dir()]
+    names = {room.removeprefix("py/stepwell/") for room in rooms if room != "proto"}
+    assert names - named == set()
 
 
 def test_bazel_visibility_and_this_table_are_the_same() -> None:
