@@ -14,7 +14,12 @@ def step_back() -> None:
     in the interpreter all step back, or none: one that waits for the processor with the
     interpreter's lock in hand keeps the others from theirs.
 
+    A thread that is as far back already, as all are of a process that was started with
+    `nice`, stays where it is: to come forward would need a privilege.
+
     Concurrency: Linux ranks each thread by itself. Needs no privilege and cannot be
-    taken back without one. Cost: one system call.
+    taken back without one. Cost: two system calls.
     """
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), STEPS_BACK)
+    thread = threading.get_native_id()
+    if os.getpriority(os.PRIO_PROCESS, thread) < STEPS_BACK:
+        os.setpriority(os.PRIO_PROCESS, thread, STEPS_BACK)
