@@ -20,8 +20,8 @@ namespace stepwell::front {
 // a connection for a former owner does not change the count of the next one.
 //
 // Concurrency: thread-safe, also between processes; nothing waits. A process that dies
-// in the middle of a method leaves a count behind that is off by one at most, until
-// its slot opens again. Memory: a cache line a slot.
+// between Claim and what it was for leaves the slot's count one too high, until that
+// slot opens again. Memory: a cache line a slot.
 class SiblingPage {
  public:
   static constexpr int kMostSlots = 128;
