@@ -84,7 +84,7 @@ absl::StatusOr<int64_t> EventStore::PutEvent(Transaction& transaction,
   MDB_val place = ValueOf(View(packed));
   const int code =
       mdb_put(transaction.get(), tables_.ids, &id, &place, MDB_NOOVERWRITE);
-  if (code == MDB_KEYEXIST) return NumberIn(BytesOf(place));
+  if (code == MDB_KEYEXIST) return NumberOf(BytesOf(place));
   STEPWELL_RETURN_IF_ERROR(environment_->ErrorOf(code));
   MDB_val key = ValueOf(View(packed));
   MDB_val frame{FrameBytes(record), nullptr};
@@ -128,7 +128,7 @@ absl::Status EventStore::Walk(int64_t from_offset, int64_t limit, IsWanted is_wa
     const MDB_cursor_op where = i == 0 ? MDB_SET_RANGE : MDB_NEXT;
     STEPWELL_ASSIGN_OR_RETURN(const bool more, cursor.Move(where, &key, &frame));
     if (!more) break;
-    STEPWELL_ASSIGN_OR_RETURN(const int64_t offset, NumberIn(key));
+    STEPWELL_ASSIGN_OR_RETURN(const int64_t offset, NumberOf(key));
     some->next_offset = offset + 1;
     if (!is_wanted(frame)) continue;
     STEPWELL_ASSIGN_OR_RETURN(StoredEvent event, EventOf(offset, frame));
@@ -180,7 +180,7 @@ absl::StatusOr<int64_t> EventStore::Forget(Transaction& transaction,
   for (; num_trimmed < kTrimmedTogether; ++num_trimmed) {
     STEPWELL_ASSIGN_OR_RETURN(const bool more, cursor.Move(MDB_FIRST, &key, &frame));
     if (!more) break;
-    STEPWELL_ASSIGN_OR_RETURN(const int64_t offset, NumberIn(key));
+    STEPWELL_ASSIGN_OR_RETURN(const int64_t offset, NumberOf(key));
     if (offset >= before_offset) break;
     STEPWELL_ASSIGN_OR_RETURN(const StoredEvent event, EventOf(offset, frame));
     MDB_val id = ValueOf(event.id);
@@ -219,10 +219,10 @@ absl::StatusOr<int64_t> EventStore::Number(const Transaction& transaction,
                                            absl::string_view key) const {
   STEPWELL_ASSIGN_OR_RETURN(const auto stored, transaction.Get(tables_.meta, key));
   if (!stored.has_value()) return 0;
-  return NumberIn(*stored);
+  return NumberOf(*stored);
 }
 
-absl::StatusOr<int64_t> EventStore::NumberIn(absl::string_view bytes) const {
+absl::StatusOr<int64_t> EventStore::NumberOf(absl::string_view bytes) const {
   absl::StatusOr<int64_t> number = Unpack(bytes);
   if (!number.ok()) return environment_->Named(number.status());
   return number;

@@ -55,7 +55,7 @@ class EventStore {
   // Pages in use; the file is as large as it ever was.
   absl::StatusOr<int64_t> SizeBytes() const;
 
-  static constexpr int64_t kTrimmedTogether = 10'000;
+  static constexpr int64_t kTrimmedTogether = 2'000;
 
  private:
   struct Tables {
@@ -82,7 +82,7 @@ class EventStore {
   absl::Status Walk(int64_t from_offset, int64_t limit, IsWanted is_wanted,
                     SomeEvents* some) const;
   // Unpack and ReadFrame, with the folder in their errors.
-  absl::StatusOr<int64_t> NumberIn(absl::string_view bytes) const;
+  absl::StatusOr<int64_t> NumberOf(absl::string_view bytes) const;
   absl::StatusOr<StoredEvent> EventOf(int64_t offset, absl::string_view frame) const;
 
   const std::unique_ptr<Environment> environment_;
