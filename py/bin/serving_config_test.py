@@ -21,7 +21,8 @@ ladder:
   exercise_share: 0.01
   standing_ms: 250
   cost: {window_ms: 2000, min_sure_samples: 5}
-  trim: {interval_ms: 250, low: 0.2, high: 0.6, late: 0.8, early: 0.5, calm_up: 1.1, calm: 0.3}
+  trim:
+    {interval_ms: 250, low: 0.2, high: 0.6, late: 0.8, calm_up: 1.1, calm: 0.3}
 tiers:
   full: {num_candidates: 500, ef_search: 300, source_limits: {ann: 500}}
   reduced: {budget_share: 0.3}
