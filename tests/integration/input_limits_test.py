@@ -1,8 +1,10 @@
 """Every limit of a caller's field: at it, one over it, far over it; and the memory."""
 
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -25,7 +27,7 @@ from limit_breaches import (
     request_with,
     value_of,
 )
-from server_process import ServerProcess
+from server_process import ServerProcess, server_process
 from stepwell.serving.limits import (
     LIMITS,
     MAX_MESSAGE_BYTES,
@@ -36,6 +38,7 @@ from stepwell_pb.v1 import feedback_pb2, recommend_pb2
 
 MIB = 1024 * 1024
 BATCHES = 4
+WARM_UP_ROUNDS = 3
 SMALL_BYTES = 4_096
 
 LATER_THAN_NOW = "event_time_seconds"
@@ -208,6 +211,44 @@ def test_refusing_takes_no_memory(
             send_all()
         growths.append(_resident_bytes(pid) - before)
     assert min(growths) <= most_bytes, growths
+
+
+def _peak_bytes(pid: int, work: Callable[[], None]) -> int:
+    """How far a process grew while work was done, beyond what it had before."""
+    before = _resident_bytes(pid)
+    # Linux: the high-water mark begins anew.
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    work()
+    status = Path(f"/proc/{pid}/status").read_text()
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return int(peak) * 1024 - before
+
+
+def test_a_list_that_is_too_long_is_at_no_moment_in_memory(
+    project: SmallProject,
+) -> None:
+    # A process that has parsed such a list once keeps the memory for the next one: it
+    # must be a new process.
+    with (
+        server_process("ranker_main", project.flags()) as ranker,
+        grpc.insecure_channel(ranker.address) as channel,
+    ):
+
+        def send(requests: list[Breach]) -> None:
+            for one in requests:
+                _code(channel, one.path, one.raw)
+
+        large = Breach("the largest message", RECOMMEND, padded(MAX_MESSAGE_BYTES))
+        for _ in range(WARM_UP_ROUNDS):
+            send([large, *_claims()])
+        lists = [
+            one
+            for one in breaches()
+            if re.search(r"(_ids|\.events) far over", one.what)
+        ]
+        assert len(lists) == 3
+        growth = _peak_bytes(ranker.process.pid, lambda: send(lists * 5))
+    assert growth <= MIB
 
 
 def test_no_limited_message_of_a_caller_is_left_out() -> None:
