@@ -84,6 +84,18 @@ def test_the_largest_slate_is_its_message() -> None:
     assert_is_its_message(large)
 
 
+@pytest.mark.parametrize("size", [127, 128, 16_383, 16_384])
+def test_sizes_and_times_at_the_edge_of_another_byte_are_written(size: int) -> None:
+    text = "x" * size
+    for slate in (
+        replace(SLATE, request_id=text, event_time_seconds=size),
+        replace(SLATE, user_id=text),
+        # Of the item: its id, and all of it.
+        replace(SLATE, item_ids=(text, text[14:])),
+    ):
+        assert_is_its_message(slate, now_us=size)
+
+
 def test_scores_that_are_no_row_of_bytes_in_memory_are_written_in_order() -> None:
     every_other = np.arange(4, dtype=np.float32)[::2]
     assert_is_its_message(replace(SLATE, scores=every_other))
