@@ -77,11 +77,8 @@ int64_t Submit(EventLog& log, const py::list& ids, const py::list& payloads) {
 
 // Lists of ticket, offsets, num_stored, error or None.
 py::list WaitDone(EventLog& log, double timeout_seconds) {
-  std::vector<event_log::Done> dones;
-  {
-    const py::gil_scoped_release release;
-    dones = log.WaitDone(WaitingUs(timeout_seconds));
-  }
+  const std::vector<event_log::Done> dones =
+      ReturnedWithoutGil([&] { return log.WaitDone(WaitingUs(timeout_seconds)); });
   py::list ends(dones.size());
   for (size_t i = 0; i < dones.size(); ++i) {
     const auto& [ticket, receipt] = dones[i];
@@ -189,7 +186,12 @@ PYBIND11_MODULE(_event_log, module) {
            [](const EventLog& self) {
              return WithoutGil([&] { return self.SizeBytes(); });
            })
-      .def("close", &EventLog::Close, py::call_guard<py::gil_scoped_release>());
+      .def("close", [](EventLog& self) {
+        WithoutGil([&] {
+          self.Close();
+          return absl::OkStatus();
+        });
+      });
 }
 
 }  // namespace stepwell::python

@@ -29,13 +29,29 @@ T ValueOrThrow(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-// Runs `work` without the GIL and gives back its value, or raises its error.
+// Runs `work` without the GIL and gives back what it returns.
+//
+// Not py::gil_scoped_release: a thread that asks for the GIL when the interpreter has
+// gone is ended on the spot, and out of a destructor that would end the process.
+template <typename Work>
+auto ReturnedWithoutGil(Work work) {
+  PyThreadState* const state = PyEval_SaveThread();
+  auto result = [&] {
+    try {
+      return work();
+    } catch (...) {
+      PyEval_RestoreThread(state);
+      throw;
+    }
+  }();
+  PyEval_RestoreThread(state);
+  return result;
+}
+
+// The same for a status or a value with one: gives back the value or raises the error.
 template <typename Work>
 auto WithoutGil(Work work) {
-  auto result = [&] {
-    pybind11::gil_scoped_release release;
-    return work();
-  }();
+  auto result = ReturnedWithoutGil(std::move(work));
   if constexpr (std::is_same_v<decltype(result), absl::Status>) {
     ThrowUnlessOk(result);
   } else {
