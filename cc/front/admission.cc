@@ -38,7 +38,7 @@ bool Admission::Admits(const Applicant& applicant, int64_t num_ahead, int64_t no
     return false;
   }
   if (applicant.forced || standing_us < terms_.standing_us) return true;
-  return wait_us + terms_.popular_p95_us <= budget_us - budget_us / kCalmPart;
+  return wait_us + terms_.popular_p95_us <= budget_us / kStandingPart;
 }
 
 int64_t Admission::PushbackMs(int64_t num_ahead) const {
@@ -51,8 +51,10 @@ int64_t Admission::Seen(int priority, bool idle, int64_t now_us) {
   const int64_t gap_us = std::min(now_us - seen_us_, kLongestGapUs);
   seen_us_ = now_us;
   for (int place = 0; place < kNumPriorities; ++place) {
-    standing_us_[place] += gap_us;
-    if (idle && place <= priority) standing_us_[place] = 0;
+    int64_t& standing_us = standing_us_[place];
+    const bool calm = idle && place <= priority;
+    standing_us = calm ? std::max<int64_t>(0, standing_us - kCalmSpeed * gap_us)
+                       : std::min(2 * terms_.standing_us, standing_us + gap_us);
   }
   return standing_us_[priority];
 }

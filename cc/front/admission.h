@@ -19,6 +19,15 @@ inline constexpr int64_t kLongestGapUs = 5000;
 // Waiting for one part in so many of a request's budget is no waiting.
 inline constexpr int64_t kCalmPart = 8;
 
+// A queue that stands is waited in for at most one part in so many of the budget: what
+// delays a worker for some milliseconds then makes nobody late, and it is still long
+// enough never to run empty.
+inline constexpr int kStandingPart = 2;
+
+// Calm takes back so many times as much as the same time of waiting has added: one
+// request that finds nobody ahead does not end a flood.
+inline constexpr int kCalmSpeed = 4;
+
 // What the ladder knows and admission needs; all times in microseconds.
 struct AdmissionTerms {
   // The time that a request should take from arrival to answer.
@@ -50,7 +59,7 @@ struct Applicant {
 };
 
 // Refuses whom not even the lowest tier would answer before the deadline. Once waiting
-// has become a standing thing, also whom it would answer in the last eighth of the
+// has become a standing thing, also whom it would answer in the second half of the
 // budget or after it: to let that queue grow on makes every answer late and serves
 // nobody more. One that swells with a burst will drain.
 //
@@ -78,13 +87,14 @@ class Admission {
   int64_t PushbackMs(int64_t num_ahead) const;
 
  private:
-  // For how long somebody has always been ahead of this priority. Nobody ahead of a
-  // prefetch means nobody ahead of a person.
+  // For how long a new one of this priority has had to wait, less what was calm since;
+  // at most twice what makes a queue stand. Nobody ahead of a prefetch means nobody
+  // ahead of a person.
   int64_t Seen(int priority, bool idle, int64_t now_us);
   int64_t BacklogUs(int64_t num_ahead) const;
 
   AdmissionTerms terms_;
-  // By priority: time at work since nobody was ahead of a new one.
+  // By priority, microseconds.
   std::array<int64_t, kNumPriorities> standing_us_{};
   int64_t seen_us_;
 };

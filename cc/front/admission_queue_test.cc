@@ -181,7 +181,7 @@ TEST_F(AdmissionQueueTest, ItsAgeIsVisible) {
 TEST_F(AdmissionQueueTest, WhoLeavesAnIdleServerEndsTheStanding) {
   AdmissionQueue queue(1'000, clock_);
   queue.SetTerms({.budget_us = 20'000, .popular_mean_us = 200, .standing_us = 0});
-  for (int i = 0; i < 80; ++i) queue.Offer(MakeCall(""));
+  for (int i = 0; i < 40; ++i) queue.Offer(MakeCall(""));
   clock_.AdvanceNanos(1'000);
   EXPECT_FALSE(queue.Offer(MakeCall("", kInteractive, 0, 1)));
   clock_.AdvanceNanos(8'000'000);

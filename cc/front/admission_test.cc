@@ -24,13 +24,20 @@ class AdmissionTest : public testing::Test {
   }
 
   // Requests leave a queue that always holds others.
-  void StayBusy(int64_t for_us, int64_t step_us = 1'000) {
-    admission_.Left(kInteractive, /*idle=*/true, now_us_);
-    for (int64_t i = 0; i < for_us / step_us; ++i) {
-      now_us_ += step_us;
-      admission_.Left(kInteractive, /*idle=*/false, now_us_);
+  void StayBusy(int64_t for_us) { Leave(kInteractive, /*idle=*/false, for_us); }
+
+  void BeCalm(int64_t for_us, int priority = kInteractive) {
+    Leave(priority, /*idle=*/true, for_us);
+  }
+
+  void Leave(int priority, bool idle, int64_t for_us) {
+    for (int64_t i = 0; i < for_us / kStepUs; ++i) {
+      now_us_ += kStepUs;
+      admission_.Left(priority, idle, now_us_);
     }
   }
+
+  static constexpr int64_t kStepUs = 500;
 
   Admission admission_{0};
   int64_t now_us_ = 0;
@@ -67,8 +74,6 @@ TEST_F(AdmissionTest, ABurstFillsTheQueueToTheDeadlineAStandingOneToTheBudget) {
   StayBusy(100'000);
   EXPECT_FALSE(Admits(100));  // 20 ms at the lowest tier
   EXPECT_TRUE(Admits(8));
-  admission_.Left(kInteractive, /*idle=*/true, now_us_);
-  EXPECT_TRUE(Admits(100));
 }
 
 TEST_F(AdmissionTest, AStandingQueueRefusesTheOldWhoWouldTakeAllOfTheirBudget) {
@@ -79,10 +84,10 @@ TEST_F(AdmissionTest, AStandingQueueRefusesTheOldWhoWouldTakeAllOfTheirBudget) {
   EXPECT_FALSE(Admits(0, old));
 }
 
-TEST_F(AdmissionTest, AStandingQueueIsJudgedToTheLastEighthOfTheBudget) {
+TEST_F(AdmissionTest, AStandingQueueIsJudgedByHalfOfTheBudget) {
   StayBusy(150'000);
-  EXPECT_TRUE(Admits(86));  // 86 * 0.2 + 0.2 ms, 17.5 ms are allowed
-  EXPECT_FALSE(Admits(87));
+  EXPECT_TRUE(Admits(49));  // 49 * 0.2 + 0.2 ms, 10 ms are allowed
+  EXPECT_FALSE(Admits(50));
 }
 
 TEST_F(AdmissionTest, AStandingQueueIsJudgedByItsPaceWhereThatIsSlower) {
@@ -90,8 +95,8 @@ TEST_F(AdmissionTest, AStandingQueueIsJudgedByItsPaceWhereThatIsSlower) {
   terms.pace_us = 1'000;
   admission_.SetTerms(terms);
   StayBusy(120'000);
-  EXPECT_TRUE(Admits(17));
-  EXPECT_FALSE(Admits(18));
+  EXPECT_TRUE(Admits(9));
+  EXPECT_FALSE(Admits(10));
 }
 
 TEST_F(AdmissionTest, AForcedTierMayTakeAllOfItsDeadline) {
@@ -103,22 +108,45 @@ TEST_F(AdmissionTest, AForcedTierMayTakeAllOfItsDeadline) {
 
 TEST_F(AdmissionTest, AShortDeadlineIsTheBudget) {
   StayBusy(150'000);
-  EXPECT_TRUE(Admits(34, {.deadline_us = 8'000}));
-  EXPECT_FALSE(Admits(35, {.deadline_us = 8'000}));
+  EXPECT_TRUE(Admits(19, {.deadline_us = 8'000}));
+  EXPECT_FALSE(Admits(20, {.deadline_us = 8'000}));
 }
 
-TEST_F(AdmissionTest, WhoIsCalmEndsTheStanding) {
-  StayBusy(150'000);
-  EXPECT_TRUE(Admits(12));   // 2.4 ms: calm is up to 2.5 ms
+TEST_F(AdmissionTest, CalmEndsTheStandingAndAMomentOfItDoesNot) {
+  StayBusy(1'000'000);
+  BeCalm(24'000);
+  EXPECT_FALSE(Admits(100));
+  BeCalm(2'000);
   EXPECT_TRUE(Admits(100));  // a swell again
+}
+
+TEST_F(AdmissionTest, ASwellRightAfterAFloodIsSoonAFloodAgain) {
+  StayBusy(1'000'000);
+  BeCalm(30'000);
+  StayBusy(19'000);
+  EXPECT_TRUE(Admits(100));
+  StayBusy(2'000);
+  EXPECT_FALSE(Admits(100));
+}
+
+TEST_F(AdmissionTest, WaitingForAnEighthOfTheBudgetIsCalm) {
   StayBusy(150'000);
-  EXPECT_TRUE(Admits(13));  // no calm
+  for (int i = 0; i < 30; ++i) {
+    now_us_ += 1'000;
+    EXPECT_TRUE(Admits(12));  // 2.4 ms: calm is up to 2.5 ms
+  }
+  EXPECT_TRUE(Admits(100));
+  StayBusy(150'000);
+  for (int i = 0; i < 30; ++i) {
+    now_us_ += 1'000;
+    EXPECT_TRUE(Admits(13));  // no calm
+  }
   EXPECT_FALSE(Admits(100));
 }
 
 TEST_F(AdmissionTest, NobodyAheadOfAPrefetchIsNobodyAheadOfAPerson) {
   StayBusy(150'000);
-  admission_.Left(kPrefetch, /*idle=*/true, now_us_);
+  BeCalm(30'000, kPrefetch);
   EXPECT_TRUE(Admits(100, {.priority = kInteractive, .deadline_us = 100'000}));
   EXPECT_TRUE(Admits(100, {.priority = kPrefetch, .deadline_us = 100'000}));
   EXPECT_FALSE(Admits(100, {.priority = kBatch, .deadline_us = 100'000}));

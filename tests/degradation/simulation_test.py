@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from stepwell.degradation.controller import LadderOptions
 from stepwell.degradation.tier import Tier
 from stepwell.simulation.families import any_scenario
 from stepwell.simulation.oracle import best_mix, best_utility, choices
@@ -17,6 +18,7 @@ from stepwell.simulation.plain import (
     C0_LOAD,
     DELUGE_END_US,
     PLAIN_SERVER,
+    STANDING_NOWHERE_US,
     at_load,
     c0,
     deluge,
@@ -31,6 +33,7 @@ from stepwell.simulation.play import play
 from stepwell.simulation.played import Played
 from stepwell.simulation.rivals import RIVALS
 from stepwell.simulation.station import REFUSAL_US
+from stepwell.simulation.steering import ladder
 from stepwell.simulation.verdict import Verdict, by_kind, missed_bars, verdicts
 
 IS_LONG = os.environ.get("STEPWELL_LONG") == "1"
@@ -122,7 +125,8 @@ def test_o4_is_full_again_within_5_seconds_and_never_late() -> None:
 def test_o4_is_full_again_within_5_seconds_of_a_flood_that_took_f_to_its_floor() -> (
     None
 ):
-    run = play(deluge(), RIVALS["ladder"])
+    late = LadderOptions(standing_us=STANDING_NOWHERE_US)
+    run = play(deluge(), ladder(late))
     assert min(fit for _, fit in run.fit) == pytest.approx(0.3, abs=0.01)
     assert full_after(run, DELUGE_END_US + 5_000_000) >= 0.95
 

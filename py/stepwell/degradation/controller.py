@@ -35,7 +35,7 @@ TIERS_NEEDING = {
 """The tiers that cannot be served without a dependency, by dependency."""
 
 _NOTHING_BLOCKED: Mapping[Tier, Reason] = {}
-_MAX_BUDGET_US = 600 * MILLION
+_MAX_BUDGET_US = _NEVER_US = 600 * MILLION
 
 PUBLISH_EVERY_US = 5_000
 """The gate's terms are at most so old while requests leave the queue."""
@@ -57,10 +57,10 @@ class LadderOptions:
         parallelism: threads of this process that answer.
         batch_size: requests that one thread answers at once; 1 also where threads have
             their scoring joined: the time of each holds that already.
-        standing_us: when for so long every request, even at POPULAR, has had to wait
-            for more than an eighth of its budget, those are refused whom it would cost
-            more than seven. In a shorter burst requests are refused only when even
-            POPULAR cannot make their deadline.
+        standing_us: when for so long requests have been served at POPULAR and have had
+            to wait for more than an eighth of their budget all the same, those are
+            refused whom it would cost more than half. In a shorter burst requests are
+            refused only when even POPULAR cannot make their deadline.
     """
 
     latency_budget_us: int = 100_000
@@ -136,6 +136,7 @@ class LadderController:
         now_us = clock.monotonic_us()
         self._fit = Fit(options.initial_fit_ppm, options.trim, options.cost, now_us)
         self._pace = Pace()
+        self._drain_us: Mapping[Tier, int] = {}
         self._gate: Gate = NoGate()
         self._published_us = now_us
         self._forced: Tier | None = None
@@ -293,21 +294,24 @@ class LadderController:
             options.parallelism,
             options.batch_size,
             options.trim.high_ppm,
+            self._drain_us,
         )
 
     def _publish(self, now_us: int) -> None:
         self._published_us = now_us
         options = self._options
+        self._drain_us = {tier: self._pace.drain_us(tier, now_us) for tier in Tier}
         popular = self._estimator.admission_cost(Tier.POPULAR, now_us)
         self._gate.set_terms(
             AdmissionTerms(
                 options.latency_budget_us,
                 popular.mean_us,
                 popular.p95_us,
-                self._pace.drain_us(Tier.POPULAR, now_us),
+                self._drain_us[Tier.POPULAR],
                 options.parallelism,
                 options.batch_size,
-                options.standing_us,
+                # Who serves better tiers than POPULAR can step down yet.
+                options.standing_us if self._pace.is_mostly_popular else _NEVER_US,
             )
         )
 

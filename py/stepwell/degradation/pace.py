@@ -3,10 +3,14 @@
 from stepwell.degradation.tier import BEST_FIRST, Tier
 
 _WEIGHT_SHIFT = 5
-"""A new interval weighs 1/32 in the mean."""
+_WEIGHT = 1 / (1 << _WEIGHT_SHIFT)
+"""Of what is new in a mean."""
 
 MAX_INTERVAL_US = 1_000_000
-"""Longer intervals are pauses of the process, not the time of a request."""
+MAX_GROWTH = 8
+"""Longer intervals, and those over so many times the mean so far, are pauses of the
+process, not the time of a request: the queue that piled up meanwhile drains no slower.
+"""
 
 FRESH_US = 1_000_000
 """What was measured longer ago says nothing of now."""
@@ -24,6 +28,7 @@ class Pace:
     def __init__(self) -> None:
         self._left_us = 0
         self._left_tier: Tier | None = None
+        self._popular_share = 0.0
         # Means, 32 times as large: whole microseconds would be rounded down each time.
         self._scaled_us = dict.fromkeys(BEST_FIRST, 0)
         self._measured_us = dict.fromkeys(BEST_FIRST, -2 * FRESH_US)
@@ -34,13 +39,20 @@ class Pace:
         if former is not None:
             interval_us = min(now_us - self._left_us, MAX_INTERVAL_US)
             if now_us - self._measured_us[former] <= FRESH_US:
-                scaled = self._scaled_us[former]
-                self._scaled_us[former] += interval_us - (scaled >> _WEIGHT_SHIFT)
+                mean_us = self._scaled_us[former] >> _WEIGHT_SHIFT
+                interval_us = min(interval_us, MAX_GROWTH * max(mean_us, 1))
+                self._scaled_us[former] += interval_us - mean_us
             else:
                 self._scaled_us[former] = interval_us << _WEIGHT_SHIFT
             self._measured_us[former] = now_us
         self._left_us = now_us
         self._left_tier = tier if num_waiting else None
+        self._popular_share += ((tier is Tier.POPULAR) - self._popular_share) * _WEIGHT
+
+    @property
+    def is_mostly_popular(self) -> bool:
+        """More than half of those that left lately were to be served at POPULAR."""
+        return self._popular_share > 0.5
 
     def drain_us(self, tier: Tier, now_us: int) -> int:
         """Returns the mean time between two that leave a waiting queue for `tier`.

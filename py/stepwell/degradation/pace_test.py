@@ -32,7 +32,28 @@ def test_a_pause_of_the_process_weighs_little() -> None:
     pace.left(Tier.POPULAR, 1, 0)
     pace.left(Tier.POPULAR, 1, 300)
     pace.left(Tier.POPULAR, 1, 900_000)
-    assert pace.drain_us(Tier.POPULAR, 900_000) <= 300 + 900_000 // 32
+    assert pace.drain_us(Tier.POPULAR, 900_000) <= 2 * 300
+
+
+def test_a_pace_that_stays_slow_is_soon_known() -> None:
+    pace, now_us = Pace(), 0
+    for each_us in (300, 30_000):
+        for _ in range(200):
+            pace.left(Tier.POPULAR, 1, now_us)
+            now_us += each_us
+    assert pace.drain_us(Tier.POPULAR, now_us) >= 29_000
+
+
+def test_knows_whether_popular_is_what_is_mostly_served() -> None:
+    pace = Pace()
+    said = [pace.is_mostly_popular]
+    for _ in range(100):
+        pace.left(Tier.POPULAR, 1, 0)
+    said.append(pace.is_mostly_popular)
+    for number in range(200):
+        pace.left(Tier.REDUCED if number % 3 else Tier.POPULAR, 1, 0)
+    said.append(pace.is_mostly_popular)
+    assert said == [False, True, False]
 
 
 def test_a_pace_of_long_ago_is_forgotten() -> None:

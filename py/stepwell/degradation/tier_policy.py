@@ -20,6 +20,8 @@ MILLION = 1_000_000
 _TIE_HALF_WIDTH_PPM = 50_000
 CALM_PART = 8
 """Waiting for this part of a request's budget is no waiting."""
+FLOOD_PART = 4
+"""Where those behind would wait for more than this part at POPULAR, it is a flood."""
 _BELOW = {tier: tier.below for tier in BEST_FIRST}
 _ABOVE = {tier: tier.above for tier in BEST_FIRST}
 
@@ -77,6 +79,8 @@ class PolicySnapshot:
         parallelism: threads that answer, each one request or one batch at a time.
         batch_size: requests that one thread answers at once.
         highest_fit_ppm: what the users' draw never lifts f over.
+        drain_us: by tier, the time between two that leave a waiting queue for it, as
+            far as it was measured; it holds what surrounds the work, too.
         user_draw: 0 <= draw < 1e6, a hash of the user: decides ties, so that a session
             stays on one tier.
         request_draw: 0 <= draw < 1e6, a hash of the request: chooses probes and
@@ -97,6 +101,7 @@ class PolicySnapshot:
     parallelism: int = 1
     batch_size: int = 1
     highest_fit_ppm: int = HIGHEST_FIT_PPM
+    drain_us: Mapping[Tier, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +195,13 @@ def _decision(tier: Tier | None, reasons: tuple[Reason, ...]) -> TierDecision:
 def _first_fitting(snapshot: PolicySnapshot, best: Tier, limit: int) -> TierDecision:
     """The best tier from `best` down that is up and planned within `limit` us.
 
-    POPULAR always fits: there is nothing below it.
+    POPULAR always fits: there is nothing below it. In a flood, when even at POPULAR
+    those behind it would wait, a request makes room for them: a longer queue would give
+    nobody a better tier, and make late whom a busy machine delays.
     """
     reasons: tuple[Reason, ...] = ()
+    flood_us = FLOOD_PART * backlog_us(snapshot, Tier.POPULAR)
+    limit = limit if flood_us <= snapshot.budget_us else 0
     for tier in BEST_FIRST:
         if tier > best:
             continue
@@ -217,21 +226,23 @@ def is_idle(snapshot: PolicySnapshot) -> bool:
 
 def planned_us(snapshot: PolicySnapshot, tier: Tier) -> int:
     """Returns age + p95 of the tier + the backlog served one tier lower."""
-    costs = snapshot.costs
-    return (
-        snapshot.age_us
-        + costs[tier].p95_us
-        + backlog_us(snapshot, costs[_BELOW[tier]].mean_us)
-    )
+    below = _BELOW[tier]
+    return snapshot.age_us + snapshot.costs[tier].p95_us + backlog_us(snapshot, below)
 
 
-def backlog_us(snapshot: PolicySnapshot, mean_us: int) -> int:
-    """Returns how long those waiting take: in batches, spread over the threads."""
+def backlog_us(snapshot: PolicySnapshot, tier: Tier) -> int:
+    """Returns how long those waiting take at a tier.
+
+    That is their work in batches, spread over the threads, or what the queue was seen
+    to take for them where that is longer.
+    """
     waiting = snapshot.num_waiting
     if not waiting:
         return 0
     num_batches = -(-waiting // snapshot.batch_size)
-    return num_batches * mean_us // snapshot.parallelism
+    work_us = num_batches * snapshot.costs[tier].mean_us // snapshot.parallelism
+    seen_us = waiting * snapshot.drain_us.get(tier, 0)
+    return max(work_us, seen_us)
 
 
 def limit_us(snapshot: PolicySnapshot) -> int:

@@ -40,8 +40,10 @@ def _decide(snapshot: PolicySnapshot) -> TierDecision:
         (2_001, 0, Tier.REDUCED),
         (0, 1, Tier.FULL),  # 8000 + 1 * 2000
         (0, 2, Tier.REDUCED),  # 8000 + 2 * 2000 > 10000 >= 3000 + 2 * 200
-        (0, 35, Tier.REDUCED),  # 3000 + 35 * 200
-        (0, 36, Tier.POPULAR),
+        (0, 25, Tier.REDUCED),  # 25 * 200 = a quarter of the budget
+        (0, 26, Tier.POPULAR),
+        (2_000, 25, Tier.REDUCED),  # 2000 + 3000 + 25 * 200 = f * budget
+        (2_001, 25, Tier.POPULAR),
         (7_001, 0, Tier.POPULAR),
         (99_999, 500, Tier.POPULAR),  # past the budget, not past the deadline
     ],
@@ -249,3 +251,19 @@ def test_more_pressure_never_gives_a_better_tier(
     )
     now, then = _decide(snapshot).tier, _decide(pressed).tier
     assert (then or 0) <= (now or 0)
+
+
+@pytest.mark.parametrize(
+    ("tier", "drain_us", "expected"),
+    [
+        (Tier.REDUCED, 2_000, Tier.FULL),  # no more than their work
+        (Tier.REDUCED, 2_001, Tier.REDUCED),
+        (Tier.POPULAR, 5_000, Tier.FULL),  # a quarter of the budget
+        (Tier.POPULAR, 5_001, Tier.POPULAR),
+    ],
+)
+def test_who_waits_takes_what_the_queue_was_seen_to_take(
+    tier: Tier, drain_us: int, expected: Tier
+) -> None:
+    snapshot = replace(QUIET, num_waiting=1, drain_us={tier: drain_us})
+    assert _decide(snapshot).tier is expected

@@ -34,11 +34,11 @@ class AdmissionTerms(NamedTuple):
 class Admission:
     """Refuses whom not even POPULAR would answer before the deadline.
 
-    When for `standing_us` every request has had to wait for more than an eighth of its
-    budget, those are refused whom it would cost more than seven: to let that queue grow
-    makes every answer late and serves nobody more. A shorter burst will drain. Of the
-    time between two requests no more than 5 ms counts: what piled up in a pause of the
-    process is no standing queue.
+    When for `standing_us` requests have had to wait for more than an eighth of their
+    budget, those are refused whom it would cost more than half: to let that queue grow
+    makes every answer late and serves nobody more. A shorter burst will drain. Calm
+    takes back four times what waiting adds. Of the time between two requests no more
+    than 5 ms counts: what piled up in a pause of the process is no standing queue.
 
     Args:
         now_us: time of the start. Time comes with every call and never runs back.

@@ -179,7 +179,7 @@ def test_a_queue_that_stands_refuses_whom_it_would_cost_his_budget() -> None:
     queue = AdmissionQueue(100)
     seconds = 1_000_000
     queue.set_terms(
-        AdmissionTerms(10 * seconds, 3 * seconds, 1 * seconds, standing_us=0)
+        AdmissionTerms(20 * seconds, 3 * seconds, 1 * seconds, standing_us=0)
     )
     assert [queue.offer(_call(str(place))) for place in range(3)] == [None] * 3
     refused = _call("behind nine seconds")

@@ -26,8 +26,9 @@ def test_a_standing_queue_refuses_whom_it_would_cost_his_budget_unless_forced() 
         admission.left(0, idle=False, now_us=now_us)
     assert not admission.admits(0, 0, 100_000, False, 100, 120_000)
     assert admission.admits(0, 0, 100_000, True, 100, 120_000)
-    admission.left(0, idle=True, now_us=120_000)
-    assert admission.admits(0, 0, 100_000, False, 100, 120_000)
+    for now_us in range(121_000, 155_000, 1_000):
+        admission.left(0, idle=True, now_us=now_us)
+    assert admission.admits(0, 0, 100_000, False, 100, 155_000)
 
 
 def test_pushback_is_what_the_queue_takes() -> None:

@@ -70,9 +70,17 @@ def flood(seconds: float = 2.0, seed: int = 1) -> Scenario:
 
 
 def deluge(calm_s: float = 16.0, seed: int = 1) -> Scenario:
-    """Six seconds at three times C2, which takes f to its floor, then half of C0."""
+    """Six seconds at three times C2, then half of C0.
+
+    Where nobody is refused for a queue that stands (`STANDING_NOWHERE_US`) the flood is
+    answered late and takes f to its floor.
+    """
     rate = stepped(0.5 * c0(), 3.0 * _c2(), 2.0, DELUGE_END_US / MILLION)
     return plain("3 x C2, then 0.5 x C0", DELUGE_END_US / MILLION + calm_s, rate, seed)
+
+
+STANDING_NOWHERE_US = 600 * MILLION
+"""No queue of a simulated run stands for so long."""
 
 
 def full_after(played: Played, since_us: int) -> float:

@@ -8,6 +8,7 @@ from stepwell.degradation.tier import Tier
 from stepwell.simulation.families import any_scenario
 from stepwell.simulation.plain import (
     DELUGE_END_US,
+    STANDING_NOWHERE_US,
     at_load,
     deluge,
     flood,
@@ -82,7 +83,8 @@ class SweepLine:
         worst_of_best: of the run that fared worst.
         full_at_half, full_at_most: share of FULL at 0.5 and 0.9 of C0.
         back_s: seconds until 95 % of a second's answers are FULL again after a fault.
-        full_after_deluge: share of FULL from 5 s after three times that on.
+        full_after_deluge: share of FULL from 5 s after three times that on, where the
+            flood has taken f to its floor.
         flood_in_budget: share in budget at twice what POPULAR can take, where at most
             one half is possible.
     """
@@ -119,6 +121,7 @@ def _line(
     scenarios: Sequence[Scenario],
 ) -> SweepLine:
     make = ladder(options)
+    shaken = ladder(replace(options, standing_us=STANDING_NOWHERE_US))
     runs = [verdict_of(play(scenario, make)) for scenario in scenarios]
     return SweepLine(
         constant=constant_name,
@@ -128,6 +131,8 @@ def _line(
         full_at_half=play(at_load(0.5), make).share(Tier.FULL),
         full_at_most=play(at_load(0.9), make).share(Tier.FULL),
         back_s=seconds_to_full(play(mended(), make)),
-        full_after_deluge=full_after(play(deluge(), make), DELUGE_END_US + 5 * MILLION),
+        full_after_deluge=full_after(
+            play(deluge(), shaken), DELUGE_END_US + 5 * MILLION
+        ),
         flood_in_budget=play(flood(), make).in_budget_ratio,
     )
