@@ -1,5 +1,6 @@
 """The border of a grpc.aio server's unary methods."""
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -61,14 +62,20 @@ class _Method:
     async def answer(self, raw: bytes, context: "_Context") -> bytes:
         """Returns the serialized response, or ends the call with a status."""
         started = time.perf_counter()
-        code = grpc.StatusCode.CANCELLED
+
+        def count(code: grpc.StatusCode) -> None:
+            self._border.count(code, time.perf_counter() - started)
+
         try:
             response = await self._behaviour(self._border.parsed(raw), context)
-            code = grpc.StatusCode.OK
-            return response if type(response) is bytes else response.SerializeToString()
+            raw = response if type(response) is bytes else response.SerializeToString()
         except Exception as error:  # noqa: BLE001 - the border: none may pass
             status = self._border.failure(error, context.invocation_metadata() or ())
-            code = status.code
+            # Before the caller knows: who looks at the counter then finds the call.
+            count(status.code)
             await context.abort(status.code, status.message, status.metadata)
-        finally:
-            self._border.count(code, time.perf_counter() - started)
+        except asyncio.CancelledError:
+            count(grpc.StatusCode.CANCELLED)
+            raise
+        count(grpc.StatusCode.OK)
+        return raw

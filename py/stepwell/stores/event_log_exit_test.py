@@ -4,6 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # The build takes dependencies from imports; the program below has its own.
+    from stepwell.stores import event_log, lmdb_event_log  # noqa: F401
 
 # Threads that nobody joins come back from the log when the interpreter has gone.
 _PROGRAM = """
