@@ -3,8 +3,11 @@
 from stepwell.degradation.tier import BEST_FIRST, Tier
 
 _WEIGHT_SHIFT = 5
-_WEIGHT = 1 / (1 << _WEIGHT_SHIFT)
-"""Of what is new in a mean."""
+"""A new interval weighs 1/32 in the mean."""
+
+_SHARE_WEIGHT = 1 / 256
+"""Of one that leaves, in the share of POPULAR: what a pause has piled up, some dozens
+that are served at POPULAR, is no flood."""
 
 MAX_INTERVAL_US = 1_000_000
 MAX_GROWTH = 8
@@ -47,7 +50,9 @@ class Pace:
             self._measured_us[former] = now_us
         self._left_us = now_us
         self._left_tier = tier if num_waiting else None
-        self._popular_share += ((tier is Tier.POPULAR) - self._popular_share) * _WEIGHT
+        self._popular_share += (
+            (tier is Tier.POPULAR) - self._popular_share
+        ) * _SHARE_WEIGHT
 
     @property
     def is_mostly_popular(self) -> bool:

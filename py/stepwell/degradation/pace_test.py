@@ -47,13 +47,14 @@ def test_a_pace_that_stays_slow_is_soon_known() -> None:
 def test_knows_whether_popular_is_what_is_mostly_served() -> None:
     pace = Pace()
     said = [pace.is_mostly_popular]
-    for _ in range(100):
-        pace.left(Tier.POPULAR, 1, 0)
-    said.append(pace.is_mostly_popular)
-    for number in range(200):
+    for many in (100, 100, 400):
+        for _ in range(many):
+            pace.left(Tier.POPULAR, 1, 0)
+        said.append(pace.is_mostly_popular)
+    for number in range(600):
         pace.left(Tier.REDUCED if number % 3 else Tier.POPULAR, 1, 0)
     said.append(pace.is_mostly_popular)
-    assert said == [False, True, False]
+    assert said == [False, False, True, True, False]
 
 
 def test_a_pace_of_long_ago_is_forgotten() -> None:

@@ -20,8 +20,6 @@ MILLION = 1_000_000
 _TIE_HALF_WIDTH_PPM = 50_000
 CALM_PART = 8
 """Waiting for this part of a request's budget is no waiting."""
-FLOOD_PART = 4
-"""Where those behind would wait for more than this part at POPULAR, it is a flood."""
 _BELOW = {tier: tier.below for tier in BEST_FIRST}
 _ABOVE = {tier: tier.above for tier in BEST_FIRST}
 
@@ -150,7 +148,15 @@ class TierPolicy:
         return _decision(found.tier, (Reason.FORCED, *found.reasons))
 
     def _fitting(self, snapshot: PolicySnapshot) -> TierDecision:
-        return _first_fitting(snapshot, Tier.FULL, limit_us(snapshot))
+        """The best tier that fits; POPULAR in a flood.
+
+        When those behind it would wait even at POPULAR, a request makes room for them:
+        a longer queue would give nobody a better tier, and make late whom a busy
+        machine delays.
+        """
+        flood_us = CALM_PART * backlog_us(snapshot, Tier.POPULAR)
+        limit = 0 if flood_us > snapshot.budget_us else limit_us(snapshot)
+        return _first_fitting(snapshot, Tier.FULL, limit)
 
     def _exercised(
         self, snapshot: PolicySnapshot, fitting: TierDecision
@@ -195,13 +201,9 @@ def _decision(tier: Tier | None, reasons: tuple[Reason, ...]) -> TierDecision:
 def _first_fitting(snapshot: PolicySnapshot, best: Tier, limit: int) -> TierDecision:
     """The best tier from `best` down that is up and planned within `limit` us.
 
-    POPULAR always fits: there is nothing below it. In a flood, when even at POPULAR
-    those behind it would wait, a request makes room for them: a longer queue would give
-    nobody a better tier, and make late whom a busy machine delays.
+    POPULAR always fits: there is nothing below it.
     """
     reasons: tuple[Reason, ...] = ()
-    flood_us = FLOOD_PART * backlog_us(snapshot, Tier.POPULAR)
-    limit = limit if flood_us <= snapshot.budget_us else 0
     for tier in BEST_FIRST:
         if tier > best:
             continue

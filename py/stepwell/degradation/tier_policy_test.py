@@ -40,10 +40,10 @@ def _decide(snapshot: PolicySnapshot) -> TierDecision:
         (2_001, 0, Tier.REDUCED),
         (0, 1, Tier.FULL),  # 8000 + 1 * 2000
         (0, 2, Tier.REDUCED),  # 8000 + 2 * 2000 > 10000 >= 3000 + 2 * 200
-        (0, 25, Tier.REDUCED),  # 25 * 200 = a quarter of the budget
-        (0, 26, Tier.POPULAR),
-        (2_000, 25, Tier.REDUCED),  # 2000 + 3000 + 25 * 200 = f * budget
-        (2_001, 25, Tier.POPULAR),
+        (0, 12, Tier.REDUCED),
+        (0, 13, Tier.POPULAR),  # 13 * 200 > an eighth of the budget
+        (4_600, 12, Tier.REDUCED),  # 4600 + 3000 + 12 * 200 = f * budget
+        (4_601, 12, Tier.POPULAR),
         (7_001, 0, Tier.POPULAR),
         (99_999, 500, Tier.POPULAR),  # past the budget, not past the deadline
     ],
@@ -258,8 +258,8 @@ def test_more_pressure_never_gives_a_better_tier(
     [
         (Tier.REDUCED, 2_000, Tier.FULL),  # no more than their work
         (Tier.REDUCED, 2_001, Tier.REDUCED),
-        (Tier.POPULAR, 5_000, Tier.FULL),  # a quarter of the budget
-        (Tier.POPULAR, 5_001, Tier.POPULAR),
+        (Tier.POPULAR, 2_500, Tier.FULL),  # an eighth of the budget
+        (Tier.POPULAR, 2_501, Tier.POPULAR),
     ],
 )
 def test_who_waits_takes_what_the_queue_was_seen_to_take(
