@@ -140,7 +140,7 @@ def test_a_burst_fills_the_queue_up_to_the_deadline_a_standing_one_to_the_budget
     gate = _Gate(ladder, clock)
     _busy(ladder, clock, for_us=50_000)
     assert gate.admits(_arrival(clock), 60)  # the pace is a millisecond
-    _busy(ladder, clock, for_us=200_000)
+    _busy(ladder, clock, for_us=400_000)
     assert not gate.admits(_arrival(clock), 60)
     assert gate.admits(_arrival(clock), 8)
     for _ in range(30):
@@ -153,7 +153,7 @@ def test_a_standing_queue_is_judged_by_its_pace_where_that_is_slower() -> None:
     clock = FakeClock()
     ladder = _ladder(clock)
     gate = _Gate(ladder, clock)
-    for _ in range(250):
+    for _ in range(450):
         clock.advance_us(1_000)  # each takes 1 ms of the server, 0.2 ms of them work
         late_us = clock.monotonic_us() - 9_000
         ladder.decide(replace(_arrival(clock), arrived_us=late_us), 40)

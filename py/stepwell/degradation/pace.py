@@ -56,8 +56,8 @@ class Pace:
 
     @property
     def is_mostly_popular(self) -> bool:
-        """More than half of those that left lately were to be served at POPULAR."""
-        return self._popular_share > 0.5
+        """Three in four of those that left lately were to be served at POPULAR."""
+        return self._popular_share > 0.75
 
     def drain_us(self, tier: Tier, now_us: int) -> int:
         """Returns the mean time between two that leave a waiting queue for `tier`.

@@ -47,14 +47,14 @@ def test_a_pace_that_stays_slow_is_soon_known() -> None:
 def test_knows_whether_popular_is_what_is_mostly_served() -> None:
     pace = Pace()
     said = [pace.is_mostly_popular]
-    for many in (100, 100, 400):
+    for many in (200, 100, 200, 200):
         for _ in range(many):
             pace.left(Tier.POPULAR, 1, 0)
         said.append(pace.is_mostly_popular)
     for number in range(600):
-        pace.left(Tier.REDUCED if number % 3 else Tier.POPULAR, 1, 0)
+        pace.left(Tier.POPULAR if number % 3 else Tier.REDUCED, 1, 0)
     said.append(pace.is_mostly_popular)
-    assert said == [False, False, True, True, False]
+    assert said == [False, False, False, True, True, False]
 
 
 def test_a_pace_of_long_ago_is_forgotten() -> None:
