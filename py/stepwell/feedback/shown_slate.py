@@ -12,6 +12,7 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 
+from stepwell.base.protobuf_wire import varint
 from stepwell.feedback.logged_events import IMPRESSION_PREFIX
 from stepwell.stores.event_log import EventRecord
 from stepwell_pb.v1 import common_pb2, feedback_pb2
@@ -68,7 +69,7 @@ class ShownSlate:
                 self._items(),
             )
         )
-        time, size = _varint(ingestion_time_us), _varint(len(impression))
+        time, size = varint(ingestion_time_us), varint(len(impression))
         payload = b"".join((_INGESTION_TIME, time, _IMPRESSION, size, impression))
         return EventRecord(IMPRESSION_PREFIX + self.request_id, payload)
 
@@ -93,17 +94,7 @@ def _cutter(number: int) -> Struct:
     return Struct("4s" * number)
 
 
-def _varint(number: int) -> bytes:
-    """A whole number from 0 on: seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-_SIZES = tuple(_varint(size) for size in range(1 << 10))
+_SIZES = tuple(varint(size) for size in range(1 << 10))
 
 
 def _text(key: bytes, value: str) -> bytes:
@@ -111,7 +102,7 @@ def _text(key: bytes, value: str) -> bytes:
     if not encoded:
         return b""
     number = len(encoded)
-    size = _SIZES[number] if number < len(_SIZES) else _varint(number)
+    size = _SIZES[number] if number < len(_SIZES) else varint(number)
     return key + size + encoded
 
 
@@ -119,12 +110,12 @@ def _text(key: bytes, value: str) -> bytes:
 def _item_head(item_id: str) -> bytes:
     """An item up to its score; the commonest are kept."""
     named = _text(_ITEM_ID, item_id)
-    return _ITEMS + _varint(len(named) + _TAIL_BYTES) + named + _SCORE
+    return _ITEMS + varint(len(named) + _TAIL_BYTES) + named + _SCORE
 
 
 @lru_cache(maxsize=4)
 def _event_time(seconds: int) -> bytes:
-    return _EVENT_TIME + _varint(seconds) if seconds else b""
+    return _EVENT_TIME + varint(seconds) if seconds else b""
 
 
 @lru_cache(maxsize=1 << 12)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from stepwell.base.protobuf_wire import varint
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell_pb.v1 import recommend_pb2
 
@@ -64,15 +65,5 @@ class ItemLabels:
         item_id, name = self._vocabulary.id_of_row(row), self._names.name_of_row(row)
         item = recommend_pb2.RecommendedItem(item_id=item_id, name=name)
         body = item.SerializeToString() + _SCORE_TAG
-        length = _varint(len(body) + SCORE_BYTES)
+        length = varint(len(body) + SCORE_BYTES)
         return ItemLabel(item_id, name, _ITEMS_TAG + length + body)
-
-
-def _varint(number: int) -> bytes:
-    """A protobuf length: seven bits a byte, the lowest first."""
-    head = bytearray()
-    while number > 0x7F:
-        head.append(number & 0x7F | 0x80)
-        number >>= 7
-    head.append(number)
-    return bytes(head)
