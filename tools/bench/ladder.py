@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,17 @@ from bench.ladder_plan import (
 )
 from bench.ladder_plot import write_plots
 from bench.ladder_rivals import rival_rows
-from bench.ladder_runs import BUDGET_MS, Played, Rig, play
+from bench.ladder_runs import (
+    BUDGET_MS,
+    Played,
+    Rig,
+    play,
+    search_options,
+    sought_anew,
+)
 from bench.report import BenchRow, at_least, at_most
-from bench.retrieval_figures import say
 from bench.serving_processes import RankerUnderTest, ServedRelease
-from capacity import Capacity, CapacityOptions, calibrate, capacity_of
+from capacity import Capacity, calibrate
 from generator import generate
 from lanes import recommend_lane
 from load_run import quantile
@@ -119,12 +125,8 @@ def overload_rows(
     played = Played()
     c0 = [rig.capacity.full]
     for group in overload_groups(users, lengths, pid):
-        options = _search(lengths, rig.tick, rig.capacity)
-        fresh = {
-            tier.name.lower(): capacity_of(rig.address, users, tier, options)
-            for tier in group.needs
-        }
-        rig = replace(rig, capacity=replace(rig.capacity, **fresh))
+        options = search_options(lengths, rig.tick, rig.capacity)
+        rig = sought_anew(rig, users, group.needs, options)
         c0.append(rig.capacity.full)
         play(rig, group.runs(rig.capacity), lengths, played)
     drift = f"C0, sought {len(c0)} times, {min(c0):.0f} to {max(c0):.0f}/s: the mean"
@@ -135,7 +137,7 @@ def capacity_rows(
     ranker: RankerUnderTest, users: list[str], lengths: Lengths, tick: Tick
 ) -> tuple[Capacity, list[BenchRow]]:
     """Returns C0, C1, C2 and their rows."""
-    capacity = calibrate(ranker.address, users, _search(lengths, tick))
+    capacity = calibrate(ranker.address, users, search_options(lengths, tick))
     rows = [
         BenchRow(
             f"C{number}: {tier.name}, p99 <= {BUDGET_MS:g} ms",
@@ -146,21 +148,6 @@ def capacity_rows(
     ]
     ratio = capacity.popular / capacity.full
     return capacity, [*rows, at_least("C2 / C0", ratio, "ratio", MIN_C2_OVER_C0)]
-
-
-def _search(
-    lengths: Lengths, tick: Tick, around: Capacity | None = None
-) -> CapacityOptions:
-    def seen(text: str) -> None:
-        say(text)
-        tick(lengths.capacity_step)
-
-    return CapacityOptions(
-        budget_ms=BUDGET_MS,
-        seconds_a_step=lengths.capacity_step,
-        progress=seen,
-        around=around,
-    )
 
 
 def _popular_row(rig: Rig, users: list[str], lengths: Lengths) -> BenchRow:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.ladder_faults import KillableRedis
 from bench.ladder_plan import TRIGGER_LOAD, Chaos, Lengths, trigger_run
-from bench.ladder_runs import BUDGET_MS, Played, Rig, keep, play
+from bench.ladder_runs import Played, Rig, keep, play, search_options, sought_anew
 from bench.report import BenchRow
 from bench.serving_processes import RankerUnderTest, ServedRelease
-from capacity import CapacityOptions, capacity_of
 from generator import At, generate
 from scenarios import SCENARIOS, Setting
 from server_process import ServerProcess, server_process
@@ -48,21 +47,15 @@ def dependency_rows(
     played = Played()
     _play_restart(rig, served, lengths, scratch, played)
     with running(served, rig.config, scratch) as parts:
-        own = _found_capacity(rig, parts.ranker.address, users, lengths)
+        own = _rig_of(rig, parts.ranker.address, users, lengths)
         _play_kills(own, parts, users, lengths, played)
     return played.rows
 
 
-def _found_capacity(rig: Rig, address: str, users: list[str], lengths: Lengths) -> Rig:
+def _rig_of(rig: Rig, address: str, users: list[str], lengths: Lengths) -> Rig:
     """Returns the rig of another server, whose C0 is sought."""
-    step_s = lengths.capacity_step
-    options = CapacityOptions(
-        budget_ms=BUDGET_MS,
-        seconds_a_step=step_s,
-        progress=lambda _: rig.tick(step_s),
-    )
-    full = capacity_of(address, users, Tier.FULL, options)
-    return replace(rig, address=address, capacity=replace(rig.capacity, full=full))
+    options = search_options(lengths, rig.tick)
+    return sought_anew(replace(rig, address=address), users, [Tier.FULL], options)
 
 
 def _play_restart(
@@ -79,7 +72,7 @@ def _play_restart(
         folder, flags = scratch / "redis-ranker", ("--workers=2",)
         ranker = RankerUnderTest(served, folder, rig.config, flags, store.url)
         stack.enter_context(closing(ranker))
-        own = _found_capacity(rig, ranker.address, users, lengths)
+        own = _rig_of(rig, ranker.address, users, lengths)
         rate = TRIGGER_LOAD * own.capacity.full
         load = Setting(rate, 1.0, users, seed=_SEED - 10)
         away = trigger_run("Redis away", store.away(), lengths, load)

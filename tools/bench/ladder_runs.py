@@ -6,7 +6,7 @@ few seconds at half of C0 and not judged: a run begins in a day, not at a start.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from bench.ladder_plan import LONG, Chaos, Lengths, Tick
 from bench.report import BenchRow, describe_machine
 from bench.retrieval_figures import say
 from by_second import by_second
-from capacity import Capacity
+from capacity import Capacity, CapacityOptions, capacity_of
 from generator import generate
 from load_run import LoadRun
 from scenarios import SCENARIOS, Work
 from slo import Finding, Situation, findings
+from stepwell.client.types import Tier
 from utility import TierValues
 
 BUDGET_MS = 20.0
@@ -54,6 +55,40 @@ class Played:
 
     rows: list[BenchRow] = field(default_factory=list)
     runs: dict[str, LoadRun] = field(default_factory=dict)
+
+
+def search_options(
+    lengths: Lengths, tick: Tick, around: Capacity | None = None
+) -> CapacityOptions:
+    """Returns how this benchmark looks for a capacity, said step by step.
+
+    Args:
+        lengths: of a step.
+        tick: told of the seconds of each.
+        around: what was found before, for a shorter search near it.
+    """
+
+    def seen(text: str) -> None:
+        say(text)
+        tick(lengths.capacity_step)
+
+    return CapacityOptions(
+        budget_ms=BUDGET_MS,
+        seconds_a_step=lengths.capacity_step,
+        progress=seen,
+        around=around,
+    )
+
+
+def sought_anew(
+    rig: Rig, users: Sequence[str], tiers: Iterable[Tier], options: CapacityOptions
+) -> Rig:
+    """Returns the rig with the capacity that these tiers have now."""
+    fresh = {
+        tier.name.lower(): capacity_of(rig.address, users, tier, options)
+        for tier in tiers
+    }
+    return replace(rig, capacity=replace(rig.capacity, **fresh))
 
 
 def play(rig: Rig, chaos: Iterable[Chaos], lengths: Lengths, played: Played) -> None:
