@@ -1,7 +1,8 @@
 """The event log embedded in the process: C++ over LMDB, with a thread of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,19 +49,13 @@ class LmdbEventLog:
         self._acknowledgements = Acknowledgements(self._native)
 
     def append(self, records: Sequence[EventRecord]) -> AppendReceipt:
-        try:
+        with _push_back():
             offsets, num_stored = self._native.append(*_columns(records))
-        except ResourceExhaustedError as error:
-            error.retry_after_ms = _RETRY_AFTER_MS
-            raise
         return AppendReceipt(tuple(offsets), num_stored)
 
     def submit(self, records: Sequence[EventRecord]) -> "Future[AppendReceipt]":
-        try:
+        with _push_back():
             return self._acknowledgements.submit(*_columns(records))
-        except ResourceExhaustedError as error:
-            error.retry_after_ms = _RETRY_AFTER_MS
-            raise
 
     def post(self, record: EventRecord) -> bool:
         taken: bool = self._native.post(record.event_id.encode(), record.payload)
@@ -108,6 +103,16 @@ class LmdbEventLog:
     def close(self) -> None:
         self._native.close()
         self._acknowledgements.close()
+
+
+@contextmanager
+def _push_back() -> Iterator[None]:
+    """Says when to come again, where there was no room."""
+    try:
+        yield
+    except ResourceExhaustedError as error:
+        error.retry_after_ms = _RETRY_AFTER_MS
+        raise
 
 
 def _columns(records: Sequence[EventRecord]) -> tuple[list[bytes], list[bytes]]:
