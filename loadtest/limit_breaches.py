@@ -7,11 +7,13 @@ from typing import Any, cast
 import numpy as np
 from google.protobuf.message import Message
 
+from stepwell.features.request_features import REQUEST_FIELD
 from stepwell.serving.limits import LIMITS, MAX_MESSAGE_BYTES, Limit
 from stepwell_pb.v1 import common_pb2, feedback_pb2, recommend_pb2
 
 HUGE_TEXT_BYTES = 200_000
 HUGE_ENTRIES = 80_000
+HUGE_NAMES = 10_000
 HUGE_MESSAGES = (MAX_MESSAGE_BYTES + 1, 8 * 1024 * 1024)
 
 RECOMMEND = "/stepwell_pb.v1.RecommendService/Recommend"
@@ -23,12 +25,16 @@ METHODS = {
 }
 """How each limited message of a caller reaches the server."""
 
+MAPS = ("RecommendRequest", "RankRequest")
+"""Messages with a map of features by name."""
+
 FIELDS = [
     (message, field, limit)
     for message in METHODS
     for field, limit in LIMITS[message].items()
+    if field != REQUEST_FIELD
 ]
-"""Every limit of a caller: message, field, limit."""
+"""Every limit of a caller: message, field, limit; but of fields that are maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ def breaches() -> list[Breach]:
     return [
         *(one for each in FIELDS for one in field_breaches(*each)),
         *(one for each in FIELDS for one in entry_breaches(*each)),
+        *(one for message in MAPS for one in map_breaches(message)),
         *message_breaches(),
     ]
 
@@ -78,6 +85,29 @@ def entry_breaches(message: str, field: str, limit: Limit) -> list[Breach]:
     return [
         _breach(message, field, how, ["ok", "x" * size]) for how, size in sizes.items()
     ]
+
+
+def map_breaches(message: str) -> list[Breach]:
+    """Returns features of a request that are too many, unknown or out of range."""
+    limit = LIMITS[message][REQUEST_FIELD]
+    assert limit.each is not None
+    values: dict[str, dict[str, float]] = {
+        "one over": _names(limit.high + 1),
+        "far over": _names(HUGE_NAMES),
+        "a name one under": {"": 0.0},
+        "a name one over": {"x" * (limit.each.high + 1): 0.0},
+        "a name far over": {"x" * HUGE_TEXT_BYTES: 0.0},
+        "a name unknown": {"x": 0.0},
+        "a value one over": {"local_hour": 24.0},
+        "a value between two": {"local_hour": 0.5},
+        "a value far over": {"local_hour": math.inf},
+        "a value of no order": {"local_hour": math.nan},
+    }
+    return [_breach(message, REQUEST_FIELD, how, each) for how, each in values.items()]
+
+
+def _names(count: int) -> dict[str, float]:
+    return {f"x{number}": 0.0 for number in range(count)}
 
 
 def message_breaches() -> list[Breach]:

@@ -42,9 +42,15 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(program: str, arguments: Sequence[str]) -> Iterator[ServerProcess]:
-    """Runs py/bin/<program>.py until it prints its ports; killed at the end."""
-    process = start(program, arguments, stderr=None)
+def server_process(
+    program: str, arguments: Sequence[str], stderr: int | None = None
+) -> Iterator[ServerProcess]:
+    """Runs py/bin/<program>.py until it prints its ports; killed at the end.
+
+    Args:
+        stderr: a descriptor for what it logs; None is this process's.
+    """
+    process = start(program, arguments, stderr)
     try:
         ports = json.loads(first_line(process, program, _READY_WAIT_S))
         yield ServerProcess(process, ports["port"], ports["metrics_port"])

@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "cc/base/clock.h"
 #include "cc/base/field_error.h"
 #include "cc/base/status_macros.h"
 
@@ -29,18 +31,26 @@ absl::Status CheckConsumer(absl::string_view consumer) {
 absl::StatusOr<std::unique_ptr<EventLog>> EventLog::Open(
     std::string path, const EventLogOptions& options) {
   STEPWELL_RETURN_IF_ERROR(CheckOptions(options));
+  const std::string doorbell_path = absl::StrCat(path, "/doorbell");
   STEPWELL_ASSIGN_OR_RETURN(
       std::unique_ptr<EventStore> store,
       EventStore::Open(std::move(path), {.map_size_bytes = options.map_size_bytes,
                                          .sync_meta = options.sync_meta}));
-  std::unique_ptr<EventLog> log(new EventLog(std::move(store)));
+  STEPWELL_ASSIGN_OR_RETURN(std::unique_ptr<Doorbell> doorbell,
+                            Doorbell::Open(doorbell_path));
+  std::unique_ptr<EventLog> log(new EventLog(std::move(store), std::move(doorbell)));
   STEPWELL_ASSIGN_OR_RETURN(
-      log->commits_, GroupCommit::Start(
-                         [store = log->store_.get()](absl::Span<const Batch> batches) {
-                           return store->Append(batches);
-                         },
-                         options));
+      log->commits_,
+      GroupCommit::Start(
+          [log = log.get()](auto batches) { return log->Commit(batches); }, options));
   return log;
+}
+
+// Of the committing thread, which ends before the store is closed.
+absl::StatusOr<std::vector<Receipt>> EventLog::Commit(absl::Span<const Batch> batches) {
+  absl::StatusOr<std::vector<Receipt>> receipts = store_->Append(batches);
+  if (receipts.ok()) doorbell_->Ring();
+  return receipts;
 }
 
 template <typename Work>
@@ -88,6 +98,21 @@ absl::StatusOr<int64_t> EventLog::EndOffset() const {
   return WithStore([](EventStore& store) { return store.EndOffset(); });
 }
 
+absl::StatusOr<bool> EventLog::Wait(int64_t from_offset, int64_t timeout_us) const {
+  STEPWELL_RETURN_IF_ERROR(CheckOffset("from_offset", from_offset));
+  const int64_t started = Clock::Steady().NowNanos();
+  while (true) {
+    // In this order: what is appended after the look at the end has rung after `seen`.
+    const uint32_t seen = doorbell_->num_rings();
+    STEPWELL_ASSIGN_OR_RETURN(const int64_t end_offset, EndOffset());
+    if (end_offset > from_offset) return true;
+    const int64_t waited_us = (Clock::Steady().NowNanos() - started) / 1'000;
+    const int64_t left_us = timeout_us - waited_us;
+    if (left_us <= 0) return false;
+    doorbell_->WaitBeyond(seen, left_us);
+  }
+}
+
 absl::StatusOr<int64_t> EventLog::CommittedOffset(absl::string_view consumer) const {
   STEPWELL_RETURN_IF_ERROR(CheckConsumer(consumer));
   return WithStore([&](EventStore& store) { return store.CommittedOffset(consumer); });
@@ -111,8 +136,11 @@ absl::StatusOr<int64_t> EventLog::SizeBytes() const {
 
 void EventLog::Close() {
   if (commits_ != nullptr) commits_->Close();
-  const std::lock_guard<std::shared_mutex> lock(open_mutex_);
-  store_.reset();
+  {
+    const std::lock_guard<std::shared_mutex> lock(open_mutex_);
+    store_.reset();
+  }
+  doorbell_->Ring();
 }
 
 }  // namespace stepwell::event_log

@@ -11,6 +11,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "cc/event_log/doorbell.h"
 #include "cc/event_log/event.h"
 #include "cc/event_log/event_log_options.h"
 #include "cc/event_log/event_store.h"
@@ -69,6 +71,11 @@ class EventLog {
   // Of the next new event.
   absl::StatusOr<int64_t> EndOffset() const;
 
+  // Whether the end is beyond `from_offset`, as soon as it is or when the time is over:
+  // what any process of this host appends ends the wait. FailedPrecondition also when
+  // the log is closed meanwhile.
+  absl::StatusOr<bool> Wait(int64_t from_offset, int64_t timeout_us) const;
+
   // The next offset a consumer wants, 0 before its first commit; and the same, durably.
   absl::StatusOr<int64_t> CommittedOffset(absl::string_view consumer) const;
   absl::Status CommitOffset(absl::string_view consumer, int64_t offset);
@@ -84,12 +91,16 @@ class EventLog {
   void Close();
 
  private:
-  explicit EventLog(std::unique_ptr<EventStore> store) : store_(std::move(store)) {}
+  EventLog(std::unique_ptr<EventStore> store, std::unique_ptr<Doorbell> doorbell)
+      : doorbell_(std::move(doorbell)), store_(std::move(store)) {}
+
+  absl::StatusOr<std::vector<Receipt>> Commit(absl::Span<const Batch> batches);
 
   // Runs `work` with the store, which stays open meanwhile.
   template <typename Work>
   auto WithStore(Work work) const -> decltype(work(std::declval<EventStore&>()));
 
+  const std::unique_ptr<Doorbell> doorbell_;
   // Of store_: exclusive to close it. The committing thread ends before and needs none.
   mutable std::shared_mutex open_mutex_;
   std::unique_ptr<EventStore> store_;

@@ -117,6 +117,11 @@ TEST_F(EventLogStressTest, ItMayBeClosedWhileEverybodyUsesIt) {
     while (!is_closed(log_->Trim(5).status())) std::this_thread::yield();
   });
   Run([&](int) {
+    for (int64_t end = 0;; ++end) {
+      if (is_closed(log_->Wait(end, kForEver).status())) return;
+    }
+  });
+  Run([&](int) {
     while (num_steps < kNumBatches) std::this_thread::yield();
     log_->Close();
   });

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -75,6 +77,42 @@ TEST_F(EventLogTest, ARepeatedEventIsStoredOnceAndKeepsItsPlaceAndPayload) {
   EXPECT_EQ(events[0].payload, "payload of a");
   EXPECT_EQ(events[2].payload, "1");
   EXPECT_EQ(log->Append(BatchOf({"a", "b"}))->offsets, (Offsets{0, 1}));
+}
+
+TEST_F(EventLogTest, AWaitEndsWithAnAppendAPostAndTheTime) {
+  const auto log = Opened();
+  EXPECT_FALSE(*log->Wait(0, 0));
+  EXPECT_FALSE(*log->Wait(0, -1));
+  EXPECT_FALSE(*log->Wait(0, 1'000));
+  std::thread appending([&] { EXPECT_TRUE(log->Append(BatchOf({"a"})).ok()); });
+  EXPECT_TRUE(*log->Wait(0, kForEver));
+  appending.join();
+  EXPECT_TRUE(*log->Wait(0, 0));
+  std::thread posting([&] { EXPECT_TRUE(*log->Post({"b", "x"})); });
+  EXPECT_TRUE(*log->Wait(1, kForEver));
+  posting.join();
+  EXPECT_EQ(log->Wait(-1, 0).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(EventLogTest, AWaitEndsWithAnAppendOfAnotherProcess) {
+  const auto log = Opened();
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto own = EventLog::Open(folder_);
+    _exit(own.ok() && (*own)->Append(BatchOf({"a"})).ok() ? 0 : 1);
+  }
+  EXPECT_TRUE(*log->Wait(0, kForEver));
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(EventLogTest, AWaitEndsWhenTheLogIsClosed) {
+  const auto log = Opened();
+  std::thread closing([&] { log->Close(); });
+  EXPECT_EQ(log->Wait(0, kForEver).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  closing.join();
 }
 
 TEST_F(EventLogTest, EverythingIsThereWhenItIsOpenedAgain) {
@@ -201,7 +239,7 @@ TEST_F(EventLogTest, TheFolderIsMadeForItsOwnerAlone) {
   EXPECT_EQ(status.st_mode & 0777, 0600);
 }
 
-TEST_F(EventLogTest, AFolderThatCannotBeOneIsUnavailable) {
+TEST_F(EventLogTest, AFolderThatCannotBeOneIsUnavailableAndAFileThatIsNoneDataLoss) {
   for (const std::string& path :
        {std::string(), std::string("/dev/null"), std::string("/dev/null/events"),
         std::string("/proc/events")}) {
@@ -211,7 +249,7 @@ TEST_F(EventLogTest, AFolderThatCannotBeOneIsUnavailable) {
   std::filesystem::create_directories(folder_);
   std::filesystem::resize_file(
       (std::ofstream(folder_ + "/data.mdb") << "x", folder_ + "/data.mdb"), 8192);
-  EXPECT_EQ(EventLog::Open(folder_).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(EventLog::Open(folder_).status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(EventLogTest, ClosedItHasStoredWhatWasQueuedAndAnswersNothing) {

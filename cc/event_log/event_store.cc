@@ -10,6 +10,9 @@
 namespace stepwell::event_log {
 namespace {
 
+using lmdb::BytesOf;
+using lmdb::ValueOf;
+
 constexpr absl::string_view kNextOffset = "next_offset";
 
 std::string ConsumerKey(absl::string_view consumer) {

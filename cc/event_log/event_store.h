@@ -11,10 +11,16 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "cc/event_log/environment.h"
 #include "cc/event_log/event.h"
+#include "cc/lmdb/environment.h"
 
 namespace stepwell::event_log {
+
+using lmdb::Cursor;
+using lmdb::Environment;
+using lmdb::EnvironmentOptions;
+using lmdb::Table;
+using lmdb::Transaction;
 
 // Tables: `events` offset -> frame (stored_frame.h), `ids` id -> offset, `meta`: the
 // next offset, and each consumer's.

@@ -37,7 +37,8 @@ bool Admission::Admits(const Applicant& applicant, int64_t num_ahead, int64_t no
   if (applicant.age_us + terms_.popular_p95_us + backlog_us > applicant.deadline_us) {
     return false;
   }
-  if (applicant.forced || standing_us < terms_.standing_us) return true;
+  const bool stands = !terms_.can_step_down && standing_us >= terms_.standing_us;
+  if (applicant.forced || !stands) return true;
   return wait_us + terms_.popular_p95_us <= budget_us / kStandingPart;
 }
 

@@ -42,6 +42,9 @@ struct AdmissionTerms {
   int64_t batch_size = 1;
   // A queue that has been waited in for so long stands.
   int64_t standing_us = 100'000;
+  // Those who wait can still be served at a lower tier than is usual now: nobody is
+  // refused for a queue that stands.
+  bool can_step_down = false;
 };
 
 // OK, or a FieldError of the first term out of range.

@@ -84,6 +84,20 @@ TEST_F(AdmissionTest, AStandingQueueRefusesTheOldWhoWouldTakeAllOfTheirBudget) {
   EXPECT_FALSE(Admits(0, old));
 }
 
+TEST_F(AdmissionTest, WhoCanStepDownRefusesNobodyForAQueueThatStands) {
+  AdmissionTerms terms = kTerms;
+  terms.can_step_down = true;
+  admission_.SetTerms(terms);
+  StayBusy(10'000'000);
+  EXPECT_TRUE(Admits(499));
+  EXPECT_FALSE(Admits(500));
+  admission_.SetTerms(kTerms);
+  EXPECT_FALSE(Admits(100));
+  // Waited for as long as it may have been, calm is soon over it.
+  BeCalm(50'000);
+  EXPECT_TRUE(Admits(100));
+}
+
 TEST_F(AdmissionTest, AStandingQueueIsJudgedByHalfOfTheBudget) {
   StayBusy(150'000);
   EXPECT_TRUE(Admits(49));  // 49 * 0.2 + 0.2 ms, 10 ms are allowed

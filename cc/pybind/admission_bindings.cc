@@ -35,14 +35,15 @@ int64_t CheckedSize(int64_t max_size) {
 template <typename Ruled>
 void SetTerms(Ruled& ruled, int64_t budget_us, int64_t popular_mean_us,
               int64_t popular_p95_us, int64_t pace_us, int64_t parallelism,
-              int64_t batch_size, int64_t standing_us) {
+              int64_t batch_size, int64_t standing_us, bool can_step_down) {
   const AdmissionTerms terms{.budget_us = budget_us,
                              .popular_mean_us = popular_mean_us,
                              .popular_p95_us = popular_p95_us,
                              .pace_us = pace_us,
                              .parallelism = parallelism,
                              .batch_size = batch_size,
-                             .standing_us = standing_us};
+                             .standing_us = standing_us,
+                             .can_step_down = can_step_down};
   ThrowUnlessOk(CheckTerms(terms));
   ruled.SetTerms(terms);
 }

@@ -238,7 +238,11 @@ class CoOccurrence {
     model_.neighbour_rows = MatrixOf<int32_t>(arrays_[2], n, k, "neighbour_rows");
     model_.neighbour_weights = MatrixOf<float>(arrays_[3], n, k, "neighbour_weights");
     CheckCodes(model_.neighbour_rows, n * k, -1, n, "neighbour_rows");
-    SetCodes();
+    {
+      // One pass over all vectors: a server answers from another model meanwhile.
+      const py::gil_scoped_release release;
+      SetCodes();
+    }
     if (!affinity) return;
     auto& [codes, lifts, power, floor] = *affinity;
     model_.categories = VectorOf<int32_t>(codes, n, "codes");
@@ -299,10 +303,14 @@ class CoOccurrence {
 
   static void CheckCodes(const int32_t* codes, int64_t size, int64_t low, int64_t high,
                          const char* field) {
-    for (int64_t i = 0; i < size; ++i) {
-      if (codes[i] >= low && codes[i] < high) continue;
-      ThrowStatus(CheckRange(field, codes[i], low, high - 1));
+    const auto outside = [=](int32_t code) { return code < low || code >= high; };
+    const int32_t* found = nullptr;
+    {
+      const py::gil_scoped_release release;
+      found = std::find_if(codes, codes + size, outside);
     }
+    if (found == codes + size) return;
+    ThrowStatus(CheckRange(field, *found, low, high - 1));
   }
 
   const int64_t* HistoryOf(const py::array& rows) const {

@@ -116,6 +116,10 @@ py::list Read(const EventLog& log, int64_t from_offset, int64_t limit) {
   return ToPython(WithoutGil([&] { return log.Read(from_offset, limit); }));
 }
 
+bool Wait(const EventLog& log, int64_t from_offset, double timeout_seconds) {
+  return WithoutGil([&] { return log.Wait(from_offset, WaitingUs(timeout_seconds)); });
+}
+
 // events, next_offset
 py::tuple ReadExcept(const EventLog& log, const py::bytes& prefix, int64_t from_offset,
                      int64_t limit) {
@@ -163,6 +167,7 @@ PYBIND11_MODULE(_event_log, module) {
       .def("post_counts", &CountsOf)
       .def("last_loss", &EventLog::last_loss)
       .def("read", &Read)
+      .def("wait", &Wait)
       .def("read_except", &ReadExcept)
       .def("end_offset",
            [](const EventLog& self) {

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <tuple>
 #include <vector>
 
 #include "cc/base/field_error.h"
 #include "cc/kernels/candidates/candidate_features.h"
+#include "cc/kernels/candidates/decayed_columns.h"
 #include "cc/kernels/candidates/item_lines.h"
 #include "cc/pybind/candidate_arrays.h"
 #include "cc/pybind/status_casters.h"
@@ -68,7 +71,45 @@ kernels::ItemLines LinesOf(const ItemArrays& arrays) {
       .affinity_shares = ColumnsOf<float>(shares, n, "affinity_shares"),
       .embedded_codes = ColumnsOf<int32_t>(embedded, n, "embedded_codes")};
   CheckCodes(columns.affinity_codes, n);
+  // A copy of all columns: a server answers from another release meanwhile.
+  const py::gil_scoped_release release;
   return kernels::ItemLines(columns);
+}
+
+// bytes of a row, places of the numbers, places of their times, half-lives in seconds
+using ViewColumns =
+    std::tuple<int64_t, std::vector<int64_t>, std::vector<int64_t>, std::vector<float>>;
+
+kernels::DecayedColumns DecayedOf(const ViewColumns& view, const char* field) {
+  const auto& [row_bytes, values, times, half_lives] = view;
+  const auto size = static_cast<int64_t>(values.size());
+  ThrowUnlessOk(CheckRange(field, size, 0, kernels::DecayedColumns::kMaxColumns));
+  if (times.size() != values.size() || half_lives.size() != values.size()) {
+    ThrowStatus(FieldError(field, "must have a time and a half-life for each number"));
+  }
+  std::vector<kernels::DecayedColumn> columns;
+  for (size_t i = 0; i < values.size(); ++i) {
+    ThrowUnlessOk(CheckRange(field, values[i], 0, row_bytes - 4));
+    ThrowUnlessOk(CheckRange(field, times[i], 0, row_bytes - 8));
+    if (!(half_lives[i] > 0.0f)) {
+      ThrowStatus(FieldError(field, "has a half-life that is not above 0"));
+    }
+    columns.push_back({values[i], times[i], half_lives[i]});
+  }
+  return {columns, row_bytes};
+}
+
+// The memory of `num_rows` rows of a view, which may lie at any address.
+const char* RowsOf(const py::array& array, int64_t num_rows, int64_t row_bytes,
+                   const char* field) {
+  const bool packed = (array.flags() & py::array::c_style) != 0;
+  if (!packed || array.size() != num_rows || array.itemsize() != row_bytes) {
+    ThrowStatus(FieldError(field, "must be " + std::to_string(num_rows) +
+                                      " packed rows of " + std::to_string(row_bytes) +
+                                      " bytes, has " + std::to_string(array.size()) +
+                                      " of " + std::to_string(array.itemsize())));
+  }
+  return static_cast<const char*>(array.data());
 }
 
 template <size_t kSize>
@@ -80,6 +121,8 @@ std::array<float, kSize> Defaults(const std::vector<float>& values, const char* 
   return array;
 }
 
+constexpr int64_t kMaxRequestNumbers = 64;
+
 // num_purchases, first_time, last_time, decayed_count, total_value, rows, num_events,
 // num_trips, first_event_time, last_event_time
 using HistoryTuple = std::tuple<py::array, py::array, py::array, py::array, py::array,
@@ -89,40 +132,75 @@ class FeatureTable {
  public:
   FeatureTable(const ItemArrays& items, const std::vector<float>& user_defaults,
                const std::vector<float>& own_defaults, float far_days,
-               float absent_rank)
+               float absent_rank, int64_t num_flags, const ViewColumns& user_view,
+               const ViewColumns& item_view, int64_t num_request)
       : items_(LinesOf(items)),
         defaults_{
             .user = Defaults<kernels::kUserFeatures>(user_defaults, "user_defaults"),
             .own = Defaults<kernels::kOwnFeatures>(own_defaults, "own_defaults"),
             .far_days = far_days,
-            .absent_rank = absent_rank} {}
+            .absent_rank = absent_rank},
+        stored_{.num_flags = num_flags,
+                .user = DecayedOf(user_view, "user_view"),
+                .item = DecayedOf(item_view, "item_view"),
+                .num_request = num_request} {
+    ThrowUnlessOk(CheckRange("num_flags", num_flags, 0, 32));
+    ThrowUnlessOk(CheckRange("num_request", num_request, 0, kMaxRequestNumbers));
+  }
 
   int64_t NumDense(int64_t num_sources) const {
-    return kernels::NumDenseFeatures(items_, num_sources);
+    return kernels::NumDenseFeatures(items_, stored_, num_sources);
   }
 
   py::tuple Features(const HistoryTuple& history_columns, int64_t now,
                      int64_t segment_row, const py::array& rows,
-                     const py::array& source_scores,
-                     const py::array& source_ranks) const {
+                     const py::array& source_scores, const py::array& source_ranks,
+                     uint32_t flags, const std::optional<py::array>& user_row,
+                     const std::optional<py::array>& item_rows, int64_t num_sources,
+                     const std::optional<py::array>& request) const {
     const int64_t n = rows.size();
     kernels::FeatureCandidates candidates;
     candidates.num_rows = n;
     candidates.rows = VectorOf<int64_t>(rows, n, "rows");
     CheckRows(candidates.rows, n, 0, items_.num_items(), "rows");
     candidates.scores = MatrixOf<float>(source_scores, n, -1, "source_scores");
-    candidates.num_sources = source_scores.shape(1);
+    candidates.stride = source_scores.shape(1);
     candidates.ranks =
-        MatrixOf<int16_t>(source_ranks, n, candidates.num_sources, "source_ranks");
+        MatrixOf<int16_t>(source_ranks, n, candidates.stride, "source_ranks");
+    candidates.num_sources = num_sources < 0 ? candidates.stride : num_sources;
+    ThrowUnlessOk(
+        CheckRange("num_sources", candidates.num_sources, 0, candidates.stride));
     const kernels::FeatureHistory history = HistoryOf(history_columns);
     py::array_t<float> dense({n, NumDense(candidates.num_sources)});
     py::array_t<int64_t> sparse({n, items_.num_embedded() + 1});
-    kernels::ComputeFeatures(items_, defaults_, history, now, segment_row, candidates,
+    kernels::ComputeFeatures({items_, defaults_, stored_}, history, now, segment_row,
+                             StoredOf(flags, user_row, item_rows, request), candidates,
                              dense.mutable_data(), sparse.mutable_data());
     return py::make_tuple(dense, sparse);
   }
 
  private:
+  kernels::StoredRows StoredOf(uint32_t flags, const std::optional<py::array>& user_row,
+                               const std::optional<py::array>& item_rows,
+                               const std::optional<py::array>& request) const {
+    kernels::StoredRows rows{.flags = flags};
+    if (user_row) {
+      rows.user = RowsOf(*user_row, 1, stored_.user.row_bytes(), "user_row");
+    } else if (stored_.user.size() > 0) {
+      ThrowStatus(FieldError("user_row", "is missing"));
+    }
+    if (item_rows) {
+      rows.items =
+          RowsOf(*item_rows, items_.num_items(), stored_.item.row_bytes(), "item_rows");
+    }
+    if (request) {
+      rows.request = VectorOf<float>(*request, stored_.num_request, "request");
+    } else if (stored_.num_request > 0) {
+      ThrowStatus(FieldError("request", "is missing"));
+    }
+    return rows;
+  }
+
   kernels::FeatureHistory HistoryOf(const HistoryTuple& columns) const {
     const auto& [num_purchases, first_time, last_time, decayed_count, total_value, rows,
                  num_events, num_trips, first_event_time, last_event_time] = columns;
@@ -145,6 +223,7 @@ class FeatureTable {
 
   kernels::ItemLines items_;
   kernels::FeatureDefaults defaults_;
+  kernels::StoredColumns stored_;
 };
 
 }  // namespace
@@ -152,9 +231,18 @@ class FeatureTable {
 void BindFeatureTable(py::module_& module) {
   py::class_<FeatureTable>(module, "FeatureTable")
       .def(py::init<const ItemArrays&, const std::vector<float>&,
-                    const std::vector<float>&, float, float>())
+                    const std::vector<float>&, float, float, int64_t,
+                    const ViewColumns&, const ViewColumns&, int64_t>(),
+           py::arg("items"), py::arg("user_defaults"), py::arg("own_defaults"),
+           py::arg("far_days"), py::arg("absent_rank"), py::arg("num_flags") = 0,
+           py::arg("user_view") = ViewColumns(), py::arg("item_view") = ViewColumns(),
+           py::arg("num_request") = 0)
       .def("num_dense", &FeatureTable::NumDense)
-      .def("features", &FeatureTable::Features);
+      .def("features", &FeatureTable::Features, py::arg("history"), py::arg("now"),
+           py::arg("segment_row"), py::arg("rows"), py::arg("source_scores"),
+           py::arg("source_ranks"), py::arg("flags") = 0,
+           py::arg("user_row") = py::none(), py::arg("item_rows") = py::none(),
+           py::arg("num_sources") = -1, py::arg("request") = py::none());
 }
 
 }  // namespace stepwell::python

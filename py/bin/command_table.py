@@ -12,7 +12,7 @@ VERSION = "0.1.0"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One line of the help; the module is commands.<name>."""
+    """One line of the help; the module is commands.<name>, or <name>_."""
 
     name: str
     summary: str
@@ -23,9 +23,18 @@ COMMANDS = (
     Command("demo", "the whole road, from data to answers", "demo --exit"),
     Command("setup", "install what is missing, build everything", "setup"),
     Command("doctor", "look at this machine, say how to mend it", "doctor --json"),
+    Command("import", "check data, take over Feast's rows", "import --data DIR"),
     Command("train", "train a release from events", "train --data DIR --out DIR"),
     Command("evaluate", "score every tier on held-out time", "evaluate --split test"),
     Command("publish", "sign a release and hand it to the servers", "publish RELEASE"),
+    Command("update", "new items in a release, no training", "update new_items.csv"),
+    Command("releases", "what is published, and what it is for", "releases"),
+    Command("canary", "a release on trial", "canary v000004 --percent 5"),
+    Command("promote", "make a release live, the canary first", "promote"),
+    Command("rollback", "back to the release before", "rollback"),
+    Command("pin", "one release, whatever is published", "pin v000002"),
+    Command("verify", "is a release whole and fit to serve?", "verify --all --deep"),
+    Command("export", "a release as one file", "export v000004 v000004.tar"),
     Command("serve", "serve the published release over gRPC", "serve --port 8500"),
     Command(
         "recommend", "ask a server, explain the answer", "recommend --user 1 -k 10"
@@ -33,7 +42,13 @@ COMMANDS = (
     Command("ladder", "show and set the ladder of a server", "ladder show"),
     Command("load", "put load on a server, draw what came", "load --rate 3x"),
     Command("simulate", "the ladder in simulated time", "simulate --plot plots"),
+    Command("features", "what is stored, how fresh it must be", "features list"),
+    Command("rows", "training rows, as things were known", "rows --from LOG --out DIR"),
+    Command("replay", "answers computed again, to the bit", "replay --all"),
     Command("index", "build and check an index of vectors", "index build V.npy -o I"),
+    Command(
+        "experiment", "arms for users, and what they found", "experiment report NAME"
+    ),
     Command("bench", "measure beside peers, check the bars", "bench retrieval --check"),
     Command("test", "build and test everything", "test //py/stepwell/base/..."),
     Command("lint", "formats, types, spelling", "lint --fix"),

@@ -48,7 +48,11 @@ class RankerProcess:
 
     @classmethod
     def start(
-        cls, state: ProjectState, port: int = 0, flags: Sequence[str] = ()
+        cls,
+        state: ProjectState,
+        port: int = 0,
+        flags: Sequence[str] = (),
+        script: Path | None = None,
     ) -> "RankerProcess":
         """Starts a ranker and returns once health says SERVING.
 
@@ -56,6 +60,7 @@ class RankerProcess:
             state: whose release, online store and event log it serves.
             port: for callers; 0 takes a free one.
             flags: more flags of ranker_main; a later one wins.
+            script: in the place of ranker_main, whose flags it takes.
         Raises:
             UnavailableError: it ended or did not serve in time; says what it said last.
         """
@@ -73,7 +78,7 @@ class RankerProcess:
         with _opened_log(state.server_log) as log:
             log_start = log.tell()
             process = subprocess.Popen(
-                [sys.executable, str(_SCRIPT), *arguments],
+                [sys.executable, str(script or _SCRIPT), *arguments],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -154,7 +159,7 @@ def _awaited(
         metrics_address=f"127.0.0.1:{ready['metrics_port']}",
         pid=process.pid,
         data=state.data,
-        admin_address=f"127.0.0.1:{ready['admin_port']}",
+        admin_address=ready["admin_address"],
     )
 
 

@@ -15,6 +15,7 @@ from stepwell.base.errors import InvalidArgumentError
 from stepwell.degradation.circuit_breaker import BreakerOptions
 from stepwell.degradation.controller import LadderOptions
 from stepwell.pipeline.planner import PlannerOptions, StageShares, TierShape
+from stepwell.reranking.exploration import ExplorationOptions
 
 _MILLION = 1_000_000
 _MAX_CONFIG_BYTES = 1 << 20
@@ -22,7 +23,9 @@ _MAX_CONFIG_BYTES = 1 << 20
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
 _Factor = Annotated[float, Field(gt=0.0, le=2.0)]
 _Milliseconds = Annotated[float, Field(gt=0.0, le=60_000.0)]
-_SourceName = Literal["history", "co_occurrence", "ann", "trending", "popular"]
+_SourceName = Literal[
+    "history", "co_occurrence", "ann", "trending", "popular", "new_items"
+]
 _Limit = Annotated[int, Field(ge=1, le=2_000)]
 _Samples = Annotated[int, Field(ge=1, le=_MILLION)]
 
@@ -156,6 +159,13 @@ class BatchingConfig(_Section):
     max_queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
+class ExplorationConfig(_Section):
+    """One place for a new item, drawn at random, on a share of the requests."""
+
+    slot_share: _Share | None = None
+    position: Annotated[int, Field(ge=1, le=500)] | None = None
+
+
 class ServingConfig(_Section):
     """The whole file. Concurrency: immutable."""
 
@@ -168,6 +178,7 @@ class ServingConfig(_Section):
     breakers: dict[Literal["store", "index"], BreakerConfig] = {}
     scorer: ScorerConfig = ScorerConfig()
     batching: BatchingConfig = BatchingConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
 
     @classmethod
     def read(cls, path: Path) -> "ServingConfig":
@@ -225,6 +236,10 @@ class ServingConfig(_Section):
             shares=shares,
         )
 
+    def exploration_options(self) -> ExplorationOptions:
+        """Returns how often a place is drawn for, and which."""
+        return ExplorationOptions(**_in_integers(self.exploration._said()))
+
     def breaker_options(self, name: str, default: BreakerOptions) -> BreakerOptions:
         """Returns a dependency's breaker: `default` with what the file changes."""
         said = {str(key): config for key, config in self.breakers.items()}.get(name)
@@ -250,6 +265,7 @@ _PPM_NAMES = {
     "calm": "calm_ratio_ppm",
     "max_slow": "max_slow_ppm",
     "max_error": "max_error_ppm",
+    "slot_share": "slot_share_ppm",
 }
 """Shares of the file and the option that holds each in parts per million."""
 

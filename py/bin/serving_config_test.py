@@ -10,6 +10,7 @@ from stepwell.degradation.circuit_breaker import BreakerOptions
 from stepwell.degradation.controller import LadderOptions
 from stepwell.pipeline.candidate import SOURCE_NAMES
 from stepwell.pipeline.planner import FULL_SHAPE, PlannerOptions
+from stepwell.reranking.exploration import ExplorationOptions
 
 _WHOLE = """
 latency_budget_ms: 20
@@ -84,9 +85,18 @@ def test_the_sources_of_a_tier_are_those_of_the_pipeline(tmp_path: Path) -> None
     )
 
 
+def test_nothing_is_explored_unless_the_file_says_so(tmp_path: Path) -> None:
+    assert _read(tmp_path, "").exploration_options() == ExplorationOptions()
+    assert ExplorationOptions().slot_share_ppm == 0
+    said = _read(tmp_path, "exploration: {slot_share: 0.01, position: 3}")
+    assert said.exploration_options() == ExplorationOptions(10_000, 3)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
+        ("exploration: {slot_share: 2}", "exploration.slot_share"),
+        ("exploration: {position: 0}", "exploration.position"),
         ("latency_budget: 20", "latency_budget"),
         ("ladder: {trim: {lo: 0.1}}", "ladder.trim.lo"),
         ("ladder: {probe_share: 1.5}", "ladder.probe_share"),

@@ -7,6 +7,7 @@ fraction of a second although a heavy one needs torch.
 
 import argparse
 import importlib
+import keyword
 import sys
 
 from absl import app
@@ -37,10 +38,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if command.name == chosen:
-            module = importlib.import_module(f"commands.{command.name}")
+            module = importlib.import_module(f"commands.{_module_of(command.name)}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser.parse_args(argv[1:])
+
+
+def _module_of(name: str) -> str:
+    """A word of Python's, such as "import", is no module's name without a "_"."""
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def is_deliberate(error: Exception) -> bool:

@@ -30,7 +30,7 @@ def _logs_of_its_own() -> Iterator[None]:
 
 
 def test_every_command_of_the_table_has_a_module() -> None:
-    modules = {path.stem for path in COMMANDS.glob("*.py")}
+    modules = {path.stem.rstrip("_") for path in COMMANDS.glob("*.py")}
     assert {command.name for command in command_table.COMMANDS} <= modules
 
 

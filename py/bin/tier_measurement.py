@@ -17,15 +17,19 @@ from stepwell.base.clock import SystemClock
 from stepwell.base.deadline import Deadline
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.tier import Tier
+from stepwell.features.request_features import request_rows
+from stepwell.feedback.user_history_updater import packed_watermarks
 from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
 from stepwell.feedback.user_state_import import import_user_state
 from stepwell.models.precision import DEFAULT_PRECISION, Precision
 from stepwell.pipeline.planner import FULL_SHAPE, REDUCED_SHAPE, PlannerOptions
 from stepwell.pipeline.query import Query
 from stepwell.schema.vocabulary import RowArray
+from stepwell.schema.writer_watermark import WriterWatermark
 from stepwell.serving.engine import Engine
 from stepwell.serving.engine_builder import EngineBuilder, EngineOptions
 from stepwell.serving.warm_up import warm_up
+from stepwell.stores.key_value_store import WATERMARK_VIEW, KeyValueStore
 from stepwell.stores.locations import open_key_value_store
 from stepwell.training.evaluate import Evaluation, Recommend, evaluate
 from stepwell.training.model_card import TierFigures
@@ -34,6 +38,7 @@ Progress = Callable[[str, float], None]
 _NO_HURRY_US = 60_000_000
 _NUM_COST_REQUESTS = 1_000
 _COST_ITEMS = 20
+_NEVER_US = 1 << 62
 _UNKNOWN_SPACE = "0" * 64
 
 PLAIN = PlannerOptions(
@@ -84,38 +89,49 @@ def measure_tiers(
     torch.set_num_threads(1)
     try:
         with _engines(folder, held_out.known.cut_time, precision) as engine_of:
-            figures = _measured(engine_of(PLAIN), ways, held_out, progress)
+            figures = measured(engine_of(PLAIN), ways, held_out, progress)
             if diverse:
                 way = Measured("full_diverse", Tier.FULL)
                 engine = engine_of(PlannerOptions())
-                figures |= _measured(engine, (way,), held_out, progress)
+                figures |= measured(engine, (way,), held_out, progress)
     finally:
         torch.set_num_threads(threads)
     return figures
 
 
-def _measured(
+def measured(
     engine: Engine,
     ways: tuple[Measured, ...],
     held_out: Evaluation,
     progress: Progress,
 ) -> dict[str, TierFigures]:
-    """Quality first, costs after: a page that is remembered hides a list of 500."""
+    """Returns the figures of each way of one engine.
+
+    Quality first, costs after: a page that is remembered hides a list of 500.
+    """
+    visits = _visit_times(held_out)
     reports = {
-        way.name: evaluate(_asking(engine, way), held_out, way.export, progress)
+        way.name: evaluate(_asking(engine, way, visits), held_out, way.export, progress)
         for way in ways
     }
     users = held_out.user_rows[:_NUM_COST_REQUESTS].tolist()
     ids = [held_out.known.table.users.id_of_row(user) for user in users]
     figures = {}
     for way in ways:
-        recommend = _asking(engine, way)
+        recommend = _asking(engine, way, visits)
         cost_us = [_cost_us(recommend, user_id, held_out) for user_id in ids]
         figures[way.name] = TierFigures(reports[way.name], np.array(cost_us, np.int64))
     return figures
 
 
-def _asking(engine: Engine, way: Measured) -> Recommend:
+def _visit_times(held_out: Evaluation) -> Mapping[str, int]:
+    """When each user came, by id: what the callers' clocks say."""
+    times = held_out.known.visit_times(held_out.end_time)
+    id_of_row = held_out.known.table.users.id_of_row
+    return {id_of_row(row): int(times[row]) for row in held_out.user_rows.tolist()}
+
+
+def _asking(engine: Engine, way: Measured, visits: Mapping[str, int]) -> Recommend:
     def recommend(user_id: str, event_time: int, k: int) -> RowArray:
         query = Query(
             request_id="evaluation",
@@ -123,6 +139,7 @@ def _asking(engine: Engine, way: Measured) -> Recommend:
             num_items=k,
             event_time=event_time,
             deadline=Deadline.after_us(engine.clock, _NO_HURRY_US),
+            request_rows=request_rows({}, visits[user_id]),
         )
         slate = engine.recommend(query, way.tier)
         if slate.tier is not way.tier or slate.source_failures:
@@ -150,15 +167,24 @@ def _engines(
     with tempfile.TemporaryDirectory() as scratch:
         store = open_key_value_store(str(Path(scratch) / "online.lmdb"))
         import_user_state(UserStateFile.load(folder.parent / USER_STATE_NAME), store)
+        # Time stands still here: nobody folds a log, and nothing grows stale.
+        store.put_many(WATERMARK_VIEW, packed_watermarks(WriterWatermark(_NEVER_US, 0)))
 
         def build(planner: PlannerOptions) -> Engine:
             options = EngineOptions(planner=planner, scorer_precision=precision)
-            builder = EngineBuilder(store, SystemClock(), Metrics(), options)
-            engine = builder.build_from(folder, folder.name, _UNKNOWN_SPACE)
-            warm_up(engine, event_time)
-            return engine
+            return warm_engine(folder, store, event_time, options)
 
         try:
             yield build
         finally:
             store.close()
+
+
+def warm_engine(
+    folder: Path, store: KeyValueStore, event_time: int, options: EngineOptions
+) -> Engine:
+    """Returns an engine of a folder of artifacts that has served its first requests."""
+    builder = EngineBuilder(store, SystemClock(), Metrics(), options)
+    engine = builder.build_from(folder, folder.name, _UNKNOWN_SPACE)
+    warm_up(engine, event_time)
+    return engine

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cold_measurement import ACQUAINTANCES
 from commands import evaluate, train
 from stepwell.degradation.tier import Tier
 from stepwell.training.co_occurrence import CoOccurrenceOptions
@@ -32,6 +33,7 @@ TINY = TrainingConfig(
     distill=DistillOptions(num_requests=80, trainer=TrainerOptions(epochs=3)),
 )
 Command = Callable[..., int]
+TIERS = ("full", "reduced")
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +63,18 @@ def _run(command: object, *argv: str) -> int:
 def test_train_scores_every_tier_through_the_serving_path(trained: Path) -> None:
     card = json.loads((trained / "model_card.json").read_text())
     ways = {"full", "full_diverse", "reduced", "popular", "popular_cached"}
+    cold = {f"{tier}_{known.name}" for tier in TIERS for known in ACQUAINTANCES}
+    ways |= {"popular_new_user", "full_stale", "reduced_stale", *cold}
     assert set(card["quality"]) == set(card["cost_us"]) == ways
     quality = {name: entry["ndcg_at_10"] for name, entry in card["quality"].items()}
     assert quality["full"] > 1.5 * quality["popular"]
     assert quality["reduced"] > quality["popular"]
+    # Who is better known is served better.
+    known = [quality[f"full_{one.name}"] for one in ACQUAINTANCES]
+    assert known[0] < known[-1]
+    assert quality["popular_new_user"] > 0
+    # What is stale is not used, however much there is of it.
+    assert quality["full_stale"] < known[-1]
     # The user's own last slate is what FULL answered a moment ago.
     for name in ("ndcg_at_10", "ndcg_at_10_new", "recall_at_500"):
         cached, full = (

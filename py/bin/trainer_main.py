@@ -14,6 +14,7 @@ from pathlib import Path
 
 from absl import app, flags
 
+from cold_measurement import measure_all
 from stepwell.base.errors import FailedPreconditionError, StepwellError
 from stepwell.models.ranker_config import DOT, INTERACTIONS
 from stepwell.training.import_events import ImportOptions
@@ -22,7 +23,6 @@ from stepwell.training.ranker_trainer import EtaProgress
 from stepwell.training.training_config import PRESETS
 from stepwell.training.training_cuts import SPLITS
 from stepwell.training.training_run import RunOptions, run_training
-from tier_measurement import measure_tiers
 
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of events.", required=True)
 _OUT_DIR = flags.DEFINE_string(
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
             RunOptions(
                 split=_SPLIT.value,
                 import_options=ImportOptions(_MAX_REFUSED_SHARE.value),
-                measure_tiers=measure_tiers,
+                measure_tiers=measure_all,
                 progress=progress_lines(_LOG_SECONDS.value),
             ),
         )

@@ -8,44 +8,84 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
+import structlog
 from absl import flags
 
 import worker_flags
+from admin_door import admin_door
+from engine_options import engine_options
+from far_registry import far_registry, is_far
+from release_warmer import ReleaseWarmer
 from serving_config import ServingConfig
 from stepwell.base.metrics import Metrics
+from stepwell.base.user_cache import user_cache
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
+from stepwell.feedback.item_activity import ItemActivity
 from stepwell.front.siblings import SiblingSeat
 from stepwell.models.precision import Precision
-from stepwell.ranking.batcher import BatchingOptions
+from stepwell.ranking.compiled_cache import CompiledCache
+from stepwell.releases.delta import DeltaCache, default_cache
 from stepwell.releases.loader import Loader, trusted_key
+from stepwell.releases.manager import ManagerOptions
+from stepwell.releases.mirrored_source import MirroredSource
+from stepwell.releases.signing import VerifyingKey
 from stepwell.releases.source import DirectorySource, ReleaseDirectory, Source
-from stepwell.reranking.policy_filter import PolicyRules
-from stepwell.reranking.stage import RerankingOptions
+from stepwell.releases.vetoes import Veto, Vetoes
 from stepwell.retrieval.shard_pool import PoolOptions, parse_shards
 from stepwell.serving.call import TIER_OF_WIRE
-from stepwell.serving.engine_builder import EngineBuilder, EngineOptions
+from stepwell.serving.engine_builder import EngineBuilder
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
 from stepwell.serving.ladder_constants import PinnedState, with_constants
-from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts
+from stepwell.serving.live_experiments import LiveExperiments
+from stepwell.serving.ranker import Ranker
+from stepwell.serving.ranker_options import RankerOptions, RankerParts
 from stepwell.serving.ready import Ready
 from stepwell.serving.remote_index import RemoteIndex
 from stepwell.serving.server import Listen
+from stepwell.serving.shown_slates import LoggedShares
 from stepwell.stores.locations import (
     open_event_log,
     open_key_value_store,
 )
 
+_log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-def _source() -> tuple[Source, Path]:
-    """Returns where releases come from, and the registry whose key signs them."""
+def _registry() -> tuple[Path, VerifyingKey, Source]:
+    """The folder of releases on this machine, whose they are, and what there is."""
+    key_file = _path(worker_flags.TRUSTED_KEY)
     if worker_flags.RELEASE_DIR.value:
         directory = Path(worker_flags.RELEASE_DIR.value).resolve()
-        return ReleaseDirectory(directory), directory.parent
-    registry = Path(worker_flags.REGISTRY.value or ".")
-    return DirectorySource(registry), registry
+        key = trusted_key(directory.parent, key_file)
+        return directory.parent, key, ReleaseDirectory(directory)
+    location = worker_flags.REGISTRY.value or "."
+    if is_far(location):
+        cache = _path(worker_flags.REGISTRY_CACHE)
+        mirror = far_registry(location, cache, key_file)
+        return mirror.folder, mirror.key, MirroredSource(mirror)
+    key = trusted_key(Path(location), key_file)
+    return Path(location), key, DirectorySource(Path(location), key)
+
+
+def _veto_writer(registry: Path, clock: EventClock) -> Callable[[int, str, str], None]:
+    """Tells the other servers of the registry that a canary was taken down."""
+    vetoes = Vetoes(registry)
+
+    def write(serial: int, reason: str, evidence: str) -> None:
+        veto = Veto(
+            serial=serial,
+            reason=reason[:64],
+            evidence=evidence[:512],
+            time_seconds=clock.wall_us() // 1_000_000,
+        )
+        try:
+            vetoes.write(veto)
+        except OSError as error:
+            _log.warning("the veto stays in this process", reason=str(error))
+
+    return write
 
 
 def _remote_index(clock: EventClock, metrics: Metrics) -> RemoteIndex | None:
@@ -70,8 +110,7 @@ def _chosen(flag: "flags.FlagHolder[T]", configured: T | None) -> T:
 def _parts(config: ServingConfig) -> RankerParts:
     clock = EventClock(follows_releases=worker_flags.EVENT_CLOCK.value == "release")
     metrics = Metrics()
-    source, registry = _source()
-    key = trusted_key(registry, _path(worker_flags.TRUSTED_KEY))
+    registry, key, source = _registry()
     hop_ms = worker_flags.STORE_HOP_MS.value
     store = open_key_value_store(worker_flags.STORE.value, hop_ms)
     breaker = CircuitBreaker(
@@ -84,29 +123,54 @@ def _parts(config: ServingConfig) -> RankerParts:
         own = remote.breaker.options
         remote.breaker.reconfigure(config.breaker_options("index", own))
         breakers["index"] = remote.breaker
-    policy = _path(worker_flags.POLICY)
-    window = RerankingOptions(
-        purchase_window_seconds=worker_flags.HIDE_PURCHASED_DAYS.value * 86_400
-    )
     precision = _chosen(worker_flags.SCORER_PRECISION, config.scorer.precision)
-    options = EngineOptions(
-        planner=config.planner_options(),
-        policy=PolicyRules.read(policy) if policy else PolicyRules(),
-        reranking=window,
-        scorer_precision=cast(Precision, precision),
-        open_index=remote.open if remote is not None else None,
-        batching=BatchingOptions(**config.batching.model_dump(exclude_none=True)),
+    options = engine_options(
+        config,
+        _path(worker_flags.POLICY),
+        worker_flags.HIDE_PURCHASED_DAYS.value,
+        cast(Precision, precision),
+        remote.open if remote is not None else None,
     )
-    builder = EngineBuilder(guarded, clock, metrics, options)
+    cache_folder = worker_flags.compiled_cache()
+    options = replace(
+        options,
+        compiled=CompiledCache(cache_folder) if cache_folder is not None else None,
+        load_cpu_share=worker_flags.LOAD_CPU_SHARE.value,
+    )
+    event_log = open_event_log(worker_flags.EVENT_LOG.value)
+    items = ItemActivity(event_log, store, clock, metrics)
+    builder = EngineBuilder(guarded, clock, metrics, options, items)
+    deltas = _path(worker_flags.DELTA_CACHE) or default_cache(registry)
+    prepared = [
+        f"--delta_cache={deltas}",
+        f"--compiled_cache={cache_folder or ''}",
+        f"--scorer_precision={precision}",
+    ]
+    warmer = ReleaseWarmer(key, prepared, user_cache())
+    complete = DeltaCache(deltas).complete
+
+    def cancel_loads() -> None:
+        warmer.close()
+        builder.cancel()
+
     return RankerParts(
         source=source,
-        loader=Loader(key, builder.build),
+        loader=Loader(key, builder.build, warmer.verify, complete, warmer.turn),
         store=store,
-        event_log=open_event_log(worker_flags.EVENT_LOG.value),
+        event_log=event_log,
+        items=items,
         breakers=breakers,
         clock=clock,
         metrics=metrics,
+        on_veto=_veto_writer(registry, clock),
+        experiments=_experiments(metrics),
+        cancel_loads=cancel_loads,
     )
+
+
+def _experiments(metrics: Metrics) -> LiveExperiments | None:
+    path = _path(worker_flags.EXPERIMENTS)
+    return LiveExperiments(path, metrics) if path is not None else None
 
 
 def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
@@ -119,7 +183,7 @@ def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
         listen=Listen(
             worker_flags.HOST.value,
             worker_flags.PORT.value,
-            worker_flags.ADMIN_PORT.value,
+            admin_door(),
             shared=worker_flags.SHARED_PORT.value,
             seat=_seat(),
         ),
@@ -131,11 +195,19 @@ def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
         max_queue_size=_chosen(worker_flags.MAX_QUEUE_SIZE, config.queue.max_size),
         poll_seconds=worker_flags.POLL_SECONDS.value,
         event_retention_days=worker_flags.EVENT_RETENTION_DAYS.value,
+        event_log_max_bytes=int(worker_flags.EVENT_LOG_MAX_GIB.value * (1 << 30)),
         apply_wait_seconds=worker_flags.APPLY_WAIT_MS.value / 1_000,
         ladder=with_constants(ladder, pinned.constants.ladder),
         forced_tier=TIER_OF_WIRE.get(pinned.tier),
         audit_log=worker_flags.audit_log(),
+        shadow_log=worker_flags.shadow_log(),
+        admin_tcp_role=worker_flags.admin_tcp_role(),
         updater_lock=worker_flags.updater_lock(),
+        logged=LoggedShares(
+            round(worker_flags.SERVED_FEATURES_SHARE.value * 1_000_000),
+            round(worker_flags.REPLAYABLE_SHARE.value * 1_000_000),
+        ),
+        releases=ManagerOptions(keep_previous=worker_flags.KEEP_PREVIOUS.value),
     )
 
 

@@ -4,19 +4,41 @@ from pathlib import Path
 
 from absl import flags
 
-from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS
+from stepwell.base.user_cache import user_cache
+from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS, DEFAULT_MAX_BYTES
 from stepwell.models.precision import DEFAULT_PRECISION
+from stepwell.serving.admin_gate import Role
 from stepwell.stores.locations import DEFAULT_HOP_MS
 
-REGISTRY = flags.DEFINE_string("registry", None, "Folder of published releases.")
+REGISTRY = flags.DEFINE_string(
+    "registry",
+    None,
+    "Folder of published releases, or where fsspec finds one: s3://bucket/registry.",
+)
+REGISTRY_CACHE = flags.DEFINE_string(
+    "registry_cache",
+    None,
+    "Folder on this machine for what is wanted of a far registry; default: one in "
+    "the user's cache folder.",
+)
 RELEASE_DIR = flags.DEFINE_string(
     "release_dir", None, "One published release, in place of a registry."
 )
 TRUSTED_KEY = flags.DEFINE_string(
     "trusted_key", None, "Public key of releases; default: the registry's own."
 )
+DELTA_CACHE = flags.DEFINE_string(
+    "delta_cache",
+    None,
+    "Folder where releases stored as deltas are made whole, of this registry alone; on "
+    "its file system unchanged files are links. Default: in ~/.cache/stepwell.",
+)
 STORE = flags.DEFINE_string(
-    "store", None, "Online features: a folder or redis://host:port/0.", required=True
+    "store",
+    None,
+    "Online features: a folder, redis://host:port/0 or "
+    "redis-cluster://host:port,host:port.",
+    required=True,
 )
 EVENT_LOG = flags.DEFINE_string(
     "event_log", None, "Event log: a folder or redis://host:port/0.", required=True
@@ -43,12 +65,26 @@ METRICS_HOST = flags.DEFINE_string("metrics_host", "127.0.0.1", "Address of /met
 METRICS_PORT = flags.DEFINE_integer(
     "metrics_port", 0, "Port of /metrics; 0: a free one.", 0, 65_535
 )
+AUTO = "auto"
+ADMIN_SOCKET = flags.DEFINE_string(
+    "admin_socket",
+    AUTO,
+    "Unix socket of AdminService, mode 0600: who may open it is an operator. auto: one "
+    "in a folder of this user alone; empty: none.",
+)
 ADMIN_PORT = flags.DEFINE_integer(
     "admin_port",
-    0,
-    "Port of AdminService, always on loopback; 0 takes a free one.",
-    0,
+    -1,
+    "Port of AdminService too, always on loopback; 0 takes a free one, -1 opens none.",
+    -1,
     65_535,
+)
+ADMIN_PORT_ROLE = flags.DEFINE_enum(
+    "admin_port_role",
+    "reader",
+    ["reader", "operator"],
+    "What callers of --admin_port may do, any user of this machine among them: look, "
+    "or change too.",
 )
 EVENT_CLOCK = flags.DEFINE_enum(
     "event_clock",
@@ -90,6 +126,11 @@ HIDE_PURCHASED_DAYS = flags.DEFINE_integer(
     0,
     3_650,
 )
+EXPERIMENTS = flags.DEFINE_string(
+    "experiments",
+    None,
+    "JSON file of experiments, see docs/experiments.md; read again when it changes.",
+)
 APPLY_WAIT_MS = flags.DEFINE_integer(
     "apply_wait_ms",
     50,
@@ -105,12 +146,55 @@ EVENT_RETENTION_DAYS = flags.DEFINE_integer(
     1,
     3_650,
 )
+EVENT_LOG_MAX_GIB = flags.DEFINE_float(
+    "event_log_max_gib",
+    DEFAULT_MAX_BYTES / (1 << 30),
+    "The event log forgets the oldest of what is in user state while it is larger; an "
+    "embedded one has room for 16, and when it is full takes no event.",
+    0.01,
+    16_384.0,
+)
+SERVED_FEATURES_SHARE = flags.DEFINE_float(
+    "served_features_share",
+    1.0,
+    "Of the answers that ran stages, those whose impression keeps the features of the "
+    "items shown: some 5 KB each in the event log.",
+    0.0,
+    1.0,
+)
+REPLAYABLE_SHARE = flags.DEFINE_float(
+    "replayable_share",
+    0.01,
+    "Of the same answers, those whose impression keeps all that the request read, so "
+    "that it can be replayed to the bit: some 50 KB each.",
+    0.0,
+    1.0,
+)
 SCORER_PRECISION = flags.DEFINE_string(
     "scorer_precision",
     DEFAULT_PRECISION,
     "Of the full ranker's products: float32, bfloat16 or int8. The latter two shift "
     "scores by some 0.01 and keep a record of every item; where the processor lacks "
     "the instructions it is float32, and the log says so.",
+)
+KEEP_PREVIOUS = flags.DEFINE_boolean(
+    "keep_previous",
+    True,
+    "Hold the release before the live one too: a rollback to it needs no load then, "
+    "and costs its memory.",
+)
+COMPILED_CACHE = flags.DEFINE_string(
+    "compiled_cache",
+    None,
+    "Folder of rankers in the form that serves them, made here of verified releases; "
+    "default: compiled in the user's cache folder, and an empty flag keeps none.",
+)
+LOAD_CPU_SHARE = flags.DEFINE_float(
+    "load_cpu_share",
+    0.1,
+    "Of one core, that loading a release may take while another one answers.",
+    0.01,
+    1.0,
 )
 RETRIEVAL_SHARDS = flags.DEFINE_string(
     "retrieval_shards",
@@ -130,6 +214,12 @@ AUDIT_LOG = flags.DEFINE_string(
     None,
     "File of what operators change; default: audit.jsonl in the event log's folder, "
     "none where that is no folder.",
+)
+SHADOW_LOG = flags.DEFINE_string(
+    "shadow_log",
+    None,
+    "File of what a canary in shadow made of requests, JSON lines; default: "
+    "shadow.jsonl in the event log's folder, none where that is no folder.",
 )
 UPDATER_LOCK = flags.DEFINE_string(
     "updater_lock",
@@ -151,14 +241,31 @@ PINNED_STATE = flags.DEFINE_string(
 )
 
 
+def admin_tcp_role() -> Role:
+    """Returns the role of who comes to AdminService over TCP."""
+    return Role[ADMIN_PORT_ROLE.value.upper()]
+
+
 def audit_log() -> Path | None:
     """Returns the file of the audit log; an empty flag means none."""
     return _beside(AUDIT_LOG, EVENT_LOG, "audit.jsonl")
 
 
+def shadow_log() -> Path | None:
+    """Returns the file of what shadows made of requests; an empty flag means none."""
+    return _beside(SHADOW_LOG, EVENT_LOG, "shadow.jsonl")
+
+
 def updater_lock() -> Path | None:
     """Returns the file whose lock is the updater's turn; an empty flag means none."""
     return _beside(UPDATER_LOCK, STORE, "updater.lock")
+
+
+def compiled_cache() -> Path | None:
+    """Returns the folder of compiled rankers; an empty flag means none."""
+    if COMPILED_CACHE.value is not None:
+        return Path(COMPILED_CACHE.value) if COMPILED_CACHE.value else None
+    return user_cache() / "compiled"
 
 
 def _beside(

@@ -94,7 +94,7 @@ class WorkerProcess:
             state = "DRAINING"
         address = ""
         if self.ready is not None and is_alive:
-            address = f"127.0.0.1:{self.ready.admin_port}"
+            address = self.ready.admin_address
         return WorkerView(
             number=self.number,
             pid=self.pid if is_alive else 0,

@@ -13,11 +13,13 @@ from pathlib import Path
 import structlog
 
 import worker_flags
+from admin_door import admin_door
 from stepwell.base.clock import SystemClock
 from stepwell.base.errors import UnavailableError
 from stepwell.base.metrics import Metrics
 from stepwell.front.siblings import SiblingSeat
 from stepwell.serving.admin_fan_out_servicer import AdminFanOut, WorkerView
+from stepwell.serving.admin_gate import AdminGate
 from stepwell.serving.audit_log import AuditLog
 from stepwell.serving.metrics_merge import merged_page
 from stepwell.serving.metrics_server import MetricsServer
@@ -67,13 +69,14 @@ class _Supervisor:
         clock = SystemClock()
         audit = AuditLog(worker_flags.audit_log(), clock)
         self._admin = AdminFanOut(self._crew, audit, clock)
+        gate = AdminGate(self._admin, worker_flags.admin_tcp_role(), audit)
         self._admin_server = SingleServiceServer(
             _ADMIN,
             lambda border: admin_pb2_grpc.add_AdminServiceServicer_to_server(
-                self._admin, border
+                gate, border
             ),
             Metrics(),  # the workers' pages count the same calls
-            f"127.0.0.1:{worker_flags.ADMIN_PORT.value}",
+            admin_door(),
         )
         self._metrics_server = MetricsServer(
             _CrewPage(self._crew, self._metrics),
@@ -116,6 +119,7 @@ class _Supervisor:
             metrics_port=self._metrics_server.port,
             admin_port=self._admin_server.port,
             release_id=ready.release_id,
+            admin_address=self._admin_server.address,
         )
 
     def _replace_all(self) -> None:
@@ -198,7 +202,9 @@ def _worker_flags(port: int) -> list[str]:
         "--shared_port",
         "--metrics_host=127.0.0.1",
         "--metrics_port=0",
-        "--admin_port=0",
+        # A socket that the supervisor alone may open.
+        "--admin_socket=auto",
+        "--admin_port=-1",
         f"--parent_pid={os.getpid()}",
         # What an operator does is taken down once, here.
         "--audit_log=",

@@ -7,7 +7,26 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/fault-tests.md").read_text()
 NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
-ROWS = {*(f"O{row}" for row in range(1, 12)), "D1", "D2", "D3", "D5", "K1", "K2", "A2"}
+ROWS = {
+    *(f"O{row}" for row in range(1, 12)),
+    "D1",
+    "D2",
+    "D3",
+    "D5",
+    "D6",
+    "K1",
+    "K2",
+    "K3",
+    "K4",
+    "K5",
+    "K6",
+    "K7",
+    "S1",
+    "S2",
+    "S3",
+    "S4",
+    "A2",
+}
 
 
 def names_of(path: Path) -> set[str]:

@@ -1,46 +1,47 @@
-"""A publish killed at any step: a reader sees whole releases, the next one succeeds.
+"""K4: a change of the registry killed at any step, the power gone with it: old or new.
 
-strace kills the publisher on entering the N-th call of each kind that changes the
+strace kills the process on entering the N-th call of each kind that changes the
 registry, for every N there is.
 """
 
-import os
+import itertools
 import shutil
 import signal
-import subprocess
-import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from stepwell.releases.loader import trusted_key
-from stepwell.releases.manifest import ReleaseMetadata
-from stepwell.releases.publisher import Publisher
-from stepwell.releases.signing import SigningKey
-from stepwell.releases.source import DirectorySource
-from stepwell.releases.verification import verify_release
-
-METADATA = ReleaseMetadata(
-    data_watermark_seconds=0,
-    embedding_space_hash="a" * 64,
-    feature_schema_hash="b" * 64,
+from faults.cut_disk import CutDisk, why_no_cut_disk
+from faults.killed_change import (
+    AFTER,
+    BEFORE,
+    BETWEEN,
+    MAX_CALLS,
+    PUBLISH,
+    ROLL_BACK,
+    change,
+    change_under,
+    make_project,
+    seen,
 )
-_MAX_CALLS = 40
-# Steps of each kind that a publish has at least; fewer means that one went missing.
-_EXPECTED_DEATHS = {"rename": 2, "mkdir": 2, "fsync": 6, "unlinkat": 4, "rmdir": 1}
-_PUBLISH = """
-import sys
-from pathlib import Path
-from stepwell.releases.manifest import ReleaseMetadata
-from stepwell.releases.publisher import Publisher
-from stepwell.releases.signing import SigningKey
+from stepwell.base.errors import StepwellError
+from stepwell.releases.durable_files import sync_tree
 
-root = Path(sys.argv[1])
-key = SigningKey.load_or_create(root / "signing.key")
-trained = root / "trained"
-metadata = ReleaseMetadata.load(trained)
-Publisher(root / "registry", key, kept=2).publish(trained, metadata)
-"""
+# Steps of each kind that a change has at least; fewer means that one went missing.
+EXPECTED_DEATHS = {
+    (PUBLISH, "rename"): 3,
+    (PUBLISH, "mkdir"): 2,
+    (PUBLISH, "write"): 2,
+    (PUBLISH, "fsync"): 8,
+    (PUBLISH, "unlinkat"): 4,
+    (PUBLISH, "rmdir"): 1,
+    (ROLL_BACK, "rename"): 1,
+    (ROLL_BACK, "write"): 1,
+    (ROLL_BACK, "fsync"): 2,
+}
+# What a sync and a write change is seen by nobody before the power goes.
+SEEN_AT_ONCE = [one for one in EXPECTED_DEATHS if one[1] not in ("fsync", "write")]
 
 pytestmark = pytest.mark.skipif(
     shutil.which("strace") is None, reason="needs strace: apt-get install strace"
@@ -49,78 +50,97 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two releases in a registry that keeps two, and a third one trained."""
-    root = tmp_path_factory.mktemp("template")
-    trained = root / "trained"
-    (trained / "tables").mkdir(parents=True)
-    (trained / "index.hnsw").write_bytes(b"graph" * 99)
-    (trained / "tables" / "items").write_bytes(bytes(999))
-    METADATA.save(trained)
-    publisher = publisher_of(root)
-    for _ in range(2):
-        publisher.publish(trained, METADATA)
+    root = tmp_path_factory.mktemp("template") / "project"
+    make_project(root)
     return root
 
 
-def publisher_of(root: Path) -> Publisher:
-    key = SigningKey.load_or_create(root / "signing.key")
-    return Publisher(root / "registry", key, kept=2)
+@pytest.fixture
+def disk(tmp_path: Path) -> CutDisk:
+    if why_not := why_no_cut_disk(tmp_path):
+        pytest.skip(why_not)
+    return CutDisk(tmp_path / "disk.img", tmp_path / "disk", size_mib=16)
 
 
-def publish_under(root: Path, injection: str) -> int:
-    """Runs a publish with an injected fault; returns its exit status."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    call = injection.split(":")[0]
-    command = [
-        *("strace", "-f", "-qq", "-o", "/dev/null"),
-        *("-e", f"trace={call}", "-e", f"inject={injection}"),
-        *(sys.executable, "-c", _PUBLISH, str(root)),
-    ]
-    return subprocess.run(
-        command, env=environment, stderr=subprocess.DEVNULL, timeout=120, check=False
-    ).returncode
+def dies_at(root: Path, name: str, call: str, number: int) -> bool:
+    """Kills a change at its number-th call of a kind; False when it has fewer."""
+    assert number < MAX_CALLS
+    status = change_under(root, name, f"{call}:signal=KILL:when={number}")
+    assert status in (0, -signal.SIGKILL, 128 + signal.SIGKILL)
+    return status != 0
 
 
-def assert_whole(root: Path) -> list[int]:
-    registry = root / "registry"
-    versions = DirectorySource(registry).versions()
-    for version in versions:
-        verify_release(version.directory, trusted_key(registry))
-    return [version.serial for version in versions]
+def lay_out(template: Path, root: Path) -> None:
+    """The project as it was, on disk whatever happens next."""
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(template, root)
+    sync_tree(root.parent)
 
 
-@pytest.mark.parametrize("call", _EXPECTED_DEATHS)
-def test_a_reader_sees_whole_releases_wherever_the_publish_dies(
-    template: Path, tmp_path: Path, call: str
+def assert_old_or_new(root: Path, name: str) -> None:
+    """What is there is one of the two, and the next publish succeeds."""
+    found = seen(root)
+    assert found in {BEFORE, AFTER[name]} | BETWEEN[name]
+    change(root, PUBLISH)
+    assert seen(root).live == found.serials[-1] + 1
+    assert not list((root / "registry").glob("*.tmp"))
+
+
+@pytest.mark.parametrize(("name", "call"), SEEN_AT_ONCE)
+def test_a_reader_sees_old_or_new_wherever_a_change_dies(
+    template: Path, tmp_path: Path, name: str, call: str
 ) -> None:
-    deaths = 0
-    for number in range(1, _MAX_CALLS):
+    num_deaths = 0
+    for number in itertools.count(1):
         root = tmp_path / f"{number}"
         shutil.copytree(template, root)
-        status = publish_under(root, f"{call}:signal=KILL:when={number}")
-        serials = assert_whole(root)
-        assert serials in ([1, 2], [1, 2, 3], [2, 3])
-        if status == 0:
-            assert serials == [2, 3]
+        if not dies_at(root, name, call, number):
+            assert seen(root) == AFTER[name]
             break
-        assert status in (-signal.SIGKILL, 128 + signal.SIGKILL)
-        deaths += 1
-        publisher_of(root).publish(root / "trained", METADATA)
-        assert assert_whole(root)[-1] == serials[-1] + 1
-        assert not list((root / "registry").glob("*.tmp"))
-        shutil.rmtree(root)
-    assert deaths >= _EXPECTED_DEATHS[call]
+        assert_old_or_new(root, name)
+        num_deaths += 1
+    assert num_deaths >= EXPECTED_DEATHS[name, call]
+
+
+@pytest.mark.parametrize(("name", "call"), EXPECTED_DEATHS)
+def test_k4_a_reader_sees_old_or_new_when_the_power_goes_too(
+    template: Path, disk: CutDisk, name: str, call: str
+) -> None:
+    root = disk.mount_point / "project"
+    num_deaths = 0
+    for number in itertools.count(1):
+        with disk.power():
+            lay_out(template, root)
+            died = dies_at(root, name, call, number)
+            disk.cut()
+        with disk.power():
+            if not died:
+                # Who was told that it is live finds it live.
+                assert seen(root).live == AFTER[name].live
+                break
+            assert_old_or_new(root, name)
+            num_deaths += 1
+    assert num_deaths >= EXPECTED_DEATHS[name, call]
+
+
+@pytest.mark.parametrize("name", [PUBLISH, ROLL_BACK])
+def test_syncs_that_only_say_so_would_be_found_out(
+    template: Path, disk: CutDisk, name: str
+) -> None:
+    root = disk.mount_point / "project"
+    with disk.power():
+        lay_out(template, root)
+        assert change_under(root, name, "fsync:retval=0") == 0
+        disk.cut()
+    with disk.power(), suppress(StepwellError, OSError):
+        assert seen(root).live != AFTER[name].live
 
 
 @pytest.mark.parametrize("injection", ["fsync:error=EIO:when=2", "fsync:error=EIO"])
 def test_a_publish_whose_sync_fails_publishes_nothing(
     template: Path, tmp_path: Path, injection: str
 ) -> None:
-    root = tmp_path / "root"
+    root = tmp_path / "project"
     shutil.copytree(template, root)
-    assert publish_under(root, injection) == 1
-    assert assert_whole(root) == [1, 2]
+    assert change_under(root, PUBLISH, injection) == 1
+    assert seen(root) == BEFORE

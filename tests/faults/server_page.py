@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from stepwell.base.metric_names import MetricSpec
+from stepwell.base.metric_spec import MetricSpec
 
 
 def metric_value(metrics_port: int, spec: MetricSpec, **labels: str) -> float:

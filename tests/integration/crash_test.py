@@ -22,6 +22,7 @@ from stepwell.client.types import Event, EventType, Reason
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
 from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
 from stepwell.feedback.user_state_import import import_user_state
+from stepwell.schema.history_row import history_of_row
 from stepwell.schema.user_history import UserHistory
 from stepwell.stores.lmdb_event_log import LmdbEventLog
 from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
@@ -61,7 +62,7 @@ class Stores:
             blobs = store.get_many(USER_HISTORY_VIEW, users)
         finally:
             store.close()
-        return [UserHistory.unpack(b) if b else UserHistory.empty() for b in blobs]
+        return [history_of_row(b) if b else UserHistory.empty() for b in blobs]
 
 
 @pytest.fixture

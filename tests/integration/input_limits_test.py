@@ -16,12 +16,14 @@ from integration.small_project import SmallProject
 from limit_breaches import (
     FIELDS,
     HUGE_MESSAGES,
+    MAPS,
     METHODS,
     RECOMMEND,
     Breach,
     breaches,
     entry_breaches,
     field_breaches,
+    map_breaches,
     message_breaches,
     padded,
     request_with,
@@ -95,6 +97,19 @@ def test_every_entry_of_a_list_has_its_limit(
     for breach in entry_breaches(message, field, limit):
         code = _code(channel, breach.path, breach.raw)
         assert code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize("message", MAPS)
+def test_features_of_a_request_are_known_and_in_their_range(
+    channel: grpc.Channel, message: str
+) -> None:
+    said = {"local_hour": 23.0, "local_weekday": 0.0}
+    raw = request_with(message, "request_features", said)
+    assert _code(channel, METHODS[message], raw) is grpc.StatusCode.OK
+    for breach in map_breaches(message):
+        assert len(breach.raw) <= MAX_MESSAGE_BYTES
+        code = _code(channel, breach.path, breach.raw)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT, breach.what
 
 
 def test_a_message_has_its_limit(channel: grpc.Channel) -> None:

@@ -1,5 +1,6 @@
 """A whole project in a temporary folder: generated data, trained, published."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +41,18 @@ class SmallProject:
             "--apply_wait_ms=20000",
             *more,
         ]
+
+    def logging_flags(self, folder: Path) -> list[str]:
+        """Flags of a ranker_main over a copy of the store, with a log of its own.
+
+        The log is `folder`/events.lmdb, and every answer in it can be computed again.
+        """
+        shutil.copytree(self.state.online_store, folder / "online.lmdb")
+        return self.flags(
+            f"--store={folder / 'online.lmdb'}",
+            f"--event_log={folder / 'events.lmdb'}",
+            "--replayable_share=1",
+        )
 
 
 def make_small_project(root: Path) -> SmallProject:

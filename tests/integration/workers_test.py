@@ -41,6 +41,7 @@ class Server:
     port: int
     metrics_port: int
     admin_port: int
+    admin_address: str
     workers: list[int]
 
     @property
@@ -51,7 +52,7 @@ class Server:
         return self.admin("GetStatus", admin_pb2.GetStatusRequest())
 
     def admin(self, method: str, request: object) -> "admin_pb2.GetStatusResponse":
-        with grpc.insecure_channel(f"127.0.0.1:{self.admin_port}") as channel:
+        with grpc.insecure_channel(self.admin_address) as channel:
             stub = admin_pb2_grpc.AdminServiceStub(channel)
             answer: admin_pb2.GetStatusResponse = getattr(stub, method)(
                 request, timeout=PATIENCE_S

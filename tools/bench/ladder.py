@@ -35,6 +35,7 @@ from bench.ladder_runs import (
     search_options,
     sought_anew,
 )
+from bench.machine_stalls import stall_rows
 from bench.report import BenchRow, at_least, at_most
 from bench.serving_processes import RankerUnderTest, ServedRelease
 from capacity import Capacity, calibrate
@@ -101,12 +102,18 @@ def _rows(
     users = served.user_ids()
     for name in ("rivals", "dependencies"):
         (scratch / name).mkdir()
+    stalls = stall_rows()
     ranker = RankerUnderTest(served, scratch / "ranker", CONFIG, ("--workers=2",))
     with closing(ranker):
         profile, cpu_ms = profile_rows(ranker, users, lengths.num_profiled)
         capacity, rows = capacity_rows(ranker, users, lengths, tick)
         rig = Rig(ranker.address, capacity, _values(served), folder, tick, CONFIG)
-        rows += [*profile, *cost_rows(cpu_ms), _popular_row(rig, users, lengths)]
+        rows += [
+            *stalls,
+            *profile,
+            *cost_rows(cpu_ms),
+            _popular_row(rig, users, lengths),
+        ]
         rows += limit_rows(ranker.address, ranker.pid)
         rig, overload = overload_rows(rig, users, lengths, ranker.pid)
         rows += overload

@@ -80,7 +80,7 @@ LONG = Lengths(
     turns=3,
     num_profiled=2_000,
 )
-QUICK = Lengths(0.5, 0.5, 1.0, 6.0, 4.0, 0.5, 1.0, 2.0, 6.0, 1.0, 1.0, 1, 50)
+QUICK = Lengths(0.5, 0.5, 1.0, 6.0, 4.0, 0.5, 1.0, 2.0, 12.0, 1.0, 1.0, 1, 50)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,12 +100,15 @@ Call = Callable[[FeatureBatch], Any]
 
 
 def measure(quick: bool) -> Iterator[dict[str, Any]]:
-    """Yields the rows; `quick` takes tables of 10,000 rows. Cost: some 30 s, 3 GiB."""
+    """Yields the rows; `quick` takes tables of 10,000 rows and compiles nothing.
+
+    Cost: some 60 s, 3 GiB.
+    """
     torch.set_num_threads(1)
     with torch.inference_mode():
         turns = 4 if quick else 20
         large = _large_rows(10_000 if quick else 100_000, turns)
-        rows = [*large, _small_row(2 * turns)]
+        rows = [*large, _small_row(2 * turns, compiles=not quick)]
     for row in rows:
         yield asdict(row)
 
@@ -129,7 +132,7 @@ def _large_rows(num_rows: int, turns: int) -> Iterator[BenchRow]:
     yield from _batching_rows(site, ours, requests.batches, turns)
 
 
-def _small_row(turns: int) -> BenchRow:
+def _small_row(turns: int, *, compiles: bool = False) -> BenchRow:
     site = small_site()
     requests = Requests(site)
     model = _model(site.config, requests)
@@ -141,6 +144,10 @@ def _small_row(turns: int) -> BenchRow:
         ).score,
         "the same model eager": _scorer(model, site.config).score,
     }
+    if compiles:
+        # What a server would have to gain from a compiler beside the packed form.
+        compiled: Any = torch.compile(model, dynamic=False)
+        contenders["torch.compile"] = _scorer(compiled, site.config).score
     times = _times_us(contenders, requests.batches, turns)
     work = f"FULL's scorer, {NUM_CANDIDATES} candidates, {site.name}, bf16, "
     work += _quality(model, ours, requests.batches)
@@ -240,7 +247,8 @@ def _fused(model: Dlrm, precision: Precision, requests: Requests) -> FusedScorer
     columns = {name: torch.from_numpy(rows) for name, rows in requests.items.items()}
     fused = FusedDlrm.freeze(model, precision, columns)
     config = model.config
-    return FusedScorer(fused, config, config.dense_names, config.sparse_names, _USER)
+    names = (config.dense_names, config.sparse_names)
+    return FusedScorer(fused.packed(), config, *names, _USER)
 
 
 def _tensors(batch: FeatureBatch) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,8 @@ from stepwell.models.ranker_inputs import DenseInputs
 from stepwell.models.two_tower_user import UserTower
 from stepwell.retrieval.artifacts import INDEX_FILE, POPULAR_FILE, USER_TOWER_FILE
 from stepwell.retrieval.popular_lists import PopularLists
+from stepwell.schema.feature_registry import USER_HISTORY
+from stepwell.schema.history_row import history_of_row
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import Vocabulary
 
@@ -106,8 +108,8 @@ def peer_users(release: BenchRelease) -> Iterator[dict[str, bytes]]:
     config = RankerConfig.load(release.release).full
     for batch in UserStateFile.load(release.user_state).batches(_BATCH_USERS):
         users = {}
-        for user_id, packed in batch.items():
-            history = UserHistory.unpack(packed)
+        for user_id, stored in batch.items():
+            history = history_of_row(stored[USER_HISTORY.name])
             known = vocabulary.rows_of_keys(history.keys)
             times = history.first_time, history.last_time
             vector = tower.of(history.num_purchases, times, known, WATERMARK)

@@ -107,6 +107,9 @@ class RankerUnderTest:
     Concurrency: one thread.
     """
 
+    script: Path | None = None
+    """What runs in the place of ranker_main, for a class of such rankers."""
+
     def __init__(
         self,
         served: ServedRelease,
@@ -141,6 +144,21 @@ class RankerUnderTest:
         return int(self.address.rsplit(":", 1)[1])
 
     @property
+    def metrics_address(self) -> str:
+        """host:port of the metrics page."""
+        return self._ranker.server.metrics_address
+
+    @property
+    def admin_address(self) -> str:
+        """Of the operator's door."""
+        return self._ranker.server.admin_address
+
+    @property
+    def event_log(self) -> Path:
+        """Its log, which other processes may append to."""
+        return self._state.event_log
+
+    @property
     def pid(self) -> int:
         """Of the process that serves now, or that looks after those that do."""
         return self._ranker.server.pid
@@ -162,7 +180,7 @@ class RankerUnderTest:
         self._ranker.stop()
 
     def _started(self) -> RankerProcess:
-        return RankerProcess.start(self._state, flags=self._flags)
+        return RankerProcess.start(self._state, flags=self._flags, script=self.script)
 
 
 def _fill(location: str, served: ServedRelease) -> None:

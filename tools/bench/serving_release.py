@@ -42,9 +42,10 @@ from stepwell.retrieval.artifacts import (
 from stepwell.retrieval.co_occurrence_model import CoOccurrenceModel
 from stepwell.retrieval.popular_lists import PopularLists
 from stepwell.schema.events import EventType, history_config
+from stepwell.schema.history_row import history_row
 from stepwell.schema.vocabulary import Vocabulary
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Raised with every change of what is generated: older folders are made anew."""
 
 WATERMARK = 1_511_654_400
@@ -142,7 +143,10 @@ def _make(
     show("rankers", 0, 1)
     save_rankers(folder, spec, columns)
     users = generated_users(vocabulary.keys, spec.num_users, WATERMARK, NUM_CLUSTERS)
-    write_user_state(state.training / USER_STATE_NAME, users)
+    write_user_state(
+        state.training / USER_STATE_NAME,
+        ((user_id, [history_row(history)]) for user_id, history in users),
+    )
     show("publish", 0, 1)
     metadata = ReleaseMetadata(
         data_watermark_seconds=WATERMARK,

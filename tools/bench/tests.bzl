@@ -14,6 +14,56 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "experiments_test",
+        srcs = ["experiments_test.py"],
+        deps = [
+            ":experiments",
+            "//py/stepwell/experiments:assigner",
+            "//py/stepwell/pipeline:overrides",
+        ],
+    )
+    stepwell_py_test(
+        name = "features_log_test",
+        srcs = ["features_log_test.py"],
+        deps = [
+            ":features_log",
+            "//py/stepwell/stores:event_log",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
+        name = "features_read_alone_test",
+        srcs = ["features_read_alone_test.py"],
+        deps = [
+            ":features_read_alone",
+            "//py/stepwell/stores:lmdb_key_value_store",
+        ],
+    )
+    stepwell_py_test(
+        name = "features_test",
+        srcs = ["features_test.py"],
+        deps = [
+            ":features",
+            ":features_feast",
+            ":features_quality",
+            ":features_read",
+            ":features_replay",
+            ":features_rows",
+            ":features_visible",
+            ":serving_sequential",
+            "//py/bin:log_replayer",
+            "//py/bin:project_state",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/feedback:user_state_file",
+            "//py/stepwell/schema:history_row",
+            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:vocabulary",
+            "//py/stepwell/training:evaluate",
+            "//py/stepwell/training:model_card",
+            "//py/stepwell/training:quality_metrics",
+        ],
+    )
+    stepwell_py_test(
         name = "figures_test",
         srcs = ["figures_test.py"],
         deps = [":figures"],
@@ -25,6 +75,14 @@ def room_tests():
             ":gather_ceiling",
             "//py/stepwell/ops:packed_tables",
             "//py/stepwell/ops:quantize_rows",
+        ],
+    )
+    stepwell_py_test(
+        name = "guardrails_test",
+        srcs = ["guardrails_test.py"],
+        deps = [
+            ":guardrails",
+            ":guardrails_world",
         ],
     )
     stepwell_py_test(
@@ -51,6 +109,11 @@ def room_tests():
         name = "load_generator_test",
         srcs = ["load_generator_test.py"],
         deps = [":load_generator"],
+    )
+    stepwell_py_test(
+        name = "machine_stalls_test",
+        srcs = ["machine_stalls_test.py"],
+        deps = [":machine_stalls"],
     )
     stepwell_py_test(
         name = "ops_cuda_test",
@@ -85,6 +148,25 @@ def room_tests():
         name = "ops_timing_test",
         srcs = ["ops_timing_test.py"],
         deps = [":ops_timing"],
+    )
+    stepwell_py_test(
+        name = "releases_test",
+        srcs = ["releases_test.py"],
+        deps = [
+            ":releases",
+            ":releases_canary",
+            ":releases_load",
+            ":releases_plot",
+            ":releases_swaps",
+            ":report",
+            "//loadtest:lanes",
+            "//loadtest:load_run",
+            "//loadtest:load_run_fixture",
+            "//loadtest:tiny_shop",
+            "//py/bin:project_state",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/client:types",
+        ],
     )
     stepwell_py_test(
         name = "report_test",

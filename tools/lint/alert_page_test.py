@@ -8,13 +8,8 @@ import pytest
 
 from lint import alert_page
 from lint.alert_page import PAGE, ROOT, Alert, alerts, main, written
-from stepwell.base.metric_names import (
-    ALL_METRICS,
-    DEGRADATION_REASONS,
-    REFUSALS,
-    MetricKind,
-    MetricSpec,
-)
+from stepwell.base.metric_names import ALL_METRICS, DEGRADATION_REASONS, REFUSALS
+from stepwell.base.metric_spec import MetricKind, MetricSpec
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.degradation.trim import LOWEST_FIT_PPM

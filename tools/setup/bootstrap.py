@@ -31,6 +31,8 @@ LOCKS = {
     "dev": "requirements-dev.lock",
     # Peers that only `./stepwell bench` measures; no command installs it by itself.
     "bench": "requirements-bench.lock",
+    # Training rows on Spark; no command installs it by itself.
+    "spark": "requirements-spark.lock",
 }
 # Debian package -> whether the machine already has what it brings.
 PROGRAMS = {
@@ -53,6 +55,7 @@ DEV_PROGRAMS = {
     "redis-server": "redis-server",
     "strace": "strace",
 }
+SPARK_PROGRAMS = {"openjdk-17-jre-headless": "java"}
 # The fuzzers' run-time library, apart from the compiler that goes with it.
 DEV_FILES = {
     "libclang-rt-14-dev": "/usr/lib/clang/14/lib/linux/libclang_rt.fuzzer-x86_64.a",
@@ -63,6 +66,7 @@ EXIT_NEEDS_ROOT = 3
 def missing_packages(groups: list[str]) -> list[str]:
     """Returns the Debian packages whose program or file is not on the machine."""
     programs = PROGRAMS | (DEV_PROGRAMS if "dev" in groups else {})
+    programs |= SPARK_PROGRAMS if "spark" in groups else {}
     files = FILES | (DEV_FILES if "dev" in groups else {})
     missing = [name for name, program in programs.items() if not shutil.which(program)]
     missing += [name for name, file in files.items() if not Path(file).exists()]

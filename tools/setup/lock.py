@@ -25,11 +25,12 @@ LOCKS = {
     "bench": "requirements-bench.lock",
     "data": "requirements-data.lock",
     "dev": "requirements-dev.lock",
+    "spark": "requirements-spark.lock",
 }
 
 
 # Not installed with the others: where it is missing its lock stays as it is.
-BY_HAND = frozenset({"bench"})
+BY_HAND = frozenset({"bench", "spark"})
 
 
 def wanted_lists(pyproject: str) -> dict[str, list[str]]:

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 
+#include "cc/kernels/candidates/decayed_columns.h"
 #include "cc/kernels/candidates/history.h"
 #include "cc/kernels/candidates/item_lines.h"
 #include "cc/kernels/candidates/unaligned.h"
@@ -36,25 +37,54 @@ struct FeatureHistory {
   int64_t last_event_time = 0;
 };
 
-// The candidates, with what each of num_sources sources said of them, row-major.
+// The candidates, with what sources said of them, row-major: `stride` sources a row, of
+// which the first num_sources are features.
 struct FeatureCandidates {
   int64_t num_rows = 0;
   const int64_t* rows = nullptr;
   int64_t num_sources = 0;
   const float* scores = nullptr;
   const int16_t* ranks = nullptr;  // -1 where absent
+  int64_t stride = 0;
+};
+
+// The features that come from stored rows and from the request itself: its flags,
+// numbers of the user's row, the request's numbers, numbers of the item's row.
+struct StoredColumns {
+  int64_t num_flags = 0;  // at most 32
+  DecayedColumns user;
+  DecayedColumns item;
+  int64_t num_request = 0;
+
+  int64_t size() const { return num_flags + user.size() + num_request + item.size(); }
+};
+
+// The rows of one request.
+struct StoredRows {
+  uint32_t flags = 0;              // bit i is flag i
+  const char* user = nullptr;      // one row, not null where there are columns of it
+  const char* items = nullptr;     // a row for every item; null means numbers of 0
+  const float* request = nullptr;  // [num_request]
+};
+
+// All that does not change from request to request.
+struct FeatureSpec {
+  const ItemLines& items;
+  const FeatureDefaults& defaults;
+  const StoredColumns& stored;
 };
 
 // Returns F, the dense features of a candidate.
-int64_t NumDenseFeatures(const ItemLines& items, int64_t num_sources);
+int64_t NumDenseFeatures(const ItemLines& items, const StoredColumns& stored,
+                         int64_t num_sources);
 
 // Writes the features of each candidate: dense [num_rows, F] in the order user, own,
-// item, source scores, source ranks, affinities; sparse [num_rows, num_embedded + 1],
-// the last column being the segment. Rows must exist.
-// Cost: O(H log H + N F), about 40 us at H = 250, N = 500, F = 86.
+// item, source scores, source ranks, affinities, stored; sparse [num_rows,
+// num_embedded + 1], the last column being the segment. Rows must exist.
+// Cost: O(H log H + N F), about 35 us at H = 250, N = 500, F = 106.
 // Thread-safe.
-void ComputeFeatures(const ItemLines& items, const FeatureDefaults& defaults,
-                     const FeatureHistory& history, int64_t now, int64_t segment_row,
+void ComputeFeatures(const FeatureSpec& spec, const FeatureHistory& history,
+                     int64_t now, int64_t segment_row, const StoredRows& stored,
                      const FeatureCandidates& candidates, float* dense,
                      int64_t* sparse);
 

@@ -13,6 +13,7 @@
 #include "cc/kernels/candidates/candidate_features.h"
 #include "cc/kernels/candidates/co_occurrence.h"
 #include "cc/kernels/candidates/coded_vectors.h"
+#include "cc/kernels/candidates/decayed_columns.h"
 #include "cc/kernels/candidates/item_lines.h"
 #include "cc/kernels/candidates/rank_fusion.h"
 
@@ -104,6 +105,20 @@ void BM_FuseRanks(benchmark::State& state) {
 }
 BENCHMARK(BM_FuseRanks);
 
+// A row of numbers as of the times of two kinds of events: so many columns of it.
+DecayedColumns StoredNumbers(int64_t size) {
+  constexpr int64_t kRowBytes = 40, kTimes = 24, kHalfLives = 3;
+  std::vector<DecayedColumn> columns;
+  for (int64_t i = 0; i < size; ++i) {
+    columns.push_back(
+        {.value_offset = i % 6 * 4,
+         .time_offset = kTimes + i / kHalfLives % 2 * 8,
+         .half_life_seconds = 3'600.0f * static_cast<float>(i % kHalfLives + 1)});
+  }
+  return {columns, kRowBytes};
+}
+
+// Arguments: flags of missing views, numbers of the user's row, of the item's row.
 void BM_ComputeFeatures(benchmark::State& state) {
   constexpr int64_t kNow = 1'500'000'000, kYear = 365 * 86'400;
   std::vector<float> numbers = Normals(kItems * kNumbers);
@@ -139,17 +154,22 @@ void BM_ComputeFeatures(benchmark::State& state) {
   std::copy(own.begin(), own.end(), rows.begin());
   const std::vector<float> scores = Normals(kCandidates * kSources);
   const auto ranks = Below<int16_t>(kCandidates * kSources, 900, 9);
-  const FeatureCandidates candidates{kCandidates, rows.data(), kSources, scores.data(),
-                                     ranks.data()};
-  std::vector<float> dense(kCandidates * NumDenseFeatures(items, kSources));
+  const FeatureCandidates candidates{kCandidates,   rows.data(),  kSources,
+                                     scores.data(), ranks.data(), kSources};
+  const StoredColumns stored{.num_flags = state.range(0),
+                             .user = StoredNumbers(state.range(1)),
+                             .item = StoredNumbers(state.range(2))};
+  const std::vector<char> bytes(kItems * 40, 1);
+  const StoredRows stored_rows{.user = bytes.data(), .items = bytes.data()};
+  std::vector<float> dense(kCandidates * NumDenseFeatures(items, stored, kSources));
   std::vector<int64_t> sparse(kCandidates * 4);
   for (auto _ : state) {
-    ComputeFeatures(items, {}, history, kNow, 1, candidates, dense.data(),
-                    sparse.data());
+    ComputeFeatures({items, {}, stored}, history, kNow, 1, stored_rows, candidates,
+                    dense.data(), sparse.data());
     benchmark::ClobberMemory();
   }
 }
-BENCHMARK(BM_ComputeFeatures);
+BENCHMARK(BM_ComputeFeatures)->Args({0, 0, 0})->Args({3, 11, 0})->Args({3, 11, 6});
 
 void BM_OrderBestFirst(benchmark::State& state) {
   const std::vector<int64_t> rows = SomeItems(kCandidates, 10);

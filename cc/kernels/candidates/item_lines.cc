@@ -7,7 +7,6 @@ namespace stepwell::kernels {
 namespace {
 
 constexpr int64_t kWordBytes = 4;
-constexpr int64_t kCacheLineBytes = 64;
 
 }  // namespace
 
@@ -37,13 +36,6 @@ ItemLines::ItemLines(const ItemColumns& columns)
       append(shares + row, kWordBytes);
     for (const int32_t* codes : columns.affinity_codes) append(codes + row, kWordBytes);
     for (const int32_t* codes : columns.embedded_codes) append(codes + row, kWordBytes);
-  }
-}
-
-void ItemLines::Prefetch(int64_t row) const {
-  const char* line = bytes_.data() + row * line_bytes_;
-  for (int64_t at = 0; at < line_bytes_; at += kCacheLineBytes) {
-    __builtin_prefetch(line + at);
   }
 }
 

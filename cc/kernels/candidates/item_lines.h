@@ -54,7 +54,13 @@ class ItemLines {
   // log(price + kPriceOffset)
   double LogPrice(int64_t row) const { return Line(row)->log_price; }
 
-  void Prefetch(int64_t row) const;
+  void Prefetch(int64_t row) const {
+    constexpr int64_t kCacheLineBytes = 64;
+    const char* line = bytes_.data() + row * line_bytes_;
+    for (int64_t at = 0; at < line_bytes_; at += kCacheLineBytes) {
+      __builtin_prefetch(line + at);
+    }
+  }
 
  private:
   // A word is a float or a code; the head takes kHead of them.

@@ -1,13 +1,27 @@
 #include "cc/kernels/candidates/own_items.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 namespace stepwell::kernels {
 namespace {
 
 constexpr double kDaySeconds = 86'400.0;
 constexpr float kHalfLifeDays = 30.0f;
+constexpr float kLeastRecent = 1e-3f;
+
+// Of one category of a history.
+struct Sums {
+  double recent = 0.0;
+  double count = 0.0;
+  double value = 0.0;
+  double num_items = 0.0;
+  float idle_days = 0.0f;
+};
 
 // A late clock must not make an age negative.
 float Days(int64_t seconds) {
@@ -43,38 +57,50 @@ OwnItems::OwnItems(const FeatureHistory& history, int64_t now)
 }
 
 void OwnItems::Rank() {
-  std::vector<OwnItem*> by_recent;
-  by_recent.reserve(items_.size());
-  for (OwnItem& item : items_) by_recent.push_back(&item);
-  // By address where equal: the order in which they stand.
-  std::sort(by_recent.begin(), by_recent.end(), [](const OwnItem* a, const OwnItem* b) {
-    return a->recent != b->recent ? a->recent > b->recent : a < b;
-  });
+  // The bits of numbers from 0 on are in their order; inverted, the largest comes
+  // first. The place breaks ties.
+  std::vector<uint64_t> keys(items_.size());
+  for (size_t i = 0; i < items_.size(); ++i) {
+    keys[i] = uint64_t{~std::bit_cast<uint32_t>(items_[i].recent)} << 32 | i;
+  }
+  std::sort(keys.begin(), keys.end());
   float rank = 0.0f;
-  for (OwnItem* item : by_recent) item->rank = rank++;
+  for (const uint64_t key : keys) items_[static_cast<uint32_t>(key)].rank = rank++;
 }
 
 OwnCategories::OwnCategories(const OwnItems& own, const ItemLines& items,
                              int64_t affinity)
     : places_(static_cast<int64_t>(own.items().size())) {
-  sums_.reserve(own.items().size());
+  std::vector<Sums> all;
+  all.reserve(own.items().size());
   for (const OwnItem& item : own.items()) {
     const int32_t code = items.AffinityCodes(item.row)[affinity];
-    const auto next = static_cast<int32_t>(sums_.size());
+    const auto next = static_cast<int32_t>(all.size());
     const int32_t place = places_.FindOrAdd(code, next);
-    if (place == next) {
-      // The first is the most recent one.
-      sums_.push_back({.idle_days = item.idle_days});
-    }
-    Sums& sums = sums_[static_cast<size_t>(place)];
+    // The first is the most recent one.
+    if (place == next) all.push_back({.idle_days = item.idle_days});
+    Sums& sums = all[static_cast<size_t>(place)];
     sums.recent += item.recent;
     sums.count += item.count;
     sums.value += item.value;
     sums.num_items += 1.0;
   }
-  for (Sums& sums : sums_) {
-    const double usual = sums.value / std::max(sums.count, 1.0);
-    sums.log_usual_price = std::log(usual + 0.1);
+  categories_.reserve(all.size());
+  const float per_total = 1.0f / own.total_recent();
+  for (const Sums& sums : all) {
+    const auto recent = static_cast<float>(sums.recent);
+    const auto count = static_cast<float>(sums.count);
+    const auto num_items = static_cast<float>(sums.num_items);
+    const float per_event = 1.0f / std::max(count, 1.0f);
+    const float usual_price = static_cast<float>(sums.value) * per_event;
+    categories_.push_back({.recent = recent,
+                           .num_items = num_items,
+                           .count = count,
+                           .idle_days = sums.idle_days,
+                           .per_recent = 1.0f / std::max(recent, kLeastRecent),
+                           .variety = num_items * per_event,
+                           .user_share = recent * per_total,
+                           .log_usual_price = std::log(usual_price + kPriceOffset)});
   }
 }
 

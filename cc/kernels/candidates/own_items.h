@@ -51,26 +51,30 @@ class OwnItems {
 // How much of a history lies in each value of one item column.
 class OwnCategories {
  public:
-  struct Sums {
-    double recent = 0.0;
-    double count = 0.0;
-    double value = 0.0;
-    double num_items = 0.0;
+  // What the candidates of one category share, as it enters their features: it is
+  // asked for more often than there are categories.
+  struct Category {
+    float recent = 0.0f;
+    float num_items = 0.0f;
+    float count = 0.0f;
     float idle_days = 0.0f;
-    double log_usual_price = 0.0;  // of the mean value of an event
+    float per_recent = 0.0f;       // 1 / recent, which counts as 0.001 at least
+    float variety = 0.0f;          // items an event
+    float user_share = 0.0f;       // of the recent events
+    float log_usual_price = 0.0f;  // of the mean value of an event
   };
 
   // Of the column at `affinity` of the items' affinity columns.
   OwnCategories(const OwnItems& own, const ItemLines& items, int64_t affinity);
 
   // Returns null where nothing of the history has the code.
-  const Sums* Find(int32_t code) const {
+  const Category* Find(int32_t code) const {
     const int32_t place = places_.Find(code);
-    return place < 0 ? nullptr : &sums_[static_cast<size_t>(place)];
+    return place < 0 ? nullptr : &categories_[static_cast<size_t>(place)];
   }
 
  private:
-  std::vector<Sums> sums_;
+  std::vector<Category> categories_;
   RowMap places_;
 };
 

@@ -20,7 +20,11 @@ BENCHMARKS = {
     "retrieval": "recall and speed of the index against hnswlib, faiss and usearch",
     "serving": "every tier on the demo's release; a larger site's work beside peers",
     "load_generator": "what a call costs the load generator, beside gRPC's own client",
+    "guardrails": "false alarms of a canary's guardrails, and how soon it is found out",
+    "experiments": "what an exposure costs, and false alarms of the tests",
     "ladder": "what the ladder holds under overload and loss; beside rivals",
+    "releases": "what callers notice of swaps, rollbacks and starts",
+    "features": "reads, freshness and skew: fresh or safe, and what it costs",
 }
 RETRIEVAL_ARGUMENTS = (
     "vectors",
@@ -150,6 +154,8 @@ def _chosen(args: argparse.Namespace) -> dict[str, Any]:
     """What the benchmark takes beside `quick`."""
     if args.name == "ladder":
         return {"long": args.long, "plots": _plots_folder(args)}
+    if args.name == "releases":
+        return {"plots": _plots_folder(args)}
     if args.name == "ops":
         return {"peers": args.peer}
     if args.name != "retrieval":

@@ -11,18 +11,19 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cold_measurement import measure_cold, measure_stale
 from commands.train import ReportStep, reporting
 from project_state import DEFAULT_DATA_SET, ProjectState, project_root
 from stepwell.base.errors import FailedPreconditionError, NotFoundError, StepwellError
 from stepwell.models.precision import DEFAULT_PRECISION, PRECISIONS
 from stepwell.releases.manifest import ReleaseMetadata
-from stepwell.schema.vocabulary import Vocabulary
+from stepwell.schema.vocabulary import VOCABULARY_FILE, Vocabulary
 from stepwell.training.evaluate import Evaluation
 from stepwell.training.import_events import import_events
 from stepwell.training.model_card import TierFigures, cost_summary
 from stepwell.training.split import snapshot
 from stepwell.training.training_cuts import cuts_of, natural_period_days
-from stepwell.training.training_run import RELEASE_FOLDER, VOCABULARY_FILE
+from stepwell.training.training_run import RELEASE_FOLDER
 from tier_measurement import WAYS, Measured, measure_tiers
 
 _EXPLAINED = """\
@@ -32,7 +33,9 @@ For every user with an event before the cut and a target after it, each tier is 
 for 1,000 items. "all" counts all targets, "new" only those the user never had before,
 with the known ones taken out of the list. Recall@K = hits / targets; NDCG@10 has gain
 1, discount 1 / log2(place + 1), ideal over min(10, targets); averages are over users,
-+- is their standard error. Re-ranking for diversity is off but in full_diverse.
++- is their standard error. Re-ranking for diversity is off but in full_diverse. Ways
+named new_user and after_N_events ask for the same users as if only so much were known,
+stale as if the writer of their features had stopped long ago.
 
 --export FILE.parquet writes (user, item, rank), so that anybody can score the lists.
 --split test is for the end: make your choices on --split validation."""
@@ -112,14 +115,21 @@ def run(args: argparse.Namespace) -> int:
         with reporting(console) as step:
             held_out = held_out_of(plan, step)
             ways = ways_of(args.tier, args.export)
-            figures = measure_tiers(
-                release,
-                held_out,
-                step,
-                ways,
-                diverse=args.tier == "all",
-                precision=args.precision,
+            figures = dict(
+                measure_tiers(
+                    release,
+                    held_out,
+                    step,
+                    ways,
+                    diverse=args.tier == "all",
+                    precision=args.precision,
+                )
             )
+            if args.tier == "all":
+                for measure in (measure_stale, measure_cold):
+                    figures |= measure(
+                        release, held_out, step, precision=args.precision
+                    )
     except (StepwellError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1

@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (show, force, change):
         action.add_argument(
             "--address",
-            metavar="HOST:PORT",
-            help="of AdminService; default: the server that runs here",
+            metavar="WHERE",
+            help="unix:PATH or HOST:PORT of AdminService; default: of the server here",
         )
         action.add_argument("--json", action="store_true", help="print JSON")
 

@@ -19,10 +19,17 @@ DESCRIPTION = """Runs every check, or those named, and prints what falls short.
 """
 BUILDIFIER = "@bazel/buildifier@8.2.1"
 TYPED_FOLDERS = ("py/stepwell", "py/bin", "tools", "loadtest", "tests")
-TIDY_FOLDERS = ("cc/base", "cc/event_log", "cc/front")
+TIDY_FOLDERS = (
+    "cc/base",
+    "cc/event_log",
+    "cc/feature_rows",
+    "cc/front",
+    "cc/lmdb",
+    "cc/online_store",
+)
 UNTIDY_ENDINGS = ("_test.cc", "_fixture.cc", "_fuzz.cc", "_benchmark.cc")
 TIDY_FLAGS = ("-std=c++20", "-I.")
-SKIPPED_FOLDERS = (".venv", ".cache", ".stepwell", "node_modules")
+SKIPPED_FOLDERS = (".venv", ".venv-feast", ".cache", ".stepwell", "node_modules")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
 from stepwell.feedback.user_state_file import write_user_state
 from stepwell.releases.loader import trusted_key
 from stepwell.releases.manifest import ReleaseMetadata
+from stepwell.releases.source import DirectorySource
 from stepwell.releases.verification import verify_release
+from stepwell.schema.history_row import history_row
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_keys
 from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
@@ -32,7 +34,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     history = UserHistory.from_events(entity_keys(["milk"]), np.array([1]))
     write_user_state(
         training / "user_state.safetensors",
-        [(f"u{number}", history) for number in range(600)],
+        [(f"u{number}", [history_row(history)]) for number in range(600)],
     )
     return tmp_path
 
@@ -110,3 +112,75 @@ def test_the_stores_password_is_not_printed(
     printed = capsys.readouterr()
     assert "redis://***@127.0.0.1:1/0" in printed.out
     assert "secret" not in printed.out + printed.err
+
+
+def _card(root: Path, ndcg: float, cost: int) -> None:
+    trained = root / ".stepwell" / "generated" / "training" / "v001.tmp"
+    content = {
+        "quality": {"full": {"ndcg_at_10": 0.5}, "reduced": {"ndcg_at_10": ndcg}},
+        "cost_us": {"full": {"p50": 1_000}, "reduced": {"p50": cost}},
+    }
+    (trained / "model_card.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("ndcg", "cost", "said", "flag"),
+    [
+        (0.44, 300, "keeps 0.880", ("--min-reduced-ndcg-kept", "0.88")),
+        (0.49, 437, "costs 0.437", ("--max-reduced-cost", "0.44")),
+    ],
+)
+def test_a_reduced_model_beyond_its_bars_is_refused_with_the_flag_that_allows_it(
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    ndcg: float,
+    cost: int,
+    said: str,
+    flag: tuple[str, str],
+) -> None:
+    _card(root, ndcg, cost)
+    for words in (("--dry-run",), ()):
+        assert run(*words) == 1
+        refused = capsys.readouterr().err
+        assert said in refused
+        assert " ".join(flag) in refused
+    assert not (root / ".stepwell" / "generated" / "registry").exists()
+    assert run("--json", *flag) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["reduced_ndcg_kept"], told["reduced_cost"]) == (ndcg / 0.5, cost / 1e3)
+
+
+def test_a_delta_lies_on_the_newest_release(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--delta") == 1
+    assert "publish without --delta first" in capsys.readouterr().err
+    assert run("--json") == 0
+    assert run("--json", "--delta") == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (told["base"], told["stored_bytes"], told["total_bytes"]) == (1, 0, 5)
+    assert run("--base", "v000001") == 0
+    assert "a delta on v000001, 0.00 MB stored" in capsys.readouterr().out
+
+
+def test_a_base_that_is_not_there_is_refused(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 0
+    for words in (("--dry-run",), ()):
+        assert run("--base", "v000007", *words) == 1
+        assert "the base v000007 is not in" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("--base", "newest")
+
+
+def test_a_release_that_must_wait_is_not_live(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 0
+    assert run("--no-promote", "--json") == 0
+    assert not json.loads(capsys.readouterr().out.splitlines()[-1])["is_live"]
+    state = DirectorySource(root / ".stepwell" / "generated" / "registry").state()
+    assert [version.serial for version in state.versions] == [1, 2]
+    assert state.aliases is not None
+    assert state.aliases.live == 1

@@ -49,6 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--exclude", nargs="+", default=[], metavar="ITEM", help="items never to show"
     )
     parser.add_argument(
+        "--say",
+        nargs="+",
+        type=said,
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the caller knows of the moment, such as local_hour=20; see "
+        "./stepwell features describe request_context",
+    )
+    parser.add_argument(
         "--tier",
         choices=[tier.name.lower() for tier in Tier if tier],
         help="ask for one tier; the ladder chooses otherwise",
@@ -104,11 +113,23 @@ def _ask(args: argparse.Namespace, address: str) -> Answer:
                 deadline_ms=args.deadline_ms,
                 explain=args.explain,
                 forced_tier=tier,
+                request_features=dict(args.say),
             )
         except UnavailableError as error:
             raise UnavailableError(
                 f"no server answers at {address}; {START_HINT}"
             ) from error
+
+
+def said(word: str) -> tuple[str, float]:
+    """Returns name and value of NAME=VALUE; the server knows which there are."""
+    name, _, value = word.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{word!r}, must be NAME=VALUE with a number, such as local_hour=20"
+        ) from None
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
@@ -181,6 +202,11 @@ def _remarks(served: ServedBy) -> list[str]:
         f"{name} is {age / 3.6e6:.1f} h old at the request's event time"
         for name, age in sorted(served.feature_age_ms.items())
     ]
+    if Reason.STALE_FEATURES in served.reasons:
+        lines += [
+            f"the writer of {name} was level with the log {age / 1e3:.0f} s ago"
+            for name, age in sorted(served.writer_age_ms.items())
+        ]
     return lines
 
 

@@ -62,6 +62,24 @@ def test_prints_all_that_the_answer_says(part: str) -> None:
     assert part in _printed(ANSWER)
 
 
+def test_what_the_caller_says_is_a_name_and_a_number() -> None:
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    recommend.add_arguments(parser)
+    words = ["--user", "1", "--say", "local_hour=20", "local_weekday=4"]
+    args = parser.parse_args(words)
+    assert dict(args.say) == {"local_hour": 20.0, "local_weekday": 4.0}
+    with pytest.raises(argparse.ArgumentError, match="must be NAME=VALUE with a num"):
+        parser.parse_args(["--user", "1", "--say", "local_hour"])
+
+
+def test_says_how_far_behind_the_writers_are_when_features_are_stale() -> None:
+    served = replace(SERVED, writer_age_ms={"user_history": 601_000})
+    stale = replace(served, reasons=(Reason.STALE_FEATURES,))
+    text = "the writer of user_history was level with the log 601 s ago"
+    assert text in _printed(replace(ANSWER, served_by=stale))
+    assert text not in _printed(replace(ANSWER, served_by=served))
+
+
 def test_stages_stand_in_the_order_in_which_they_run() -> None:
     text = _printed(ANSWER)
     assert text.index("hydrate ") < text.index("ranking ")

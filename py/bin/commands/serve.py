@@ -62,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="YAML file of the ladder's constants, see docs/configuration.md",
     )
     parser.add_argument(
+        "--experiments",
+        metavar="FILE",
+        help="JSON file of experiments, followed while it serves",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print one JSON line when it serves"
     )
 
@@ -85,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         flags.append(f"--workers={args.workers}")
     if args.config is not None:
         flags.append(f"--config={args.config}")
+    if args.experiments is not None:
+        flags.append(f"--experiments={args.experiments}")
     signal.signal(signal.SIGTERM, _interrupt)
     with RankerProcess.start(state, args.port, flags) as ranker:
         _say(ranker, args)

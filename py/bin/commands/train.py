@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from cold_measurement import measure_all
 from project_state import DEFAULT_DATA_SET, ProjectState, project_root
 from stepwell.base.errors import StepwellError
 from stepwell.models.ranker_config import DOT, INTERACTIONS
@@ -27,7 +28,6 @@ from stepwell.training.ranker_optimizers import EMBEDDING_OPTIMIZERS
 from stepwell.training.training_config import PRESETS, TrainingConfig
 from stepwell.training.training_cuts import SPLITS
 from stepwell.training.training_run import RunOptions, TrainedRelease, run_training
-from tier_measurement import measure_tiers
 
 _EXPLAINED = """\
 Trains a release: candidate sources, index, full and reduced ranker, model card.
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
                 RunOptions(
                     split=args.split,
                     import_options=ImportOptions(args.max_refused_share),
-                    measure_tiers=measure_tiers,
+                    measure_tiers=measure_all,
                     progress=step,
                 ),
             )
@@ -176,7 +176,7 @@ def _describe(trained: TrainedRelease, console: Console) -> None:
     for name, quality in card["quality"].items():
         cost = card["cost_us"][name]
         console.print(
-            f"{name:<15} NDCG@10 {quality['ndcg_at_10']:.4f}"
+            f"{name:<23} NDCG@10 {quality['ndcg_at_10']:.4f}"
             f"  new {quality['ndcg_at_10_new']:.4f}"
             f"  Recall@500 {quality['recall_at_500']:.4f}"
             f"  p50 {cost['p50'] / 1e3:.2f} ms  p99 {cost['p99'] / 1e3:.2f} ms"

@@ -15,8 +15,11 @@ from demo.phases import PhaseTimer
 from project_state import ProjectState
 from stepwell.base.errors import FailedPreconditionError, UnavailableError
 from stepwell.index.ann_index import HnswIndex
-from stepwell.releases.manifest import MANIFEST_NAME, parse_manifest
+from stepwell.releases.delta import chain_of
+from stepwell.releases.live_release import live_release
+from stepwell.releases.manifest import Manifest, parse_manifest, release_id_of
 from stepwell.releases.source import DirectorySource
+from stepwell.releases.verification import check_feature_service, read_manifest
 from stepwell.retrieval.artifacts import INDEX_FILE
 from stepwell.training.datasets import prepare
 
@@ -62,7 +65,7 @@ class Preparation:
                 self._run(train, "--data", str(state.dataset), *self._training())
             with self._timer.phase("publish", f"signed, into {state.registry}"):
                 self._run(publish, "--data", state.data)
-        card = json.loads((_newest(state) / "model_card.json").read_text())
+        card = json.loads(_file(state, "model_card.json").read_text())
         missing = [tier for tier in TIERS if tier not in card["quality"]]
         if missing:
             raise FailedPreconditionError(
@@ -76,7 +79,8 @@ class Preparation:
         if not DirectorySource(self._state.registry).versions():
             return False
         try:
-            HnswIndex.open(_newest(self._state) / INDEX_FILE)
+            check_feature_service(_manifest(self._state))
+            HnswIndex.open(_file(self._state, INDEX_FILE))
         except FailedPreconditionError as error:
             self._console.print(f"the release is of another version: {error}")
             return False
@@ -104,12 +108,26 @@ class Preparation:
 
 def data_watermark(state: ProjectState) -> int:
     """Returns the event time up to which the live release saw data, unix seconds."""
-    manifest = parse_manifest((_newest(state) / MANIFEST_NAME).read_bytes())
-    return manifest.metadata.data_watermark_seconds
+    return _manifest(state).metadata.data_watermark_seconds
 
 
-def _newest(state: ProjectState) -> Path:
-    return DirectorySource(state.registry).versions()[-1].directory
+def _manifest(state: ProjectState) -> Manifest:
+    return parse_manifest(read_manifest(_live(state)))
+
+
+def _file(state: ProjectState, name: str) -> Path:
+    """Returns a file of the live release; where that is a delta, of its bases."""
+    live = _live(state)
+    bases = [live.with_name(release_id_of(serial)) for serial in chain_of(live)]
+    found = (folder / name for folder in (live, *bases) if (folder / name).exists())
+    return next(found, live / name)
+
+
+def _live(state: ProjectState) -> Path:
+    release = live_release(state.registry)
+    if release is None:
+        raise FailedPreconditionError(f"{state.registry} holds no release")
+    return release.directory
 
 
 def _download_wheel(requirement: str, folder: Path) -> None:

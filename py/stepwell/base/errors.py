@@ -47,7 +47,8 @@ class ResourceExhaustedError(StepwellError):
     """Shed on purpose: a bounded queue, budget or disk is full.
 
     Attributes:
-        retry_after_ms: push-back for the caller in milliseconds.
+        retry_after_ms: push-back for the caller in milliseconds; negative where to
+            come again is of no use.
     """
 
     code = "RESOURCE_EXHAUSTED"

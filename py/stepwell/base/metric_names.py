@@ -4,42 +4,12 @@
 not in this table cannot be made, so this page is the whole list.
 """
 
-import enum
-from dataclasses import dataclass
-
-
-class MetricKind(enum.Enum):
-    """What the values of a metric do."""
-
-    COUNTER = "counter"  # only grows; named *_total
-    GAUGE = "gauge"  # goes up and down
-    HISTOGRAM = "histogram"  # a distribution of observations
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MetricSpec:
-    """One metric: `labels` are in the order in which values are given.
-
-    Each is itself and no other: comparing by identity keeps counting cheap.
-    """
-
-    name: str
-    kind: MetricKind
-    meaning: str
-    labels: tuple[str, ...] = ()
-
-
-def _counter(name: str, meaning: str, *labels: str) -> MetricSpec:
-    return MetricSpec(name, MetricKind.COUNTER, meaning, labels)
-
-
-def _gauge(name: str, meaning: str, *labels: str) -> MetricSpec:
-    return MetricSpec(name, MetricKind.GAUGE, meaning, labels)
-
-
-def _histogram(name: str, meaning: str, *labels: str) -> MetricSpec:
-    return MetricSpec(name, MetricKind.HISTOGRAM, meaning, labels)
-
+from stepwell.base.metric_spec import RATIO_EDGES, MetricSpec
+from stepwell.base.metric_spec import ages as _ages
+from stepwell.base.metric_spec import counter as _counter
+from stepwell.base.metric_spec import edged as _edged
+from stepwell.base.metric_spec import gauge as _gauge
+from stepwell.base.metric_spec import histogram as _histogram
 
 # serving
 GRPC_HANDLED = _counter(
@@ -205,9 +175,27 @@ DEFAULTED_VIEWS = _counter(
     "Views answered by their default.",
     "view",
 )
-DAMAGED_HISTORIES = _counter(
-    "stepwell_features_damaged_histories_total",
-    "Stored user histories that could not be read and were left out.",
+STALE_VIEWS = _counter(
+    "stepwell_features_stale_views_total",
+    "Views too old to be used, by what was done: default, baseline or drop_tier.",
+    "view",
+    "action",
+)
+REFUSED_ROWS = _counter(
+    "stepwell_features_refused_rows_total",
+    "Stored rows left out: damaged, of another schema, or from the future.",
+    "view",
+    "reason",
+)
+ROW_AGE = _ages(
+    "stepwell_features_row_age_seconds",
+    "Age of a view's row at the request's event time, as it was read.",
+    "view",
+)
+WRITER_AGE = _gauge(
+    "stepwell_features_writer_age_seconds",
+    "How far behind the event log a view's writer is; +Inf when it never said.",
+    "view",
 )
 
 # reranking
@@ -227,6 +215,11 @@ EVENTS_STORED = _counter(
 EVENTS_DUPLICATE = _counter(
     "stepwell_feedback_events_duplicate_total", "Events that were already stored."
 )
+EVENT_BATCHES_REFUSED = _counter(
+    "stepwell_feedback_event_batches_refused_total",
+    "Batches refused for an event that breaks a limit, by the event's field.",
+    "field",
+)
 IMPRESSIONS_LOGGED = _counter(
     "stepwell_feedback_impressions_logged_total", "Slates written to the event log."
 )
@@ -240,6 +233,20 @@ EVENTS_APPLIED = _counter(
 EVENTS_SKIPPED = _counter(
     "stepwell_feedback_events_skipped_total",
     "Events left out of user state because they or the state could not be read.",
+)
+EVENTS_LATE = _counter(
+    "stepwell_feedback_events_late_total",
+    "Events too old for a view's window, left out of that view.",
+    "view",
+)
+ROWS_BEGUN_ANEW = _counter(
+    "stepwell_feedback_rows_begun_anew_total",
+    "Stored rows of another schema in whose place the updater began new ones.",
+    "view",
+)
+ITEMS_LEFT_OUT = _counter(
+    "stepwell_feedback_items_left_out_total",
+    "Events of items for which the state of items had no more room.",
 )
 UPDATER_PAUSED = _gauge(
     "stepwell_feedback_updater_paused_ratio",
@@ -278,6 +285,58 @@ RELEASE_SERIAL = _gauge(
 RELEASE_STATE = _gauge(
     "stepwell_releases_state_ratio", "1 for the state the live release is in.", "state"
 )
+REFUSED_RELEASES = _gauge(
+    "stepwell_releases_refused_number",
+    "Releases this process would not load; the log says why, the live one stays.",
+)
+RELEASE_LOADS = _counter(
+    "stepwell_releases_loads_total",
+    "Loads of a release: ready, refused for good, or broken down and tried again.",
+    "outcome",
+)
+
+CANARY_SERIAL = _gauge(
+    "stepwell_releases_canary_serial_number",
+    "Serial of the canary that is tried here, shown or in shadow; 0 without one.",
+)
+CANARY_ANSWERS = _gauge(
+    "stepwell_releases_canary_answers_number",
+    "Answers of the canary that guardrails have judged by, since it began.",
+)
+CANARY_ROLLBACKS = _counter(
+    "stepwell_releases_canary_rollbacks_total",
+    "Canaries that guardrails took down here, by the rule they broke.",
+    "reason",
+)
+CANARY_RETRIES = _counter(
+    "stepwell_releases_canary_retries_total",
+    "Requests that the canary failed and the live release answered.",
+)
+SHADOW_REQUESTS = _counter(
+    "stepwell_releases_shadow_requests_total",
+    "Requests of a shadow's users: compared, dropped for lack of time, or failed.",
+    "outcome",
+)
+SHADOW_SECONDS = _histogram(
+    "stepwell_releases_shadow_service_seconds",
+    "Time in the stages of requests that both ranked, by who: live or shadow.",
+    "release",
+)
+SHADOW_OVERLAP = _edged(
+    "stepwell_releases_shadow_overlap_ratio",
+    "Share of the slate that live and shadow have in common.",
+    RATIO_EDGES,
+)
+SHADOW_RANK_CORRELATION = _edged(
+    "stepwell_releases_shadow_rank_correlation_ratio",
+    "Spearman's correlation of the items that both slates have, -1 to 1.",
+    (-0.5, *RATIO_EDGES),
+)
+SHADOW_SCORE_GAP = _edged(
+    "stepwell_releases_shadow_score_gap_ratio",
+    "Mean absolute difference of the scores of the items that both slates have.",
+    (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+)
 
 # ranking
 RANKING_BATCHES = _counter(
@@ -293,6 +352,15 @@ WORKERS_SERVING = _gauge(
 WORKER_RESTARTS = _counter(
     "stepwell_serving_worker_restarts_total",
     "Worker processes that ended without being asked to.",
+)
+
+# experiments
+EXPERIMENTS_RUNNING = _gauge(
+    "stepwell_experiments_running_number", "Experiments of the file that runs now."
+)
+EXPERIMENT_FILE_REFUSALS = _counter(
+    "stepwell_experiments_refused_files_total",
+    "Files of experiments that were refused; the log says why, those before go on.",
 )
 
 ALL_METRICS: tuple[MetricSpec, ...] = tuple(

@@ -16,13 +16,8 @@ from prometheus_client import (
     generate_latest,
 )
 
-from stepwell.base.metric_names import ALL_METRICS, MetricKind, MetricSpec
-
-LATENCY_EDGES_SECONDS = (
-    0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.03, 0.05,
-    0.1, 0.2, 0.5, 1.0, 5.0,
-)  # fmt: skip
-"""Edges of every latency histogram; they stand around the budgets of the tiers."""
+from stepwell.base.metric_names import ALL_METRICS
+from stepwell.base.metric_spec import MetricKind, MetricSpec
 
 # When a series began is nothing that the pages of several workers could add up.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -156,8 +151,7 @@ def _family(
         return Counter(name, meaning, labels, registry=registry)
     if spec.kind is MetricKind.GAUGE:
         return Gauge(name, meaning, labels, registry=registry)
-    edges = LATENCY_EDGES_SECONDS
-    return Histogram(name, meaning, labels, registry=registry, buckets=edges)
+    return Histogram(name, meaning, labels, registry=registry, buckets=spec.edges)
 
 
 def _series_of(child: Counter | Gauge | Histogram) -> _Series:

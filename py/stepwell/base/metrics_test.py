@@ -9,9 +9,9 @@ from stepwell.base.metric_names import (
     ANSWERS,
     GRPC_HANDLING,
     QUEUE_AGE,
-    MetricKind,
-    MetricSpec,
+    ROW_AGE,
 )
+from stepwell.base.metric_spec import MetricKind, MetricSpec
 from stepwell.base.metrics import Metrics
 
 
@@ -43,6 +43,16 @@ def test_the_page_has_only_what_was_touched_and_no_times_of_birth() -> None:
     assert f'{ANSWERS.name}{{tier="full"}} 1.0' in text
     assert QUEUE_AGE.name not in text
     assert "_created" not in text
+
+
+def test_ages_are_told_apart_from_seconds_to_a_year() -> None:
+    metrics = Metrics()
+    for age in (5.0, 3e6, 4e7):
+        metrics.observe(ROW_AGE, age, "history")
+    text = metrics.exposition().decode()
+    counted = dict(re.findall(r'_bucket\{le="([^"]+)",view="history"\} (\S+)', text))
+    wanted = {"1.0": "0.0", "10.0": "1.0", "7.776e+06": "2.0", "+Inf": "3.0"}
+    assert wanted.items() <= counted.items()
 
 
 def test_a_wrong_number_of_labels_is_refused() -> None:

@@ -12,3 +12,12 @@ def varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+def delimited(key: bytes, content: bytes) -> bytes:
+    """Returns a field that says its own length: a text, bytes or a message.
+
+    Args:
+        key: of the field: 8 * number + 2.
+    """
+    return b"".join((key, varint(len(content)), content))

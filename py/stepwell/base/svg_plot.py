@@ -17,6 +17,7 @@ COLOURS = (
 WARNING = "#d00000"
 
 _NUM_TICKS = 6
+_MAX_FINE_DECADES = 5
 
 
 def colour_of(number: int) -> str:
@@ -63,7 +64,9 @@ class Scale:
         if self.logarithmic:
             first = math.floor(math.log10(self.low))
             last = math.ceil(math.log10(self.high))
-            values = [m * 10.0**d for d in range(first, last + 1) for m in (1, 2, 5)]
+            # Over many decades their texts would lie on one another.
+            steps = (1, 2, 5) if last - first <= _MAX_FINE_DECADES else (1,)
+            values = [m * 10.0**d for d in range(first, last + 1) for m in steps]
         else:
             rough = (self.high - self.low) / _NUM_TICKS
             size = 10.0 ** math.floor(math.log10(rough))

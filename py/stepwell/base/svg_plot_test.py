@@ -43,3 +43,8 @@ def test_a_legend_ends_at_the_right_edge() -> None:
     parts = legend_across({"one": "#111", "a longer name": "#222"}, 700, 8)
     places = [float(part.split('"')[1]) for part in parts if part.startswith("<rect")]
     assert places[0] < places[1] < 700 - 7 * len("a longer name")
+
+
+def test_a_logarithmic_scale_of_many_decades_marks_powers_of_ten_only() -> None:
+    assert Scale(1.0, 1e7, logarithmic=True).ticks() == [10.0**d for d in range(8)]
+    assert Scale(1.0, 10.0, logarithmic=True).ticks() == [1.0, 2.0, 5.0, 10.0]

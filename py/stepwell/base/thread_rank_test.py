@@ -1,8 +1,12 @@
 """A thread steps back by itself."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+
+import pytest
 
 from stepwell.base.thread_rank import STEPS_BACK, step_back
 
@@ -41,3 +45,25 @@ def test_a_thread_that_is_further_back_stays_there() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), FAR_BACK)
 
     assert _rank_after(go_far_back) == FAR_BACK
+
+
+@pytest.mark.parametrize(
+    ("wholly", "rank", "policy"),
+    [(True, FAR_BACK, os.SCHED_IDLE), (False, 10, os.SCHED_OTHER)],
+)
+def test_a_process_that_gives_way_goes_behind(
+    wholly: bool, rank: int, policy: int
+) -> None:
+    script = (
+        "import os; from stepwell.base.thread_rank import give_way\n"
+        f"give_way(wholly={wholly})\n"
+        "print(os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.split() == [str(max(rank, _rank())), str(policy)]

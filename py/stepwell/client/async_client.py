@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
+from stepwell.client.async_event_stream import AsyncEventStream
 from stepwell.client.attempts import (
     CHANNEL_OPTIONS,
     Attempts,
@@ -23,6 +24,7 @@ from stepwell.client.messages import (
     tell_deadline,
 )
 from stepwell.client.types import Answer, Event, Stored
+from stepwell.client.unanswered_batches import DEFAULT_MAX_UNANSWERED
 from stepwell_pb.v1 import feedback_pb2_grpc, recommend_pb2_grpc
 
 R = TypeVar("R")
@@ -91,6 +93,19 @@ class AsyncRecommendClient:
         request = events_request(events)
         attempts = self._attempts(deadline_ms)
         return stored_of(await _called(self._feedback.LogEvents, request, attempts))
+
+    def event_stream(
+        self,
+        max_unanswered: int = DEFAULT_MAX_UNANSWERED,
+        *,
+        deadline_ms: int | None = None,
+    ) -> AsyncEventStream:
+        """Returns a stream for batches of events; see RecommendClient.event_stream."""
+        return AsyncEventStream(
+            self._feedback.LogEventsStream,
+            lambda: self._attempts(deadline_ms),
+            max_unanswered,
+        )
 
     async def close(self) -> None:
         """Closes the channel; calls in flight fail."""

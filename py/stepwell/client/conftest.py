@@ -85,6 +85,14 @@ class _Feedback(feedback_pb2_grpc.FeedbackServiceServicer):
         self._script.take(request, context)
         return feedback_pb2.LogEventsResponse(num_stored=len(request.events))
 
+    def LogEventsStream(
+        self,
+        requests: Iterator[feedback_pb2.LogEventsRequest],
+        context: grpc.ServicerContext,
+    ) -> Iterator[feedback_pb2.LogEventsResponse]:
+        for request in requests:
+            yield self.LogEvents(request, context)
+
 
 @pytest.fixture
 def script() -> Iterator[Script]:

@@ -1,6 +1,6 @@
 """Between the client's values and the wire's messages; pure functions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from stepwell.client.types import (
@@ -28,6 +28,8 @@ class RequestOptions(TypedDict, total=False):
         explain: adds sources and objectives to every item.
         forced_tier: asks for one tier, for tests and comparisons.
         request_id: names the answer; the server makes one when it is empty.
+        request_features: what only the caller knows of the moment, such as its
+            "local_hour": features of the view request_context by name, at most 32.
     """
 
     surface: str
@@ -35,6 +37,7 @@ class RequestOptions(TypedDict, total=False):
     explain: bool
     forced_tier: Tier
     request_id: str
+    request_features: Mapping[str, float]
 
 
 def recommend_request(
@@ -147,4 +150,5 @@ def _served_by(served: recommend_pb2.ServedBy) -> ServedBy:
         defaulted_features=tuple(served.defaulted_features),
         cached_slate_age_ms=served.cached_slate_age_ms if cached else None,
         event_time_seconds=served.event_time_seconds,
+        writer_age_ms=dict(served.writer_age_ms),
     )

@@ -13,6 +13,7 @@ from stepwell.client.attempts import (
     ClientOptions,
     new_budget,
 )
+from stepwell.client.event_stream import EventStream
 from stepwell.client.messages import (
     RequestOptions,
     answer_of,
@@ -23,6 +24,7 @@ from stepwell.client.messages import (
     tell_deadline,
 )
 from stepwell.client.types import Answer, Event, Stored
+from stepwell.client.unanswered_batches import DEFAULT_MAX_UNANSWERED
 from stepwell_pb.v1 import feedback_pb2_grpc, recommend_pb2_grpc
 
 M = TypeVar("M")
@@ -124,6 +126,29 @@ class RecommendClient:
         request = events_request(events)
         attempts = self._attempts(deadline_ms)
         return stored_of(_called(self._feedback.LogEvents, request, attempts))
+
+    def event_stream(
+        self,
+        max_unanswered: int = DEFAULT_MAX_UNANSWERED,
+        *,
+        deadline_ms: int | None = None,
+    ) -> EventStream:
+        """Returns a stream for batches of events, each acknowledged once durable.
+
+            with client.event_stream() as stream:
+                for batch in batches:
+                    stream.send(batch)
+
+        Args:
+            max_unanswered: batches under way at most; a server may refuse more than 64.
+            deadline_ms: within which a server is found again after one was lost; the
+                stream itself has none.
+        """
+        return EventStream(
+            self._feedback.LogEventsStream,
+            lambda: self._attempts(deadline_ms),
+            max_unanswered,
+        )
 
     def close(self) -> None:
         """Closes the channel; calls in flight fail."""

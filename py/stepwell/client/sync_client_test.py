@@ -80,6 +80,7 @@ def _full_response() -> recommend_pb2.RecommendResponse:
         "defaulted_features": ["user_history"],
         "cached_slate_age_ms": 0,
         "event_time_seconds": 1_500_000_000,
+        "writer_age_ms": {"user_history": 800},
     }
     response.served_by.CopyFrom(recommend_pb2.ServedBy(**served))
     return response
@@ -107,6 +108,7 @@ def test_an_answer_carries_everything_of_the_response(script: Script) -> None:
     assert served.event_time_seconds == 1_500_000_000
     assert (served.release_id, served.index_id) == ("v000001", "abcd")
     assert served.feature_age_ms == {"user_history": 60}
+    assert served.writer_age_ms == {"user_history": 800}
     assert served.defaulted_features == ("user_history",)
 
 

@@ -100,6 +100,7 @@ class ServedBy:
     defaulted_features: tuple[str, ...]
     cached_slate_age_ms: int | None
     event_time_seconds: int
+    writer_age_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

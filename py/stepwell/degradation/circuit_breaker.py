@@ -86,6 +86,8 @@ class CircuitBreaker:
         self._probes_out = 0
         self._probes_good = 0
         self._window = _OutcomeWindow(options.window_us)
+        # While closed, of every call: there is nothing to count before its outcome.
+        self._closed_permit: Permit | None = Permit(self, self._generation)
         self._lock = threading.Lock()
 
     @property
@@ -123,6 +125,8 @@ class CircuitBreaker:
 
     def try_acquire(self, now_us: int) -> Permit | None:
         """Returns the right to one call, or None while the dependency is given time."""
+        if (permit := self._closed_permit) is not None:
+            return permit
         with self._lock:
             self._advance(now_us)
             if not self._has_permit():
@@ -145,6 +149,8 @@ class CircuitBreaker:
         self._generation += 1
         self._probes_out = self._probes_good = 0
         self._window.clear()
+        is_closed = state is BreakerState.CLOSED
+        self._closed_permit = Permit(self, self._generation) if is_closed else None
         if state is BreakerState.OPEN:
             self._opened_us = now_us
 
@@ -158,8 +164,9 @@ class CircuitBreaker:
             if self._state is BreakerState.HALF_OPEN:
                 self._settle_probe(now_us, good=not (failed or slow))
             else:
-                self._window.record(now_us, slow=slow, failed=failed)
-                if self._window.is_bad(self._options):
+                window = self._window
+                window.record(now_us, slow=slow, failed=failed)
+                if (window.slow or window.failed) and window.is_bad(self._options):
                     self._enter(BreakerState.OPEN, now_us)
 
     def _settle_probe(self, now_us: int, *, good: bool) -> None:
@@ -192,19 +199,19 @@ class _OutcomeWindow:
         counts[1] += slow
         counts[2] += failed
         self._calls += 1
-        self._slow += slow
-        self._failed += failed
+        self.slow += slow
+        self.failed += failed
 
     def is_bad(self, options: BreakerOptions) -> bool:
         """Judges the window as of the last record."""
-        if not (self._slow or self._failed) or self._calls < options.min_calls:
+        if self._calls < options.min_calls:
             return False
-        too_slow = self._slow * MILLION > options.max_slow_ppm * self._calls
-        return too_slow or self._failed * MILLION > options.max_error_ppm * self._calls
+        too_slow = self.slow * MILLION > options.max_slow_ppm * self._calls
+        return too_slow or self.failed * MILLION > options.max_error_ppm * self._calls
 
     def clear(self) -> None:
         self._slices = [[0, 0, 0] for _ in range(_NUM_SLICES)]
-        self._calls = self._slow = self._failed = 0
+        self._calls = self.slow = self.failed = 0
         self._newest = 0
 
     def _advance(self, newest: int) -> None:
@@ -213,7 +220,7 @@ class _OutcomeWindow:
         ):
             leaving = self._slices[number % _NUM_SLICES]
             self._calls -= leaving[0]
-            self._slow -= leaving[1]
-            self._failed -= leaving[2]
+            self.slow -= leaving[1]
+            self.failed -= leaving[2]
             leaving[:] = (0, 0, 0)
         self._newest = newest

@@ -35,7 +35,7 @@ TIERS_NEEDING = {
 """The tiers that cannot be served without a dependency, by dependency."""
 
 _NOTHING_BLOCKED: Mapping[Tier, Reason] = {}
-_MAX_BUDGET_US = _NEVER_US = 600 * MILLION
+_MAX_BUDGET_US = 600 * MILLION
 
 PUBLISH_EVERY_US = 5_000
 """The gate's terms are at most so old while requests leave the queue."""
@@ -223,6 +223,11 @@ class LadderController:
             self._num_served[tier if served is None else served] += 1
             self._record_budget_use(arrival, now_us)
 
+    def count(self, served: Tier) -> None:
+        """Counts an answer that says nothing of what its tier costs: a canary's."""
+        with self._lock:
+            self._num_served[served] += 1
+
     def record_failure(self, tier: Tier, service_us: int, arrival: Arrival) -> None:
         """Learns from an error of ours: it counts as the worst latency."""
         now_us, budget_us = self._clock.monotonic_us(), self.budget_us(arrival)
@@ -310,8 +315,8 @@ class LadderController:
                 self._drain_us[Tier.POPULAR],
                 options.parallelism,
                 options.batch_size,
-                # Who serves better tiers than POPULAR can step down yet.
-                options.standing_us if self._pace.is_mostly_popular else _NEVER_US,
+                options.standing_us,
+                not self._pace.is_mostly_popular,
             )
         )
 

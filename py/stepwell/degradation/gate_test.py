@@ -182,3 +182,21 @@ def test_a_server_that_is_busy_with_better_tiers_does_not_stand() -> None:
         ladder.decide(_arrival(clock), 4)
     old = replace(_arrival(clock), arrived_us=clock.monotonic_us() - 19_900)
     assert gate.admits(old, 4)
+
+
+def test_what_better_tiers_were_waited_for_is_soon_forgotten_in_calm() -> None:
+    clock = FakeClock()
+    ladder = _ladder(clock)
+    gate = _Gate(ladder, clock)
+    for number in range(4_000):  # a third at POPULAR: waited for, and no flood
+        clock.advance_us(1_000)
+        ladder.decide(_arrival(clock), 40 if number % 3 == 0 else 1)
+    for _ in range(60):
+        clock.advance_us(1_000)
+        ladder.decide(_arrival(clock), 0)
+    ladder.force(Tier.POPULAR)
+    for _ in range(50):  # POPULAR is what is served now, for less than makes it stand
+        for _ in range(10):
+            ladder.decide(_arrival(clock), 40)
+        clock.advance_us(1_000)
+    assert gate.admits(_arrival(clock), 60)

@@ -86,6 +86,12 @@ class SlateCache:
         with self._lock:
             self._slates.pop(user_id, None)
 
+    def clear(self) -> None:
+        """Drops every slate, one at a time: other threads get their turns between."""
+        while self._slates:
+            with self._lock:
+                self._slates.popitem(last=False)
+
 
 def _with_tail(head: CachedSlate, held: CachedSlate) -> CachedSlate:
     """The head, then what `held` has beside it; as long as `held`, which bounds it."""

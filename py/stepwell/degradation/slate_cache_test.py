@@ -88,3 +88,13 @@ def test_forget_drops_one_user() -> None:
 def test_refuses_a_bound_below_one() -> None:
     with pytest.raises(ValueError, match="max_users is 0"):
         SlateCache(max_users=0, freshness_us=1)
+
+
+def test_a_cleared_cache_holds_nothing_and_takes_slates_again() -> None:
+    cache = SlateCache(3, 100)
+    for user in "abc":
+        cache.put(user, _slate(0, 1))
+    cache.clear()
+    assert len(cache) == 0 and cache.fresh("a", 1) is None
+    cache.put("a", _slate(0, 2))
+    assert len(cache) == 1

@@ -5,11 +5,15 @@ so that a model's columns cannot mean different things in the two places.
 """
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stepwell.base.errors import FailedPreconditionError
+from stepwell.features import view_features
+from stepwell.features.view_features import DecayedFeature, decayed_features
 from stepwell.models.ranker_config import RankerConfig
-from stepwell.pipeline.candidate import SOURCE_NAMES
+from stepwell.pipeline.candidate import FEATURE_SOURCES
+from stepwell.schema.feature_registry import RANKER_SERVICE, REQUEST_CONTEXT
 
 MAX_AFFINITY_COLUMNS = 4
 DAY_SECONDS = 86_400
@@ -24,7 +28,8 @@ class DenseFeature:
     """A dense float32 feature.
 
     Attributes:
-        name: unique; `user_`, `own_`, `affinity_`, `item_` or `source_` says of what.
+        name: unique; `user_`, `own_`, `affinity_`, `item_`, `source_`, `request_` or
+            `missing_` says of what.
         default: the value where the thing it is of does not exist.
         transform: of the model's first layer: "linear" or "log1p".
         meaning: one line, with the unit.
@@ -87,6 +92,15 @@ ITEM_FEATURES = (
     DenseFeature("item_price_fit", 0.0, "linear", "log item price / user's mean value"),
 )
 
+REQUEST_FEATURES = (
+    DenseFeature("request_hour_sin", 0.0, "linear", "sine of the hour, of 24"),
+    DenseFeature("request_hour_cos", -1.0, "linear", "cosine of the hour, of 24"),
+    DenseFeature("request_weekday_sin", 0.0, "linear", "sine of the weekday, of 7"),
+    DenseFeature("request_weekday_cos", 1.0, "linear", "cosine of the weekday, of 7"),
+    DenseFeature("request_is_weekend", 0.0, "linear", "1 on Saturday and Sunday"),
+)
+"""By the caller's clock; their values are those of `request_features`."""
+
 _AFFINITY = (
     DenseFeature("recent", 0.0, "log1p", "user's events there decayed by 30 days"),
     DenseFeature("items", 0.0, "log1p", "user's distinct items there"),
@@ -105,40 +119,25 @@ SEGMENT_FEATURE = "user_segment"
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureView:
-    """Stored state that features come from.
-
-    Attributes:
-        name: the view in the online store.
-        freshness_seconds: how old the newest event may be; older state is not used.
-        default: what stands in for missing or stale state, in words.
-    """
-
-    name: str
-    freshness_seconds: int
-    default: str
-
-
-USER_HISTORY_VIEW = FeatureView(
-    name="user_history",
-    freshness_seconds=365 * DAY_SECONDS,
-    default="an empty history: the user is served as new",
-)
-
-
-@dataclass(frozen=True, slots=True)
 class FeatureCatalogue:
     """The features of one release.
 
     Attributes:
         affinity_columns: item categories with affinity features, at most 4.
         embedded_columns: item categories given to the models as rows of a table.
+        views: the views of stored rows whose features the models take; none in
+            releases from before there were any.
         dense: F features in the order of FeatureBatch.dense.
         sparse_names: T names in the order of FeatureBatch.sparse; the segment is last.
+
+    Raises:
+        ValueError: too many affinity columns.
+        UnknownViewError: there is no view of such a name.
     """
 
     affinity_columns: tuple[str, ...]
     embedded_columns: tuple[str, ...]
+    views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.affinity_columns) > MAX_AFFINITY_COLUMNS:
@@ -146,6 +145,8 @@ class FeatureCatalogue:
                 f"affinity_columns has {len(self.affinity_columns)} entries, "
                 f"must be in [0, {MAX_AFFINITY_COLUMNS}]"
             )
+        for view in self.views:
+            RANKER_SERVICE.view(view)
 
     @property
     def dense(self) -> tuple[DenseFeature, ...]:
@@ -166,7 +167,26 @@ class FeatureCatalogue:
             *ITEM_FEATURES,
             *_source_features(),
             *affinity,
+            *_missing_indicators(self.views),
+            *_decayed(self.user_features),
+            *self.request_features,
+            *_decayed(self.item_features),
         )
+
+    @property
+    def user_features(self) -> tuple[DecayedFeature, ...]:
+        """Those of `dense` that are numbers of a user's stored row."""
+        return decayed_features(view_features.USER_FEATURES, self.views)
+
+    @property
+    def item_features(self) -> tuple[DecayedFeature, ...]:
+        """Those of `dense` that are numbers of an item's stored row."""
+        return decayed_features(view_features.ITEM_FEATURES, self.views)
+
+    @property
+    def request_features(self) -> tuple[DenseFeature, ...]:
+        """Those of `dense` that are the request's own."""
+        return REQUEST_FEATURES if REQUEST_CONTEXT.name in self.views else ()
 
     @property
     def dense_names(self) -> tuple[str, ...]:
@@ -191,7 +211,9 @@ def catalogue_for(config: RankerConfig) -> FeatureCatalogue:
     Raises:
         FailedPreconditionError: this version computes other features than that one.
     """
-    catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
+    catalogue = FeatureCatalogue(
+        config.affinity_columns, config.embedded_columns, config.views
+    )
     if catalogue.schema_hash() != config.feature_schema_hash:
         raise FailedPreconditionError(
             f"the release's features have schema {config.feature_schema_hash[:16]}, "
@@ -203,13 +225,25 @@ def catalogue_for(config: RankerConfig) -> FeatureCatalogue:
 def _source_features() -> tuple[DenseFeature, ...]:
     scores = (
         DenseFeature(f"source_{name}_score", 0.0, transform, f"score by {name}")
-        for name, transform in zip(SOURCE_NAMES, _SOURCE_TRANSFORMS, strict=True)
+        for name, transform in zip(FEATURE_SOURCES, _SOURCE_TRANSFORMS, strict=True)
     )
     ranks = (
         DenseFeature(f"source_{name}_rank", ABSENT_RANK, "log1p", f"rank by {name}")
-        for name in SOURCE_NAMES
+        for name in FEATURE_SOURCES
     )
     return (*scores, *ranks)
+
+
+def _missing_indicators(views: Sequence[str]) -> Iterator[DenseFeature]:
+    for view in view_features.indicated_views(views):
+        meaning = f"1 where {view} was missing or stale"
+        yield DenseFeature(f"missing_{view}", 1.0, "linear", meaning)
+
+
+def _decayed(features: Sequence[DecayedFeature]) -> Iterator[DenseFeature]:
+    for feature in features:
+        meaning = f"{feature.value}, decayed to now"
+        yield DenseFeature(feature.name, 0.0, "log1p", meaning)
 
 
 # Cosine-like scores may be negative: no logarithm.

@@ -11,6 +11,7 @@ from stepwell.features.catalogue import (
     FeatureCatalogue,
     catalogue_for,
 )
+from stepwell.features.view_features import RANKER_VIEWS
 from stepwell.models.ranker_config import (
     TRANSFORMS,
     DenseColumn,
@@ -18,6 +19,7 @@ from stepwell.models.ranker_config import (
     Objective,
     RankerConfig,
 )
+from stepwell.schema.feature_errors import UnknownViewError
 
 
 def test_names_are_unique_and_transforms_known() -> None:
@@ -68,3 +70,39 @@ def test_every_feature_has_a_meaning() -> None:
     assert "meaning" in {field.name for field in fields(DenseFeature)}
     catalogue = FeatureCatalogue(("department",), ())
     assert all(feature.meaning for feature in catalogue.dense)
+
+
+def test_features_of_views_stand_behind_all_others_and_in_the_hash() -> None:
+    plain = FeatureCatalogue(("department",), ("department",))
+    whole = replace(plain, views=RANKER_VIEWS)
+    assert whole.dense_names[: len(plain.dense)] == plain.dense_names
+    more = whole.dense_names[len(plain.dense) :]
+    assert more[:4] == (
+        "missing_user_history",
+        "missing_user_activity",
+        "missing_user_profile",
+        "missing_request_context",
+    )
+    assert more[4] == "user_activity_click_decayed_1h"
+    assert more[15] == "request_hour_sin"
+    assert more[-1] == "item_activity_purchase_decayed_7d"
+    assert len(more) == 4 + 11 + 5 + 6
+    assert whole.schema_hash() != plain.schema_hash()
+    # Of releases from before there were views, and from before requests had one: they
+    # are served on.
+    stored = replace(plain, views=RANKER_VIEWS[:4])
+    assert stored.schema_hash()[:16] == "f2f24a3a8458ee05"
+    assert plain.schema_hash()[:16] == "b93b91d289973b3d"
+
+
+def test_a_view_brings_its_own_features_only() -> None:
+    plain = FeatureCatalogue((), ())
+    history = replace(plain, views=("user_history",))
+    assert history.dense_names[len(plain.dense) :] == ("missing_user_history",)
+    items = replace(plain, views=("item_activity",))
+    assert len(items.dense) == len(plain.dense) + 6
+
+
+def test_refuses_a_view_that_there_is_not() -> None:
+    with pytest.raises(UnknownViewError, match="'user_activty'; did you mean user_act"):
+        FeatureCatalogue((), (), ("user_history", "user_activty"))

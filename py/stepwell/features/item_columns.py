@@ -13,9 +13,11 @@ from safetensors.numpy import load_file
 from stepwell.base.errors import DataLossError
 from stepwell.features.catalogue import FeatureCatalogue
 from stepwell.ops.feature_table import ItemTable
+from stepwell.schema.feature_registry import ITEM_ACTIVITY
 
 ITEM_COLUMNS_NAME = "item_columns.safetensors"
 _CATEGORY, _NUMBER, _TIME = "category/", "number/", "time/"
+_ACTIVITY = "activity/"
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -48,6 +50,8 @@ class ItemColumns:
         category_sizes: rows of each category's table.
         category_shares: float32 [N] by affinity column: the item's part of its
             category's distinct buyers of the last 4 weeks.
+        activity: rows [N] of ITEM_ACTIVITY as of the release's data, from where the
+            stream goes on; None where the catalogue has no such features.
 
     Concurrency: immutable.
     """
@@ -58,6 +62,7 @@ class ItemColumns:
     categories: dict[str, npt.NDArray[np.int32]]
     category_sizes: dict[str, int]
     category_shares: dict[str, FloatArray]
+    activity: npt.NDArray[np.void] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -104,6 +109,8 @@ class ItemColumns:
         wanted = [_NUMBER + name for name in _NUMBERS]
         wanted += [_TIME + "first_seen", _TIME + "last_seen"]
         wanted += [_CATEGORY + name for name in sorted(names)]
+        of_activity = ITEM_ACTIVITY.features if catalogue.item_features else ()
+        wanted += [_ACTIVITY + feature.name for feature in of_activity]
         _check(tensors, wanted)
         numbers = np.stack([_filled(tensors[_NUMBER + n]) for n in _NUMBERS], axis=1)
         categories = {n: tensors[_CATEGORY + n].astype(np.int32) for n in names}
@@ -117,6 +124,7 @@ class ItemColumns:
             category_shares={
                 n: _share(buyers, categories[n]) for n in catalogue.affinity_columns
             },
+            activity=_activity(tensors) if of_activity else None,
         )
 
 
@@ -155,6 +163,14 @@ def _filled(column: npt.NDArray[Any]) -> FloatArray:
         return values
     fill = np.median(values[known]) if known.any() else 0.0
     return np.where(known, values, np.float32(fill)).astype(np.float32)
+
+
+def _activity(tensors: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.void]:
+    columns = {f.name: tensors[_ACTIVITY + f.name] for f in ITEM_ACTIVITY.features}
+    rows = np.zeros(len(next(iter(columns.values()))), ITEM_ACTIVITY.row_dtype)
+    for name, column in columns.items():
+        rows[name] = column
+    return rows
 
 
 def _with_trends(numbers: FloatArray) -> FloatArray:

@@ -1,10 +1,12 @@
 """The features by their definitions, column by column: the oracle of the fast ones."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from stepwell.features import view_features
 from stepwell.features.catalogue import (
     ABSENT_RANK,
     DAY_SECONDS,
@@ -14,8 +16,9 @@ from stepwell.features.catalogue import (
     FeatureCatalogue,
 )
 from stepwell.features.item_columns import ItemColumns
-from stepwell.pipeline.candidate import CandidateSet
+from stepwell.pipeline.candidate import FEATURE_SOURCES, CandidateSet
 from stepwell.pipeline.query import FeatureBatch, Query, UserContext
+from stepwell.schema.feature_registry import REQUEST_CONTEXT
 from stepwell.schema.vocabulary import RowArray
 
 Array = npt.NDArray[np.float64]
@@ -27,8 +30,14 @@ class NumpyFeatures:
     Concurrency: immutable.
     """
 
-    def __init__(self, items: ItemColumns, catalogue: FeatureCatalogue) -> None:
+    def __init__(
+        self,
+        items: ItemColumns,
+        catalogue: FeatureCatalogue,
+        item_rows: npt.NDArray[np.void] | None = None,
+    ) -> None:
         self._items = items
+        self._item_rows = item_rows
         self._catalogue = catalogue
         self._table = items.table(catalogue)
 
@@ -42,17 +51,19 @@ class NumpyFeatures:
             query.event_time,
         )
         places = own.places(rows)
-        ranks = candidates.source_ranks.astype(float)
+        num_sources = len(FEATURE_SOURCES)
+        ranks = candidates.source_ranks[:, :num_sources].astype(float)
         columns = [
             *(np.full(len(rows), value) for value in self._user(user, own, now)),
             *self._own(user, own)[places].T,
             *self._item(own, rows, now),
-            *candidates.source_scores.T.astype(float),
+            *candidates.source_scores[:, :num_sources].T.astype(float),
             *np.where(ranks < 0, ABSENT_RANK, ranks).T,
         ]
         recent = np.append(own.recent, 0.0)[places]
         for name in self._catalogue.affinity_columns:
             columns += self._affinity(own, name, rows, recent)
+        columns += self._stored(query, user, rows)
         names = self._catalogue.embedded_columns
         codes = [self._items.categories[name][rows] for name in names]
         segment = np.full(len(rows), user.segment_row)
@@ -143,9 +154,45 @@ class NumpyFeatures:
             self._items.category_shares[name][rows].astype(float),
         ]
 
+    def _stored(self, query: Query, user: UserContext, rows: RowArray) -> list[Array]:
+        now, missing = query.event_time, {*user.defaulted}
+        if "request_context" not in query.request_rows:
+            missing.add("request_context")
+        views = view_features.indicated_views(self._catalogue.views)
+        columns = [np.full(len(rows), float(view in missing)) for view in views]
+        activity = user.rows.get("user_activity")
+        for feature in self._catalogue.user_features:
+            value = 0.0 if activity is None else _decayed(activity, feature, now)
+            columns.append(np.full(len(rows), value))
+        if self._catalogue.request_features:
+            clock = _of_clock(query)
+            columns += [np.full(len(rows), value) for value in clock]
+        features = self._catalogue.item_features
+        if self._item_rows is None:
+            return [*columns, *(np.zeros(len(rows)) for _ in features)]
+        of_items = self._item_rows[rows]
+        return [*columns, *(_decayed(of_items, feature, now) for feature in features)]
+
     def _price_fit(self, rows: RowArray, usual: Array | float) -> Array:
         prices = self._table.numbers[rows, self._table.price]
         return np.asarray(np.log(prices + np.float32(0.1)) - np.log(usual + 0.1))
+
+
+def _of_clock(query: Query) -> list[float]:
+    default = REQUEST_CONTEXT.default_row()
+    row = query.request_rows.get("request_context", default)
+    hour, weekday = int(row["local_hour"]), int(row["local_weekday"])
+    day, week = hour / 24 * math.tau, weekday / 7 * math.tau
+    angles = (math.sin(day), math.cos(day), math.sin(week), math.cos(week))
+    return [*angles, float(weekday in (5, 6))]
+
+
+def _decayed(
+    rows: npt.NDArray[np.void], feature: view_features.DecayedFeature, now: int
+) -> Array:
+    age = np.maximum(now - rows[feature.time], 0)
+    decay = np.exp2(-age / feature.half_life_seconds)
+    return np.asarray(rows[feature.value].astype(float) * decay)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,53 +2,53 @@
 
 from collections.abc import Sequence
 
-import structlog
-
 from stepwell.base.deadline import Deadline
-from stepwell.base.errors import DataLossError
-from stepwell.base.metric_names import DAMAGED_HISTORIES
-from stepwell.base.metrics import Metrics
-from stepwell.features.catalogue import USER_HISTORY_VIEW, FeatureView
-from stepwell.pipeline.query import Query, UserContext
-from stepwell.schema.user_history import UserHistory
-from stepwell.schema.vocabulary import Vocabulary
-from stepwell.stores.key_value_store import KeyValueStore
-
-_log = structlog.get_logger(__name__)
+from stepwell.features.baselines import NO_BASELINES, Baselines
+from stepwell.features.online_reader import OnlineReader
+from stepwell.features.row_verdict import UserRows
+from stepwell.pipeline.query import Query, StoredRead, UserContext
+from stepwell.schema.feature_registry import USER_PROFILE
+from stepwell.schema.vocabulary import Vocabulary, entity_key
 
 ANSWER_RESERVE_US = 2_000
 """What a request keeps of its time to be answered from memory."""
 
 
 class UserHydrator:
-    """Reads the user's history from the online store.
+    """Makes a user's context of the rows that the online store has.
 
-    Missing, damaged or stale state becomes the view's declared default, an empty
-    history, and the context says so: an older value is never served in silence.
+    Missing, damaged or stale state becomes the view's declared default, for the history
+    an empty one, and the context says so: an older value is never served in silence.
 
     Args:
-        store: holds packed histories in the view's name.
+        reader: of the user's views, the history among them.
         vocabulary: the items of the release.
         segment_names: the release's segments, row 0 is the unknown one.
-        view: name and freshness of the state.
-        metrics: counts what is damaged.
+        baselines: of the reader's views that say BASELINE.
 
-    Concurrency: as safe as the store. Cost: one read of the store, then O(H).
+    Concurrency: as safe as the reader. Cost: the reader's, then O(H).
     """
 
     def __init__(
         self,
-        store: KeyValueStore,
+        reader: OnlineReader,
         vocabulary: Vocabulary,
         segment_names: Sequence[str],
-        view: FeatureView = USER_HISTORY_VIEW,
-        metrics: Metrics | None = None,
+        baselines: Baselines = NO_BASELINES,
     ) -> None:
-        self._store = store
+        self._reader = reader
+        self._baseline_views = [v.name for v in reader.views if v.name in baselines]
+        # By segment row.
+        self._baseline_rows = [
+            {view: baselines.row(view, row) for view in self._baseline_views}
+            for row in range(len(segment_names))
+        ]
         self._vocabulary = vocabulary
         self._segment_rows = {name: row for row, name in enumerate(segment_names)}
-        self._view = view
-        self._metrics = metrics or Metrics()
+        self._profile_rows = {
+            entity_key(f"segment={name}"): row
+            for name, row in self._segment_rows.items()
+        }
 
     def hydrate(self, query: Query, deadline: Deadline) -> UserContext:
         """Returns the user's context as of `query.event_time`.
@@ -61,50 +61,49 @@ class UserHydrator:
         deadline.check("hydrate")
         # The stage's share is soft, as for every stage: a read beyond it costs a lower
         # plan. Only what would leave no time for any answer is given up.
-        spare_us = query.deadline.remaining_us() - ANSWER_RESERVE_US
-        limit_us = max(deadline.remaining_us(), spare_us, 1)
-        blob = self._store.get_many(self._view.name, [query.user_id], limit_us)[0]
-        if blob is None:
-            return UserContext.unknown(query.user_id, (self._view.name,))
-        try:
-            history = UserHistory.unpack(blob)
-        except DataLossError as error:
-            self._metrics.add(DAMAGED_HISTORIES)
-            # Whose it is stays out of the log.
-            _log.warning("a stored user history is damaged", error=str(error))
-            return UserContext.unknown(query.user_id, (self._view.name,))
-        return context_of(
-            query, history, self._vocabulary, self._segment_rows, self._view
+        at_us = max(deadline.at_us, query.deadline.at_us - ANSWER_RESERVE_US)
+        hop = Deadline(deadline.clock, at_us)
+        rows = self._reader.read(query.user_id, query.event_time, hop)
+        return self._hydrated(query, rows)
+
+    def replayed(self, query: Query, reads: Sequence[StoredRead]) -> UserContext:
+        """Returns the context that a request had, of its `UserContext.reads`.
+
+        What was a default is one again: no store and no clock is asked, and ages are
+        not told.
+
+        Raises:
+            DataLossError, SchemaMismatchError: a row is none that this version reads.
+        """
+        blobs = {view: blob for view, _, blob in reads}
+        views = self._reader.views
+        stored = [blobs.get(view.name) for view in views]
+        rows = self._reader.replayed(stored, query.user_id)
+        return self._hydrated(query, rows)
+
+    def _hydrated(self, query: Query, found: UserRows) -> UserContext:
+        history, rows = found.history, found.rows
+        segment_row = self._segment_rows.get(history.segment, 0)
+        profile = rows.get(USER_PROFILE.name)
+        if profile is not None and not history.segment:
+            # Somebody of whom nothing is known but what the users' table says.
+            segment_row = self._profile_rows.get(int(profile["segment"]), 0)
+        for view in self._baseline_views:
+            if view not in rows:
+                rows = self._baseline_rows[segment_row] | rows
+                break
+        # In the order of the fields: names take as long as the values.
+        return UserContext(
+            query.user_id,
+            history,
+            self._vocabulary.rows_of_keys(history.keys),
+            segment_row,
+            not history.num_events,
+            found.row_age_ms,
+            found.defaulted,
+            found.stale,
+            found.writer_age_ms,
+            rows,
+            found.reads,
+            found.drops_tier,
         )
-
-
-def context_of(
-    query: Query,
-    history: UserHistory,
-    vocabulary: Vocabulary,
-    segment_rows: dict[str, int],
-    view: FeatureView = USER_HISTORY_VIEW,
-) -> UserContext:
-    """Returns the context of a user with this history.
-
-    Args:
-        query: gives user and time.
-        history: as stored.
-        vocabulary: the items of the release.
-        segment_rows: row of each segment's name; others are row 0.
-        view: freshness: a history whose last event is older is stale. It is replaced by
-            an empty one of the same segment, for a segment does not age.
-    """
-    age_seconds = max(query.event_time - history.last_event_time, 0)
-    stale = history.num_events > 0 and age_seconds > view.freshness_seconds
-    used = UserHistory.empty(history.segment) if stale else history
-    return UserContext(
-        user_id=query.user_id,
-        history=used,
-        history_rows=vocabulary.rows_of_keys(used.keys),
-        segment_row=segment_rows.get(history.segment, 0),
-        is_cold=used.num_events == 0,
-        feature_age_ms={view.name: age_seconds * 1_000} if history.num_events else {},
-        defaulted=(view.name,) if used.num_events == 0 else (),
-        stale=(view.name,) if stale else (),
-    )

@@ -1,4 +1,8 @@
-"""How long the event log remembers: what is old and applied is forgotten."""
+"""How long the event log remembers: what is applied, and old or too much, goes."""
+
+import sys
+
+import structlog
 
 from stepwell.base.clock import Clock
 from stepwell.base.errors import DataLossError
@@ -7,7 +11,12 @@ from stepwell.base.metrics import Metrics
 from stepwell.feedback.logged_events import decoded
 from stepwell.stores.event_log import EventLog, StoredEvent
 
+_log = structlog.get_logger(__name__)
+
 DEFAULT_KEEP_DAYS = 30
+DEFAULT_MAX_BYTES = 12 << 30
+"""Three quarters of what an embedded log has room for: a full one takes no event."""
+
 _DAY_US = 86_400 * 1_000_000
 _INTERVAL_US = 60 * 1_000_000
 # A trim holds the log's writers up while it runs; so many lines take milliseconds.
@@ -16,7 +25,8 @@ _MAX_BATCHES = 20
 
 
 class EventLogRetention:
-    """Trims lines that the log took in more than `keep_days` ago.
+    """Trims lines that the log took in more than `keep_days` ago, and the oldest ones
+    while it is larger than `max_bytes`.
 
     Nothing at or behind the consumer's offset goes, however old. With a line goes its
     id: a producer that sends the event again after that time stores it again. State
@@ -24,6 +34,7 @@ class EventLogRetention:
 
     Args:
         keep_days: age by the wall time at which the log took a line in.
+        max_bytes: of the log's events and ids.
 
     Concurrency: one thread.
     Cost: a read of one line when nothing is old.
@@ -35,11 +46,13 @@ class EventLogRetention:
         clock: Clock,
         metrics: Metrics,
         keep_days: int = DEFAULT_KEEP_DAYS,
+        max_bytes: int = DEFAULT_MAX_BYTES,
     ) -> None:
         self._event_log = log
         self._clock = clock
         self._metrics = metrics
         self._keep_us = keep_days * _DAY_US
+        self._max_bytes = max_bytes
         self._due_us = clock.monotonic_us()
 
     def trim_when_due(self, consumed_offset: int | None) -> int:
@@ -65,9 +78,10 @@ class EventLogRetention:
         return num_trimmed
 
     def _trim(self, consumed_offset: int) -> int:
-        oldest_us = self._clock.wall_us() - self._keep_us
+        is_large = self._is_large()
         num_trimmed = 0
         for _ in range(_MAX_BATCHES):
+            oldest_us = self._oldest_kept_us()
             # Nearly always the first line is young, and no more than it is read.
             if not self._old(self._event_log.read(0, 1), oldest_us, consumed_offset):
                 break
@@ -76,7 +90,22 @@ class EventLogRetention:
             if not old:
                 break
             num_trimmed += self._event_log.trim(old[-1].offset + 1)
+        if is_large:
+            _log.warning(
+                "the event log is larger than it may be",
+                max_bytes=self._max_bytes,
+                num_forgotten=num_trimmed,
+            )
         return num_trimmed
+
+    def _is_large(self) -> bool:
+        return self._event_log.size_bytes() > self._max_bytes
+
+    def _oldest_kept_us(self) -> int:
+        """Returns the time before which lines go; all do while there are too many."""
+        if self._is_large():
+            return sys.maxsize
+        return self._clock.wall_us() - self._keep_us
 
     def _old(
         self, batch: list[StoredEvent], oldest_us: int, consumed_offset: int

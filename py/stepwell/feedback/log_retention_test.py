@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from stepwell.base.clock import FakeClock
 from stepwell.base.metric_names import EVENT_LOG_SIZE, EVENTS_TRIMMED
@@ -95,3 +96,34 @@ def test_a_long_backlog_is_forgotten_in_several_calls_without_a_pause(
     assert retention.trim_when_due(21_000) == 20_000
     assert retention.trim_when_due(21_000) == 1_000
     assert left(log) == []
+
+
+def test_the_oldest_go_while_the_log_is_larger_than_it_may_be(
+    log: LmdbEventLog, clock: FakeClock
+) -> None:
+    for batch in range(5):
+        lines = [
+            feedback_pb2.Event(event_id=f"e{name}", user_id="u" * 500)
+            for name in range(1_000 * batch, 1_000 * (batch + 1))
+        ]
+        log.append([event_record(line, clock.wall_us()) for line in lines])
+    max_bytes = log.size_bytes() // 2
+    retention = EventLogRetention(log, clock, Metrics(), max_bytes=max_bytes)
+    with structlog.testing.capture_logs() as said:
+        assert retention.trim_when_due(log.end_offset()) == 3_000
+    assert log.size_bytes() <= max_bytes
+    assert left(log)[0] == "e3000"
+    assert [(line["event"], line["num_forgotten"]) for line in said] == [
+        ("the event log is larger than it may be", 3_000)
+    ]
+    clock.advance_us(MINUTE_US)
+    assert retention.trim_when_due(log.end_offset()) == 0
+
+
+def test_what_is_not_applied_stays_however_large_the_log_is(
+    log: LmdbEventLog, clock: FakeClock
+) -> None:
+    fill(log, clock, 3, 2, 1)
+    retention = EventLogRetention(log, clock, Metrics(), max_bytes=0)
+    assert retention.trim_when_due(1) == 1
+    assert left(log) == ["2 days", "1 days"]

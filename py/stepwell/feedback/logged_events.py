@@ -1,11 +1,12 @@
 """Lines of the event log: how an event or an impression becomes bytes and back."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from stepwell.base.errors import DataLossError
-from stepwell.stores.event_log import EventRecord, StoredEvent
+from stepwell.base.errors import DataLossError, FailedPreconditionError
+from stepwell.stores.event_log import EventLog, EventRecord, StoredEvent
 from stepwell_pb.v1 import feedback_pb2
 
 IMPRESSION_PREFIX = "impression:"
@@ -13,6 +14,11 @@ IMPRESSION_PREFIX = "impression:"
 
 MAX_AHEAD_SECONDS = 86_400
 """An event may lie this far ahead of the server's now: producers' clocks differ."""
+
+_BATCH_LINES = 500
+
+OnProgress = Callable[[int, int], None]
+"""Told lines of the log that are done, and lines in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +64,34 @@ def decoded(stored: StoredEvent) -> LoggedLine:
         raise DataLossError(f"event {stored.offset} is of an unknown kind")
     event = logged.feedback if kind == "feedback" else logged.impression
     return LoggedLine(stored.offset, logged.ingestion_time_us, event)
+
+
+def event_in(stored: StoredEvent) -> feedback_pb2.Event | None:
+    """Returns a client's event; None for an impression and for what is none of ours."""
+    try:
+        event = decoded(stored).event
+    except DataLossError:
+        return None
+    return event if isinstance(event, feedback_pb2.Event) else None
+
+
+def impression_lines(
+    log: EventLog, on_progress: OnProgress | None = None
+) -> Iterator[StoredEvent]:
+    """Yields the lines of impressions that are in the log now, in order, undecoded."""
+    at, end = 0, log.end_offset()
+    while at < end and (lines := log.read(at, min(_BATCH_LINES, end - at))):
+        yield from (one for one in lines if one.event_id.startswith(IMPRESSION_PREFIX))
+        at = lines[-1].offset + 1
+        if on_progress is not None:
+            on_progress(at, end)
+
+
+def check_whole(log: EventLog) -> None:
+    """Raises FailedPreconditionError where a log has forgotten its first lines."""
+    first = log.read(0, 1)
+    if first and first[0].offset > 0:
+        raise FailedPreconditionError(
+            f"the log begins at offset {first[0].offset}: what came before was "
+            "forgotten, and rows that knew it cannot be made again"
+        )

@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepwell.experiments.exposure import Exposure
 from stepwell.feedback.logged_events import impression_record
+from stepwell.feedback.served_request import ReplayInputs, ServedFeatures
 from stepwell.feedback.shown_slate import ShownSlate
+from stepwell.pipeline.candidate import CandidateSet
 from stepwell_pb.v1 import common_pb2, feedback_pb2
 
 NOW_US = 1_763_000_000_123_456
@@ -44,7 +47,27 @@ def message_of(slate: ShownSlate) -> feedback_pb2.Impression:
             )
             for place in range(n)
         ],
+        served=None if slate.served is None else served_message(slate.served),
+        replay=None if slate.replay is None else replay_message(slate.replay),
+        exposures=[
+            feedback_pb2.Exposure(
+                experiment=one.experiment, arm=one.arm, bucket=one.bucket
+            )
+            for one in slate.exposures
+        ],
     )
+
+
+def served_message(served: ServedFeatures) -> feedback_pb2.ServedFeatures:
+    return feedback_pb2.ServedFeatures(
+        schema_hash=served.schema_hash,
+        dense=served.dense.tobytes(),
+        sparse=served.sparse.tobytes(),
+    )
+
+
+def replay_message(replay: ReplayInputs) -> feedback_pb2.ReplayInputs:
+    return feedback_pb2.Impression.FromString(replay.field()).replay
 
 
 def assert_is_its_message(slate: ShownSlate, now_us: int = NOW_US) -> None:
@@ -60,6 +83,27 @@ def assert_is_its_message(slate: ShownSlate, now_us: int = NOW_US) -> None:
 def test_the_bytes_of_a_common_slate_are_those_that_protobuf_writes() -> None:
     expected = impression_record(message_of(SLATE), NOW_US)
     assert SLATE.record(NOW_US) == expected
+
+
+def test_what_it_was_computed_from_is_a_part_of_the_line() -> None:
+    dense = np.random.default_rng(0).random((2, 90), np.float32)
+    served = ServedFeatures(bytes(32), dense, np.arange(14).reshape(2, 7))
+    candidates = CandidateSet.of_rows(np.arange(500))
+    tier = common_pb2.TIER_FULL
+    replay = ReplayInputs(
+        (), 2, tier, tier, False, np.zeros(0, np.int64), candidates, b"", 0, "", ()
+    )
+    kept = replace(SLATE, served=served, replay=replay)
+    assert kept.record(NOW_US) == impression_record(message_of(kept), NOW_US)
+
+
+@pytest.mark.parametrize("bucket", [0, 1, 127, 128, 9_999])
+def test_the_arms_of_its_user_are_a_part_of_the_line(bucket: int) -> None:
+    exposed = replace(
+        SLATE,
+        exposures=(Exposure("search", "wide", bucket), Exposure("mix", "é", 7)),
+    )
+    assert exposed.record(NOW_US) == impression_record(message_of(exposed), NOW_US)
 
 
 def test_a_slate_without_items_or_texts_is_a_line_too() -> None:
@@ -117,6 +161,7 @@ _FLOATS = st.floats(width=32, allow_nan=False)
     reasons=st.lists(st.sampled_from(common_pb2.Reason.values()), max_size=16),
     items=st.lists(st.tuples(_TEXTS, _FLOATS, _FLOATS), max_size=20),
     certain=st.booleans(),
+    arms=st.lists(st.tuples(_TEXTS, _TEXTS, st.integers(0, 9_999)), max_size=4),
     now_us=st.integers(0, 1 << 62),
 )
 def test_whatever_is_shown_its_bytes_parse_to_its_message(
@@ -126,6 +171,7 @@ def test_whatever_is_shown_its_bytes_parse_to_its_message(
     reasons: list[common_pb2.Reason],
     items: list[tuple[str, float, float]],
     certain: bool,
+    arms: list[tuple[str, str, int]],
     now_us: int,
 ) -> None:
     slate = ShownSlate(
@@ -141,5 +187,6 @@ def test_whatever_is_shown_its_bytes_parse_to_its_message(
         propensities=None
         if certain
         else np.array([propensity for _, _, propensity in items], np.float32),
+        exposures=tuple(Exposure(*arm) for arm in arms),
     )
     assert_is_its_message(slate, now_us)

@@ -65,6 +65,12 @@ class UpdaterThread:
             self._changed.notify_all()
             return self._changed.wait_for(lambda: self._answered >= ticket, timeout_s)
 
+    def wake(self) -> None:
+        """Has the thread look at the log soon, without waiting for it."""
+        with self._changed:
+            self._asked += 1
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Catches up once more, then ends the thread."""
         with self._changed:

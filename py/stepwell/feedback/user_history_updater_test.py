@@ -1,73 +1,41 @@
+"""Each event is folded in once, in the order of the log."""
+
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stepwell.base.clock import FakeClock
 from stepwell.base.errors import UnavailableError
-from stepwell.base.metric_names import EVENTS_APPLIED, EVENTS_SKIPPED
+from stepwell.base.metric_names import (
+    EVENTS_APPLIED,
+    EVENTS_SKIPPED,
+)
 from stepwell.base.metrics import Metrics
-from stepwell.feedback.logged_events import event_record, impression_record
+from stepwell.feedback.logged_events import impression_record
+from stepwell.feedback.updater_fixture import (
+    DAY,
+    DyingStore,
+    history_of,
+    purchase,
+    updater_of,
+)
 from stepwell.feedback.user_history_updater import (
+    STREAM_VIEWS,
     USER_HISTORY_VIEW,
+    UpdaterOptions,
     UserHistoryUpdater,
 )
-from stepwell.feedback.user_state_file import UserStateFile, write_user_state
-from stepwell.feedback.user_state_import import import_user_state
 from stepwell.schema.events import EventType
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import entity_key, entity_keys
 from stepwell.stores.event_log import EventRecord
-from stepwell.stores.key_value_store import Guard, KeyValueStore
+from stepwell.stores.key_value_store import KeyValueStore
 from stepwell.stores.lmdb_event_log import LmdbEventLog
 from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
 from stepwell_pb.v1 import common_pb2, feedback_pb2
-
-DAY = 86_400
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[LmdbEventLog]:
-    opened = LmdbEventLog(tmp_path / "events.lmdb")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LmdbKeyValueStore]:
-    opened = LmdbKeyValueStore(tmp_path / "online.lmdb")
-    yield opened
-    opened.close()
-
-
-def purchase(
-    number: int,
-    user: str,
-    item: str,
-    time: int,
-    kind: common_pb2.EventType = common_pb2.EVENT_TYPE_PURCHASE,
-) -> EventRecord:
-    event = feedback_pb2.Event(
-        event_id=f"e{number}",
-        user_id=user,
-        item_id=item,
-        event_type=kind,
-        event_time_seconds=time,
-        value=2.5,
-    )
-    return event_record(event, time * 1_000_000)
-
-
-def history_of(store: KeyValueStore, user: str) -> UserHistory:
-    (blob,) = store.get_many(USER_HISTORY_VIEW, [user])
-    return UserHistory.unpack(blob) if blob else UserHistory.empty()
-
-
-def updater_of(log: LmdbEventLog, store: KeyValueStore) -> UserHistoryUpdater:
-    return UserHistoryUpdater(log, store, Metrics(), batch_lines=3)
 
 
 def test_a_purchase_is_in_the_history_after_catching_up(
@@ -141,7 +109,8 @@ def test_an_updater_without_a_release_leaves_the_log_for_later(
     log: LmdbEventLog, store: KeyValueStore
 ) -> None:
     log.append([purchase(1, "u", "milk", DAY)])
-    updater = UserHistoryUpdater(log, store, Metrics(), history_types=None)
+    options = UpdaterOptions(history_types=None)
+    updater = UserHistoryUpdater(log, store, FakeClock(), Metrics(), options)
     assert updater.catch_up() == 0
     assert updater.next_offset() == 0
     updater.fold_only({EventType.PURCHASE})
@@ -168,27 +137,6 @@ def test_late_events_give_the_history_that_training_would_build(
     assert actual.num_purchases.tolist() == expected.num_purchases.tolist()
     np.testing.assert_allclose(actual.decayed_count, expected.decayed_count, rtol=1e-5)
     np.testing.assert_allclose(actual.total_value, expected.total_value, rtol=1e-5)
-
-
-class DyingStore:
-    """A store that fails before or after its n-th guarded write, once."""
-
-    def __init__(self, store: KeyValueStore, dies_at: int, written: bool) -> None:
-        self._store = store
-        self._left = dies_at
-        self._written = written
-        self.get_many = store.get_many
-        self.put_many = store.put_many
-        self.close = store.close
-
-    def write_if(self, guard: Guard, changes: dict[str, dict[str, bytes]]) -> bool:
-        self._left -= 1
-        if self._left == 0 and not self._written:
-            raise UnavailableError("died before the write")
-        done = self._store.write_if(guard, changes)
-        if self._left == 0:
-            raise UnavailableError("died after the write")
-        return done
 
 
 @pytest.mark.parametrize("dies_at", [1, 2, 4])
@@ -227,14 +175,15 @@ def test_replay_from_the_start_gives_byte_identical_state(
     log = LmdbEventLog(folder / "events")
     live = LmdbKeyValueStore(folder / "live")
     replayed = LmdbKeyValueStore(folder / "replayed")
-    updater = UserHistoryUpdater(log, live, Metrics())
+    updater = UserHistoryUpdater(log, live, FakeClock(), Metrics())
     for number, (user, item, day) in enumerate(events):
         log.append([purchase(number, user, f"i{item}", day * DAY)])
         updater.catch_up()
-    UserHistoryUpdater(log, replayed, Metrics(), batch_lines).catch_up()
+    options = UpdaterOptions(batch_lines=batch_lines)
+    UserHistoryUpdater(log, replayed, FakeClock(), Metrics(), options).catch_up()
     users = ["a", "b", "c"]
-    for view in (USER_HISTORY_VIEW,):
-        assert live.get_many(view, users) == replayed.get_many(view, users)
+    for view in STREAM_VIEWS:
+        assert live.get_many(view.name, users) == replayed.get_many(view.name, users)
     for opened in (log, live, replayed):
         opened.close()
 
@@ -266,59 +215,9 @@ def test_what_cannot_be_read_is_counted_and_skipped(
         ]
     )
     metrics = Metrics()
-    assert UserHistoryUpdater(log, store, metrics).catch_up() == 4
+    assert UserHistoryUpdater(log, store, FakeClock(), metrics).catch_up() == 4
     assert metrics.value(EVENTS_SKIPPED) == 3
-    assert metrics.value(EVENTS_APPLIED) == 1
+    # Also the user with the broken history has an activity.
+    assert metrics.value(EVENTS_APPLIED) == 2
     assert store.get_many(USER_HISTORY_VIEW, ["broken"]) == [b"SWUH?"]
     assert history_of(store, "u").num_events == 1
-
-
-def test_imported_state_is_the_base_on_which_the_log_is_folded_again(
-    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
-) -> None:
-    updater = updater_of(log, store)
-    log.append([purchase(1, "u", "milk", 9 * DAY), purchase(2, "new", "tea", 9 * DAY)])
-    updater.catch_up()
-    base = UserHistory.from_events(
-        entity_keys(["milk", "bread"]), np.array([DAY, 2 * DAY])
-    )
-    path = tmp_path / "user_state.safetensors"
-    assert write_user_state(path, [("u", base), ("other", base)]) == 2
-    told: list[int] = []
-    assert import_user_state(UserStateFile.load(path), store, told.append) == 2
-    assert told == [2]
-    updater.catch_up()
-    expected = base.applied(entity_key("milk"), 9 * DAY, 2.5)
-    assert history_of(store, "u").pack() == expected.pack()
-    assert history_of(store, "other").pack() == base.pack()
-    # A user the file does not know keeps its event, and it counts once.
-    assert history_of(store, "new").num_events == 1
-
-
-def test_an_import_that_knows_part_of_the_log_is_not_given_it_again(
-    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
-) -> None:
-    log.append([purchase(n, "u", "milk", n * DAY) for n in (1, 2, 3)])
-    base = UserHistory.from_events(entity_keys(["milk"] * 2), np.array([DAY, 2 * DAY]))
-    path = tmp_path / "user_state.safetensors"
-    write_user_state(path, [("u", base)], event_log_offset=2)
-    import_user_state(UserStateFile.load(path), store)
-    updater_of(log, store).catch_up()
-    assert history_of(store, "u").num_events == 3
-
-
-def test_an_updater_waits_while_state_is_being_replaced(
-    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
-) -> None:
-    log.append([purchase(1, "u", "milk", DAY)])
-    updater = updater_of(log, store)
-    path = tmp_path / "user_state.safetensors"
-    write_user_state(path, [(f"u{n}", UserHistory.empty()) for n in range(3)])
-    seen: list[tuple[int, int | None]] = []
-
-    def during(number: int) -> None:
-        seen.append((updater.catch_up(), updater.next_offset()))
-
-    import_user_state(UserStateFile.load(path), store, during)
-    assert seen == [(0, None)]
-    assert updater.catch_up() == 1

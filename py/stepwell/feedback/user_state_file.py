@@ -1,6 +1,6 @@
-"""The file in which training hands over user state: ids and packed histories."""
+"""The file in which training hands over user state: ids, and rows by view."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,109 +11,146 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from stepwell.base.errors import DataLossError
-from stepwell.schema.user_history import UserHistory
+from stepwell.schema.feature_errors import SchemaMismatchError
+from stepwell.schema.feature_registry import REGISTRY
+from stepwell.schema.feature_row import FeatureRow, row_header
 
 USER_STATE_NAME = "user_state.safetensors"
 _LOG_OFFSET = "event_log_offset"
-_DTYPES = {
-    "ids_blob": np.uint8,
-    "ids_offsets": np.int64,
-    "state_blob": np.uint8,
-    "state_offsets": np.int64,
-}
+_IDS = "ids"
+_ROWS = "rows."
+
+ByteArray = npt.NDArray[np.uint8]
+OffsetArray = npt.NDArray[np.int64]
 
 
 def write_user_state(
     path: Path,
-    states: Iterable[tuple[str, UserHistory]],
+    users: Iterable[tuple[str, Sequence[FeatureRow]]],
     event_log_offset: int = 0,
 ) -> int:
-    """Writes the histories of users; returns how many.
+    """Writes the rows of users; returns how many users.
 
     Args:
-        states: (user id, history), each user once.
-        event_log_offset: events of the log before this offset are in the histories;
-            0 when training read no log.
+        users: (user id, the rows of different views), each user once.
+        event_log_offset: events of the log before this offset are in the rows; 0 when
+            training read no log.
     """
     ids: list[bytes] = []
-    blobs: list[bytes] = []
-    for user_id, history in states:
+    blobs: dict[str, dict[int, bytes]] = {}
+    for place, (user_id, rows) in enumerate(users):
         ids.append(user_id.encode())
-        blobs.append(history.pack())
-    tensors: dict[str, npt.NDArray[Any]] = {
-        "ids_blob": _bytes_array(ids),
-        "ids_offsets": _offsets(ids),
-        "state_blob": _bytes_array(blobs),
-        "state_offsets": _offsets(blobs),
-    }
+        for row in rows:
+            blobs.setdefault(row.view.name, {})[place] = row.pack()
+    tensors = _tensors(_IDS, ids)
+    for view, by_place in blobs.items():
+        parts = [by_place.get(place, b"") for place in range(len(ids))]
+        tensors |= _tensors(_ROWS + view, parts)
     save_file(tensors, path, {_LOG_OFFSET: str(event_log_offset)})
     return len(ids)
 
 
 @dataclass(frozen=True, slots=True)
+class _Blobs:
+    """Byte strings one behind the other."""
+
+    blob: ByteArray
+    offsets: OffsetArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, place: int) -> bytes:
+        start, end = self.offsets[place : place + 2]
+        return self.blob[start:end].tobytes()
+
+
+@dataclass(frozen=True, slots=True)
 class UserStateFile:
-    """Histories of U users as they lie in the file. Concurrency: immutable."""
+    """Rows of U users as they lie in the file. Concurrency: immutable."""
 
     event_log_offset: int
-    ids_blob: npt.NDArray[np.uint8]
-    ids_offsets: npt.NDArray[np.int64]
-    state_blob: npt.NDArray[np.uint8]
-    state_offsets: npt.NDArray[np.int64]
+    ids: _Blobs
+    rows: Mapping[str, _Blobs]
 
     @classmethod
     def load(cls, path: Path) -> "UserStateFile":
-        """Reads what `write_user_state` wrote; histories are unpacked by nobody here.
+        """Reads what `write_user_state` wrote; rows are unpacked by nobody here.
 
         Raises:
             DataLossError: names the tensor that is missing or does not fit.
+            SchemaMismatchError: the rows of a view are of another definition of it.
         """
         try:
             with safe_open(path, framework="numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in _DTYPES}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 log_offset = int((file.metadata() or {}).get(_LOG_OFFSET, "0"))
         except (SafetensorError, ValueError) as error:
             raise DataLossError(f"{path}: {error}") from error
-        for name, dtype in _DTYPES.items():
-            if tensors[name].dtype != dtype or tensors[name].ndim != 1:
-                raise DataLossError(f"{path}: {name} is no {np.dtype(dtype)} vector")
-        state = cls(log_offset, **tensors)
-        state._check(path)
-        return state
+        for name in tensors:
+            if not name.startswith((f"{_IDS}_", _ROWS)):
+                # Users without rows would be the worst way to read an older file.
+                raise DataLossError(f"{path}: {name} is an older form; train again")
+        ids = _blobs(path, tensors, _IDS)
+        names = [n.removesuffix("_blob") for n in tensors if n.endswith("_blob")]
+        rows = {
+            name.removeprefix(_ROWS): _blobs(path, tensors, name)
+            for name in sorted(names)
+            if name.startswith(_ROWS)
+        }
+        for view, blobs in rows.items():
+            if len(blobs) != len(ids):
+                raise DataLossError(f"{path}: ids and rows of {view} differ in number")
+            _check_schema(view, blobs)
+        return cls(log_offset, ids, rows)
 
     def __len__(self) -> int:
-        return len(self.ids_offsets) - 1
+        return len(self.ids)
 
-    def batches(self, size: int) -> Iterator[dict[str, bytes]]:
-        """Yields user id -> packed history, at most `size` users at a time."""
+    def batches(self, size: int) -> Iterator[dict[str, dict[str, bytes]]]:
+        """Yields user id -> view -> packed row, at most `size` users at a time.
+
+        A view stands there only where the user has a row.
+        """
         for start in range(0, len(self), size):
             users = range(start, min(start + size, len(self)))
-            yield {self._id(user): self._state(user) for user in users}
+            yield {self.ids[user].decode(): self._rows_of(user) for user in users}
 
-    def _id(self, user: int) -> str:
-        start, end = self.ids_offsets[user : user + 2]
-        return self.ids_blob[start:end].tobytes().decode()
-
-    def _state(self, user: int) -> bytes:
-        start, end = self.state_offsets[user : user + 2]
-        return self.state_blob[start:end].tobytes()
-
-    def _check(self, path: Path) -> None:
-        if len(self.ids_offsets) != len(self.state_offsets):
-            raise DataLossError(f"{path}: ids and states differ in number")
-        for offsets, blob in (
-            (self.ids_offsets, self.ids_blob),
-            (self.state_offsets, self.state_blob),
-        ):
-            tiles = len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(blob)
-            if not tiles or bool(np.any(np.diff(offsets) < 0)):
-                raise DataLossError(f"{path}: offsets do not tile {len(blob)} bytes")
+    def _rows_of(self, user: int) -> dict[str, bytes]:
+        rows = ((view, blobs[user]) for view, blobs in self.rows.items())
+        return {view: row for view, row in rows if row}
 
 
-def _bytes_array(parts: list[bytes]) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(b"".join(parts), np.uint8)
-
-
-def _offsets(parts: list[bytes]) -> npt.NDArray[np.int64]:
+def _tensors(name: str, parts: Sequence[bytes]) -> dict[str, npt.NDArray[Any]]:
     offsets = np.zeros(len(parts) + 1, np.int64)
     np.cumsum([len(part) for part in parts], out=offsets[1:])
-    return offsets
+    blob = np.frombuffer(b"".join(parts), np.uint8)
+    return {f"{name}_blob": blob, f"{name}_offsets": offsets}
+
+
+def _check_schema(view: str, blobs: _Blobs) -> None:
+    # One program wrote them all: the first row tells.
+    rows = (blobs[place] for place in range(len(blobs)))
+    first = next((row for row in rows if row), None)
+    known = {known.name: known.schema_key for known in REGISTRY.views}
+    if first is None or view not in known:
+        return
+    actual = row_header(first).schema_key
+    if actual != known[view]:
+        raise SchemaMismatchError(view, known[view], actual)
+
+
+def _blobs(path: Path, tensors: Mapping[str, npt.NDArray[Any]], name: str) -> _Blobs:
+    parts = []
+    for part, dtype in ((f"{name}_blob", np.uint8), (f"{name}_offsets", np.int64)):
+        tensor = tensors.get(part)
+        if tensor is None:
+            raise DataLossError(f"{path}: has no {part}; train again")
+        if tensor.dtype != dtype or tensor.ndim != 1:
+            raise DataLossError(f"{path}: {part} is no {np.dtype(dtype)} vector")
+        parts.append(tensor)
+    blob, offsets = parts
+    tiles = len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(blob)
+    if not tiles or bool(np.any(np.diff(offsets) < 0)):
+        raise DataLossError(f"{path}: {name} do not tile {len(blob)} bytes")
+    return _Blobs(blob, offsets)

@@ -20,6 +20,8 @@ class AdmissionTerms(NamedTuple):
         parallelism: workers.
         batch_size: requests that each answers at once.
         standing_us: a queue that has been waited in for so long stands.
+        can_step_down: those who wait can still be served at a lower tier than is usual
+            now: nobody is refused for a queue that stands.
     """
 
     budget_us: int = 100_000
@@ -29,6 +31,7 @@ class AdmissionTerms(NamedTuple):
     parallelism: int = 1
     batch_size: int = 1
     standing_us: int = 100_000
+    can_step_down: bool = False
 
 
 class Admission:

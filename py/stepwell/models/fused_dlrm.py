@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.precision import Precision
-from stepwell.models.ranker_config import DOT, ModelConfig
-from stepwell.models.ranker_inputs import CLIP
+from stepwell.models.ranker_config import CLIP, DOT, ModelConfig
 from stepwell.ops.fused_ranker import PackedRanker
 from stepwell.ops.item_records import ItemSums, RecordShape, build_item_records
 from stepwell.ops.rank_candidates import rank_candidates

@@ -8,12 +8,16 @@ from typing import Any
 from stepwell.base.errors import DataLossError, InvalidArgumentError, check_range
 
 RANKER_CONFIG_NAME = "ranker_config.json"
+FULL_RANKER_NAME = "full_ranker.safetensors"
+REDUCED_RANKER_NAME = "reduced_ranker.safetensors"
 FORMAT_VERSION = 1
 MAX_COLUMNS = 1_024
 TRANSFORMS = ("linear", "log1p")
 DOT, CROSS = "dot", "cross"
 INTERACTIONS = (DOT, CROSS)
 MAX_CROSS_LAYERS = 16
+CLIP = 6.0
+"""Standard deviations beyond which an input says no more."""
 
 
 def check_interaction(name: str) -> None:
@@ -142,6 +146,8 @@ class RankerConfig:
         embedded_columns: item categories that have an embedding table.
         feature_schema_hash: of the catalogue on which the models were trained.
         full, reduced: the two models.
+        views: the views of stored rows whose features they take; files from before
+            there were any have none.
     """
 
     affinity_columns: tuple[str, ...]
@@ -149,6 +155,7 @@ class RankerConfig:
     feature_schema_hash: str
     full: ModelConfig
     reduced: ModelConfig
+    views: tuple[str, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Writes `ranker_config.json` into a folder of artifacts."""
@@ -174,7 +181,8 @@ class RankerConfig:
                 )
             document["full"] = _model(document["full"])
             document["reduced"] = _model(document["reduced"])
-            for name in ("affinity_columns", "embedded_columns"):
+            document.setdefault("views", [])
+            for name in ("affinity_columns", "embedded_columns", "views"):
                 document[name] = tuple(document[name])
             return cls(**document)
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -70,6 +70,16 @@ def test_a_config_from_before_the_choice_of_interaction_means_dots(
     assert CONFIG.full.interaction == "dot"
 
 
+def test_a_config_from_before_there_were_views_takes_none(tmp_path: Path) -> None:
+    replace(CONFIG, views=("user_activity",)).save(tmp_path)
+    assert RankerConfig.load(tmp_path).views == ("user_activity",)
+    file = tmp_path / RANKER_CONFIG_NAME
+    document = json.loads(file.read_text())
+    del document["views"]
+    file.write_text(json.dumps(document))
+    assert RankerConfig.load(tmp_path) == CONFIG
+
+
 def test_the_interaction_is_kept(tmp_path: Path) -> None:
     crossed = replace(MODEL, interaction="cross", cross_layers=3, cross_rank=5)
     config = replace(CONFIG, full=crossed)

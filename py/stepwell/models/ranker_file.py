@@ -8,15 +8,34 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stepwell.base.errors import DataLossError
+from stepwell.models.int8_rows import SCALE_SUFFIX, int8_rows
+from stepwell.models.ranker_config import FULL_RANKER_NAME, REDUCED_RANKER_NAME
+from stepwell.models.reduced_ranker import ReducedRanker
 
-FULL_RANKER_NAME = "full_ranker.safetensors"
-REDUCED_RANKER_NAME = "reduced_ranker.safetensors"
+__all__ = [
+    "FULL_RANKER_NAME",
+    "REDUCED_RANKER_NAME",
+    "load_weights",
+    "save_reduced_weights",
+    "save_weights",
+]
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
     """Writes the parameters and buffers of `model`."""
     state = model.state_dict()
     save_file({name: value.contiguous() for name, value in state.items()}, path)
+
+
+def save_reduced_weights(model: ReducedRanker, path: Path) -> None:
+    """Writes a reduced ranker as it is served: its tables as int8 rows."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    for place in range(len(model.tables)):
+        name = f"tables.{place}"
+        codes, scales = int8_rows(state[name].numpy())
+        state[name] = torch.from_numpy(codes)
+        state[name + SCALE_SUFFIX] = torch.from_numpy(scales)
+    save_file(state, path)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -7,10 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.models.ranker_config import ModelConfig
-
-CLIP = 6.0
-"""Standard deviations beyond which an input says no more."""
+from stepwell.models.ranker_config import CLIP, ModelConfig
 
 
 class DenseInputs(nn.Module):

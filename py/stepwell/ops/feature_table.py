@@ -1,7 +1,7 @@
 """Features of candidates, computed in one pass over one line of memory an item."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,59 @@ class FeatureDefaults:
     absent_rank: float
 
 
+@dataclass(frozen=True, slots=True)
+class ViewColumns:
+    """E numbers of a view's packed rows that are features, decayed to the question.
+
+    Attributes:
+        row_bytes: of one row.
+        value_offsets: E places of float32 in the row's bytes.
+        time_offsets: E places of int64, unix seconds: as of when the number is.
+        half_lives: E times in seconds, > 0.
+    """
+
+    row_bytes: int = 0
+    value_offsets: Sequence[int] = ()
+    time_offsets: Sequence[int] = ()
+    half_lives: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredColumns:
+    """The features that come from stored rows, after all others.
+
+    Attributes:
+        num_flags: flags of the request, at most 32.
+        user, item: numbers of the user's row, and of the item's.
+        num_request: numbers of the request, at most 64.
+    """
+
+    num_flags: int = 0
+    user: ViewColumns = field(default_factory=ViewColumns)
+    item: ViewColumns = field(default_factory=ViewColumns)
+    num_request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """The stored rows of one request.
+
+    Attributes:
+        flags: bit i is flag i.
+        user: one row, structured; needed where StoredColumns has numbers of it.
+        items: [N] rows, structured, one for every item of the release; None stands for
+            numbers of 0.
+        request: float32 [num_request]; needed where there are any.
+    """
+
+    flags: int = 0
+    user: npt.NDArray[np.void] | None = None
+    items: npt.NDArray[np.void] | None = None
+    request: FloatArray | None = None
+
+
+NO_ROWS = StoredRows()
+
 HistoryColumns = tuple[
     npt.NDArray[np.int32],
     TimeArray,
@@ -78,14 +131,22 @@ class FeatureTable:
 
     The order of the F dense features: 8 of the user, 15 of the user's own dealings with
     the item, C + 3 of the item, S scores and S ranks of the sources, 9 for each of the
-    A affinity columns. features.catalogue names them.
+    A affinity columns, then the flags, the user's stored numbers, the request's numbers
+    and the item's stored numbers.
+    features.catalogue names them.
 
     Raises:
         InvalidArgumentError: another type, shape or number of defaults; a code below 0.
     Concurrency: immutable, keeps the GIL. Memory: a copy of the columns, item by item.
     """
 
-    def __init__(self, items: ItemTable, defaults: FeatureDefaults) -> None:
+    def __init__(
+        self,
+        items: ItemTable,
+        defaults: FeatureDefaults,
+        stored: StoredColumns | None = None,
+    ) -> None:
+        stored = stored or StoredColumns()
         columns = (
             items.numbers,
             items.price,
@@ -102,6 +163,10 @@ class FeatureTable:
             list(defaults.own),
             defaults.far_days,
             defaults.absent_rank,
+            stored.num_flags,
+            _columns(stored.user),
+            _columns(stored.item),
+            stored.num_request,
         )
 
     def num_dense(self, num_sources: int) -> int:
@@ -114,6 +179,8 @@ class FeatureTable:
         now: int,
         segment_row: int,
         candidates: tuple[RowArray, FloatArray, npt.NDArray[np.int16]],
+        stored: StoredRows = NO_ROWS,
+        num_sources: int | None = None,
     ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
         """Returns dense float32 [N, F] and sparse int64 [N, T + 1].
 
@@ -123,9 +190,30 @@ class FeatureTable:
             segment_row: the last sparse column of every candidate.
             candidates: rows int64 [N], each in [0, number of items); source scores
                 float32 [N, S]; source ranks int16 [N, S], -1 where absent.
+            stored: flags and rows; nothing else writes the rows during the call.
+            num_sources: S where it is the first S of the arrays' columns; None is all.
         Raises:
             InvalidArgumentError: another type or shape, a row out of range.
         Cost: O(H log H + N F), about 45 us at H = 250, N = 500, F = 86.
         """
-        dense, sparse = self._native.features(history, now, segment_row, *candidates)
+        dense, sparse = self._native.features(
+            history,
+            now,
+            segment_row,
+            *candidates,
+            stored.flags,
+            stored.user,
+            stored.items,
+            -1 if num_sources is None else num_sources,
+            stored.request,
+        )
         return dense, sparse
+
+
+def _columns(view: ViewColumns) -> tuple[int, list[int], list[int], list[float]]:
+    return (
+        view.row_bytes,
+        list(view.value_offsets),
+        list(view.time_offsets),
+        list(view.half_lives),
+    )

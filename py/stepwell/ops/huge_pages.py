@@ -3,9 +3,13 @@
 import mmap
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HUGE_PAGE_BYTES = 2 << 20
 _ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -20,7 +24,15 @@ def huge_pages_available() -> bool:
     return "[never]" not in chosen and hasattr(mmap, "MADV_HUGEPAGE")
 
 
-def huge_page_bytes(num_bytes: int) -> Tensor:
+def huge_page_bytes(num_bytes: int) -> "Tensor":
+    """Returns huge_page_array as a tensor over the same memory."""
+    # A server that takes its ranker from a cache never needs torch: 2 s to import.
+    import torch
+
+    return torch.from_numpy(huge_page_array(num_bytes))
+
+
+def huge_page_array(num_bytes: int) -> npt.NDArray[np.uint8]:
     """Returns zeroed bytes that lie in transparent huge pages where the system has any.
 
     Rows read at random from a large table miss the TLB at nearly every row of ordinary
@@ -29,8 +41,8 @@ def huge_page_bytes(num_bytes: int) -> Tensor:
     Args:
         num_bytes: size, >= 0.
     Returns:
-        uint8 [num_bytes], on the CPU, starting on a boundary of 2 MiB; the memory goes
-        back to the system with the last tensor over it.
+        uint8 [num_bytes], starting on a boundary of 2 MiB; the memory goes back to the
+        system with the last array over it.
     Raises:
         ValueError: num_bytes is negative.
         MemoryError, OSError: the system has no such memory to give.
@@ -45,9 +57,9 @@ def huge_page_bytes(num_bytes: int) -> Tensor:
         -1, num_bytes + HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     )
     _advise(memory)
-    # The tensor keeps the buffer, and so the mapping, alive.
-    mapped = torch.frombuffer(memory, dtype=torch.uint8)
-    start = -mapped.data_ptr() % HUGE_PAGE_BYTES
+    # The array keeps the buffer, and so the mapping, alive.
+    mapped = np.frombuffer(memory, np.uint8)
+    start = -mapped.ctypes.data % HUGE_PAGE_BYTES
     return mapped[start : start + num_bytes]
 
 

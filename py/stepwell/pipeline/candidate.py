@@ -7,7 +7,10 @@ import numpy.typing as npt
 
 from stepwell.schema.vocabulary import RowArray
 
-SOURCE_NAMES = ("history", "co_occurrence", "ann", "trending", "popular")
+FEATURE_SOURCES = ("history", "co_occurrence", "ann", "trending", "popular")
+"""The candidate sources whose scores and ranks are features of the rankers."""
+
+SOURCE_NAMES = (*FEATURE_SOURCES, "new_items")
 """The candidate sources; a source's place is its column S in a CandidateSet."""
 
 INDEX_SOURCE = "ann"
@@ -68,6 +71,21 @@ class CandidateSet:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnPlace:
+    """The one place of a slate that chance decided; all others are certain.
+
+    Attributes:
+        place: from 0.
+        propensity: probability that the item that is there was shown there.
+        is_explored: it is there by chance, not by its score.
+    """
+
+    place: int
+    propensity: float
+    is_explored: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RankedSet:
     """Scored candidates, best first: what re-rankers take and return.
 
@@ -75,11 +93,16 @@ class RankedSet:
         candidates: N candidates in the order of the slate to be.
         scores: float32 [N], the scorer's total of each, in that order.
         objectives: float32 [N, O], in that order.
+        places: int64 [N], the place of each among those that were scored, -1 for one
+            that was not; None when these are they.
+        drawn: the place that chance decided, in a slate; None when none is.
     """
 
     candidates: CandidateSet
     scores: ScoreArray
     objectives: npt.NDArray[np.float32]
+    places: npt.NDArray[np.int64] | None = None
+    drawn: DrawnPlace | None = None
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -90,4 +113,5 @@ class RankedSet:
             self.candidates.taken(positions),
             self.scores[positions],
             self.objectives.take(positions, axis=0),
+            positions if self.places is None else self.places[positions],
         )

@@ -24,6 +24,16 @@ def test_taking_positions_reorders_every_column() -> None:
     assert taken.objectives.shape == (2, 1)
 
 
+def test_whatever_is_taken_of_a_ranking_remembers_its_place_among_the_scored() -> None:
+    rows = np.array([4, 2, 9, 7], np.int64)
+    scores = np.zeros(4, np.float32)
+    ranked = RankedSet(CandidateSet.of_rows(rows), scores, scores[:, None])
+    taken = ranked.taken(np.array([3, 0, 1])).taken(np.array([2, 0]))
+    assert taken.places is not None
+    assert taken.places.tolist() == [1, 3]
+    assert rows[taken.places].tolist() == taken.candidates.rows.tolist()
+
+
 def test_a_plan_cannot_be_changed_once_made() -> None:
     limits = {"ann": 5}
     plan = ExecutionPlan("full", limits, 5, 64, 0.0, StageBudgets(1, 1, 1, 1, 1))

@@ -7,7 +7,11 @@ from typing import TypeVar
 import numpy as np
 
 from stepwell.base.deadline import Deadline
-from stepwell.base.errors import DeadlineExceededError, UnavailableError
+from stepwell.base.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    UnavailableError,
+)
 from stepwell.degradation.reasons import DEADLINE_REASONS, Reason
 from stepwell.degradation.tier import Tier
 from stepwell.ops.best_first import order_best_first
@@ -15,7 +19,7 @@ from stepwell.pipeline.candidate import INDEX_SOURCE, CandidateSet, RankedSet
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 from stepwell.pipeline.planner import Planner
 from stepwell.pipeline.query import Query, Scores, UserContext
-from stepwell.pipeline.slate import PopularSlates, Slate
+from stepwell.pipeline.slate import Computed, PopularSlates, Slate
 from stepwell.pipeline.stages import (
     CandidateHydrator,
     QueryHydrator,
@@ -82,7 +86,8 @@ class Executor:
             StepwellError: a stage failed for another reason than time or a dependency.
         """
         budget_us = query.deadline.remaining_us()
-        run = _Run(query, self._planner.plans_from(tier, budget_us))
+        plans = self._planner.plans_from(tier, budget_us, query.overrides)
+        run = _Run(query, plans)
         if not run.plans:
             return self._popular(run)
         try:
@@ -90,11 +95,55 @@ class Executor:
         except _SteppedOffError:
             return self._popular(run)
 
+    @property
+    def stages(self) -> Stages:
+        """The stages it runs."""
+        return self._stages
+
+    def repeated(
+        self,
+        query: Query,
+        user: UserContext,
+        candidates: CandidateSet,
+        scored: Tier,
+        reranked: Tier,
+    ) -> Slate:
+        """Returns the slate that was made of these candidates, made again.
+
+        Nothing is looked up and no time is kept: what the stages compute hangs on the
+        arguments alone.
+
+        Args:
+            query: as it was, with a deadline that does not matter.
+            user: as it was known then.
+            candidates: that were scored, in their order.
+            scored, reranked: the tiers whose scorer and whose re-ranking made the
+                slate; both run stages.
+        """
+        scorer = self._plan(scored, query).scorer
+        features = self._stages.candidate_hydrator.hydrate(query, user, candidates)
+        scores = self._stages.scorers[scorer].score(features, query.deadline)
+        ranked = self._stages.reranker.rerank(
+            query, user, _best_first(candidates, scores), self._plan(reranked, query)
+        )
+        computed = Computed(scored, scored, candidates, features)
+        return Slate(ranked, reranked, (), scores.names, user=user, computed=computed)
+
+    def _plan(self, tier: Tier, query: Query) -> ExecutionPlan:
+        left_us = query.deadline.remaining_us()
+        plan = self._planner.plan(tier, left_us, query.overrides)
+        if plan is None:
+            raise InvalidArgumentError(f"{tier.label} runs no stages", "tier")
+        return plan
+
     def _staged(self, run: "_Run") -> Slate:
         query, stages = run.query, self._stages
+        best = run.plan
         user = run.stage("hydrate", lambda at: stages.query_hydrator.hydrate(query, at))
         run.note_user(user)
-        asked = run.plan  # a late stage leaves a lower one behind
+        if user.drops_tier and run.plan is best:  # a late read has dropped it already
+            run.drop_plan()
+        asked_tier, asked = run.plans[0]  # a late stage leaves a lower one behind
         retrieved = run.stage("retrieval", lambda at: self._retrieved(run, user, at))
         run.note_retrieved(asked, retrieved)
         if retrieved.failures and not len(retrieved.candidates):
@@ -108,6 +157,7 @@ class Executor:
         kept = run.kept(candidates)
         if len(kept) < len(candidates):
             features = features.head(len(kept))
+        computed = Computed(asked_tier, run.plans[0][0], kept, features)
         scores = run.stage(
             "ranking", lambda at: stages.scorers[run.plan.scorer].score(features, at)
         )
@@ -116,7 +166,7 @@ class Executor:
             "reranking",
             lambda _: stages.reranker.rerank(query, user, ranked, run.plan),
         )
-        return run.slate(slate, scores.names)
+        return run.slate(slate, scores.names, computed)
 
     def _retrieved(self, run: "_Run", user: UserContext, at: Deadline) -> Retrieved:
         given = run.query.given_rows
@@ -202,6 +252,10 @@ class _Run:
         if user.stale:
             self._note(Reason.STALE_FEATURES)
 
+    def drop_plan(self) -> None:
+        """Goes on with the next lower plan."""
+        self._go_on_with(self.plans[1:])
+
     def note_retrieved(self, asked: ExecutionPlan, retrieved: Retrieved) -> None:
         self.failures = retrieved.failures
         retrieves = self.query.given_rows is None
@@ -215,7 +269,9 @@ class _Run:
             self.coverage = 1.0 - missing / num_asked
             self._note(Reason.SHARD_COVERAGE)
 
-    def slate(self, ranked: RankedSet, objective_names: tuple[str, ...]) -> Slate:
+    def slate(
+        self, ranked: RankedSet, objective_names: tuple[str, ...], computed: Computed
+    ) -> Slate:
         return Slate(
             ranked=ranked,
             tier=self.plans[0][0],
@@ -226,6 +282,7 @@ class _Run:
             user=self.user,
             source_failures=self.failures,
             searched_index=self.searched_index,
+            computed=computed,
         )
 
     def _step_down(self, name: str) -> None:
@@ -246,9 +303,12 @@ class _Run:
         fitting = [p for p in lower if _rest_us(p[1].budgets, name) <= remaining_us]
         if name == "ranking":
             fitting = fitting or lower[-1:] or self.plans
-        if not fitting:
+        self._go_on_with(fitting)
+
+    def _go_on_with(self, plans: list[tuple[Tier, ExecutionPlan]]) -> None:
+        if not plans:
             raise _SteppedOffError
-        self.plans = fitting
+        self.plans = plans
 
     def _note(self, reason: Reason) -> None:
         if reason not in self.reasons:

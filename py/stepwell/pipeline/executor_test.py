@@ -247,18 +247,38 @@ def test_says_when_nothing_is_known_of_the_user_and_when_views_are_stale() -> No
     assert slate.reasons == (Reason.MISSING_USER, Reason.STALE_FEATURES)
 
 
+@pytest.mark.parametrize(
+    ("asked", "answered", "takes_us"),
+    [
+        (Tier.FULL, Tier.REDUCED, {}),
+        (Tier.REDUCED, Tier.POPULAR, {}),
+        # A late read has cost a tier already; two would be one too many.
+        (Tier.FULL, Tier.REDUCED, {"hydrate": 24_000}),
+    ],
+)
+def test_goes_one_tier_down_for_a_stale_view_that_drops_it(
+    asked: Tier, answered: Tier, takes_us: dict[str, int]
+) -> None:
+    user = replace(UserContext.unknown("u"), is_cold=False, stale=("prices",))
+    timed = TimedStages(FakeClock(), takes_us, user=replace(user, drops_tier=True))
+    slate = _run(timed, asked)
+    assert slate.tier is answered
+    assert Reason.STALE_FEATURES in slate.reasons
+    assert "full" not in timed.num_scored
+
+
 def test_failed_sources_lower_the_coverage_and_are_named() -> None:
     timed = TimedStages(FakeClock(), failures={"ann": "timeout"})
     slate = _run(timed)
     assert slate.reasons == (Reason.SHARD_COVERAGE,)
-    assert slate.coverage == pytest.approx(0.8)
+    assert slate.coverage == pytest.approx(5 / 6)
     assert slate.source_failures == {"ann": "timeout"}
 
 
 def test_a_source_that_answered_in_part_counts_in_part() -> None:
     slate = _run(TimedStages(FakeClock(), partial={"ann": 0.75}))
     assert (slate.tier, slate.reasons) == (Tier.FULL, (Reason.SHARD_COVERAGE,))
-    assert slate.coverage == pytest.approx(0.95)
+    assert slate.coverage == pytest.approx(1 - 0.25 / 6)
     assert slate.searched_index
 
 
@@ -285,11 +305,40 @@ def test_given_candidates_skip_retrieval_and_lose_the_excluded() -> None:
 
 
 def test_coverage_is_of_the_sources_that_were_asked() -> None:
-    # Late: what goes on is REDUCED with its three sources, asked were FULL's five.
+    # Late: what goes on is REDUCED with its three sources, asked were FULL's six.
     timed = TimedStages(FakeClock(), {"retrieval": 30_000}, failures={"ann": "gone"})
     slate = _run(timed)
     assert slate.tier is Tier.REDUCED
-    assert slate.coverage == pytest.approx(0.8)
+    assert slate.coverage == pytest.approx(5 / 6)
+
+
+@pytest.mark.parametrize(
+    ("late", "retrieved", "scored", "num_candidates"),
+    [
+        ({}, Tier.FULL, Tier.FULL, 500),
+        ({"hydrate": 24_000}, Tier.REDUCED, Tier.REDUCED, 150),
+        ({"retrieval": 30_000}, Tier.FULL, Tier.REDUCED, 150),
+        ({"features": 34_926}, Tier.FULL, Tier.REDUCED, 150),
+        ({"ranking": 45_451}, Tier.FULL, Tier.FULL, 500),
+    ],
+)
+def test_says_what_was_scored_and_by_which_tiers_plans(
+    late: dict[str, int], retrieved: Tier, scored: Tier, num_candidates: int
+) -> None:
+    slate = _run(TimedStages(FakeClock(), late))
+    computed = slate.computed
+    assert computed is not None
+    assert (computed.retrieved, computed.scored) == (retrieved, scored)
+    assert len(computed.candidates) == len(computed.features.dense) == num_candidates
+    # By its place each shown item is found among the scored.
+    places = slate.ranked.places
+    assert places is not None
+    shown = slate.ranked.candidates.rows
+    assert computed.candidates.rows[places].tolist() == shown.tolist()
+
+
+def test_a_slate_from_memory_was_not_computed() -> None:
+    assert _run(TimedStages(FakeClock()), Tier.POPULAR).computed is None
 
 
 def test_says_whether_the_index_took_part() -> None:

@@ -27,6 +27,8 @@ class ExecutionPlan:
         ef_search: width of the graph search.
         diversity_lambda: MMR's weight of novelty in [0, 1]; 0 switches it off.
         budgets: time shares of the stages.
+        freshness_weight: lift of a new item, in standard deviations of the scores;
+            None is re-ranking's own setting.
     """
 
     scorer: str
@@ -35,6 +37,7 @@ class ExecutionPlan:
     ef_search: int
     diversity_lambda: float
     budgets: StageBudgets
+    freshness_weight: float | None = None
 
     def __post_init__(self) -> None:
         # What is wrapped is somebody's copy already, such as the planner's.

@@ -6,9 +6,14 @@ from types import MappingProxyType
 
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.degradation.trim import HIGHEST_FIT_PPM
+from stepwell.pipeline.overrides import PlanOverrides
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 
 MILLION = 1_000_000
+
+_PLAIN_OVERRIDES = (
+    *("ef_search", "num_candidates", "diversity_lambda", "freshness_weight"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ FULL_SHAPE = TierShape(
         "ann": 400,
         "trending": 50,
         "popular": 100,
+        "new_items": 20,
     },
     # A buyer's own items take some 200 places; what is new to them needs the rest.
     num_candidates=800,
@@ -100,17 +106,20 @@ class Planner:
             Tier.REDUCED: _frozen(self._options.reduced),
         }
 
-    def plan(self, tier: Tier, budget_us: int) -> ExecutionPlan | None:
+    def plan(
+        self, tier: Tier, budget_us: int, overrides: PlanOverrides | None = None
+    ) -> ExecutionPlan | None:
         """Returns the plan, or None for the tier that runs no stage.
 
         Args:
             tier: the ladder's decision.
             budget_us: time left of the request's budget.
+            overrides: what an experiment changes of the tier FULL.
         """
         shape = self._shapes.get(tier)
         if shape is None:
             return None
-        return ExecutionPlan(
+        plan = ExecutionPlan(
             scorer=shape.scorer,
             source_limits=shape.source_limits,
             num_candidates=shape.num_candidates,
@@ -118,13 +127,33 @@ class Planner:
             diversity_lambda=shape.diversity_lambda,
             budgets=self._options.shares.of(budget_us * shape.budget_ppm // MILLION),
         )
+        if overrides is None or tier is not Tier.FULL:
+            return plan
+        return _overridden(plan, overrides)
 
     def plans_from(
-        self, tier: Tier, budget_us: int
+        self, tier: Tier, budget_us: int, overrides: PlanOverrides | None = None
     ) -> list[tuple[Tier, ExecutionPlan]]:
         """Returns the plans of `tier` and of every lower one that runs stages."""
-        plans = [(t, self.plan(t, budget_us)) for t in BEST_FIRST if t <= tier]
+        plans = [
+            (lower, self.plan(lower, budget_us, overrides))
+            for lower in BEST_FIRST
+            if lower <= tier
+        ]
         return [(t, plan) for t, plan in plans if plan is not None]
+
+
+def _overridden(plan: ExecutionPlan, overrides: PlanOverrides) -> ExecutionPlan:
+    plain = {
+        name: value
+        for name in _PLAIN_OVERRIDES
+        if (value := getattr(overrides, name)) is not None
+    }
+    if overrides.source_limits:
+        limits = {**plan.source_limits, **overrides.source_limits}
+        # A source that is asked for nothing is not asked.
+        plain["source_limits"] = {name: n for name, n in limits.items() if n}
+    return replace(plan, **plain)
 
 
 def _frozen(shape: TierShape) -> TierShape:

@@ -5,8 +5,27 @@ from typing import Protocol
 
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
-from stepwell.pipeline.candidate import RankedSet
-from stepwell.pipeline.query import Query, UserContext
+from stepwell.pipeline.candidate import CandidateSet, RankedSet
+from stepwell.pipeline.query import FeatureBatch, Query, UserContext
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a slate was computed from, for those who log it or compute it again.
+
+    Attributes:
+        retrieved: the tier whose plan retrieval had; a stage that was late afterwards
+            led to a lower one, which took the first of the candidates.
+        scored: the tier whose scorer gave the scores; the slate's is that of its
+            re-ranking.
+        candidates: N candidates in the order in which they were scored.
+        features: of these candidates.
+    """
+
+    retrieved: Tier
+    scored: Tier
+    candidates: CandidateSet
+    features: FeatureBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +44,7 @@ class Slate:
         source_failures: sources that failed open, name -> error.
         cached_age_us: age of the cached slate that was served, None when none was.
         searched_index: the vector index took part in the candidates.
+        computed: what the stages worked on; None when the slate came from memory.
     """
 
     ranked: RankedSet
@@ -37,6 +57,7 @@ class Slate:
     source_failures: dict[str, str] = field(default_factory=dict)
     cached_age_us: int | None = None
     searched_index: bool = False
+    computed: Computed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 import structlog
-import torch
 
-from stepwell.models.dlrm import Dlrm
-from stepwell.models.fused_dlrm import FusedDlrm, record_bytes, why_not_fused
-from stepwell.models.packed_mlp import usable_precision
+from stepwell.base.pace import AT_ONCE, Pace
 from stepwell.models.precision import Precision
-from stepwell.models.ranker_config import ModelConfig, RankerConfig
-from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
+from stepwell.models.ranker_config import RankerConfig
+from stepwell.ops.fused_ranker import PackedRanker
+from stepwell.ranking.compiled_cache import CompiledCache, compiled_key
 from stepwell.ranking.fused_scorer import FusedScorer
-from stepwell.ranking.model_scorer import ModelScorer
+
+if TYPE_CHECKING:
+    from stepwell.ranking.model_scorer import ModelScorer
 
 _log = structlog.get_logger(__name__)
 
@@ -31,11 +31,18 @@ class FullScorerOptions:
             model's inputs. With all columns but one (the user's) the ranker is fused.
         max_record_bytes: memory that the items of a fused ranker may take; a catalogue
             that needs more is scored with tables, unfused.
+        cache: of rankers that are packed already; None packs every time.
+        digests: sha256 by path of the files that the ranker is packed of; what is
+            packed of others is not kept.
+        pace: at which a kept ranker is read.
     """
 
     precision: Precision = "float32"
     item_columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     max_record_bytes: int = 2 << 30
+    cache: CompiledCache | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    pace: Pace = AT_ONCE
 
 
 def load_full_scorer(
@@ -43,7 +50,7 @@ def load_full_scorer(
     dense_names: Sequence[str],
     sparse_names: Sequence[str],
     options: FullScorerOptions,
-) -> ModelScorer | FusedScorer:
+) -> "ModelScorer | FusedScorer":
     """Returns the full ranker of a release directory as a scorer.
 
     Where a precision that could be fused cannot be here, a line in the log says why.
@@ -54,40 +61,41 @@ def load_full_scorer(
         InvalidArgumentError: no such precision, or an item's row is out of its table.
     """
     config = RankerConfig.load(release_dir).full
-    used, _ = usable_precision(options.precision)
-    columns = {
-        name: torch.from_numpy(options.item_columns[name]).long()
-        for name in config.sparse_names
-        if name in options.item_columns
-    }
-    why = _too_large(config, columns, options.max_record_bytes)
-    if not why and used != "float32":
-        model = Dlrm(config)
-        load_weights(model, release_dir / FULL_RANKER_NAME)
-        why = why_not_fused(model, len(columns), used)
-    if why and used != "float32":
-        _log.info("scorer_form", form="tables", precision=used, reason=why)
-    if why or used == "float32":
+    packed = _kept(options) or _packed(release_dir, options)
+    if packed is None:
+        from stepwell.ranking.model_scorer import ModelScorer
+
         return ModelScorer.load(
             release_dir, dense_names, sparse_names, options.precision
         )
-    others = [name for name in config.sparse_names if name not in columns]
-    return FusedScorer(
-        FusedDlrm.freeze(model.eval(), used, columns),
-        config,
-        dense_names,
-        sparse_names,
-        others[0] if others else None,
-    )
+    others = [name for name in config.sparse_names if name not in options.item_columns]
+    user_column = others[0] if others else None
+    return FusedScorer(packed, config, dense_names, sparse_names, user_column)
 
 
-def _too_large(
-    config: ModelConfig, columns: Mapping[str, torch.Tensor], most: int
-) -> str:
-    if not columns:
-        return "no sparse column is known to be an item's"
-    num_items = len(next(iter(columns.values())))
-    needed = num_items * record_bytes(config, len(columns))
-    return (
-        f"the items need {needed} bytes, the limit is {most}" if needed > most else ""
+def _kept(options: FullScorerOptions) -> PackedRanker | None:
+    if options.cache is None or not options.digests or options.precision == "float32":
+        return None
+    key = compiled_key(options.digests, options.precision)
+    packed = options.cache.load(key, options.pace)
+    if packed is None or len(packed.items) > options.max_record_bytes:
+        return None
+    return packed
+
+
+def _packed(release_dir: Path, options: FullScorerOptions) -> PackedRanker | None:
+    """Returns the ranker packed by torch; None where it must be served with tables."""
+    # Only here: a server whose rankers are kept starts 2 s earlier.
+    from stepwell.ranking.pack_ranker import pack_ranker
+
+    packed, reason = pack_ranker(
+        release_dir, options.precision, options.item_columns, options.max_record_bytes
     )
+    if reason:
+        _log.info(
+            "scorer_form", form="tables", precision=options.precision, reason=reason
+        )
+    if packed is not None and options.cache is not None and options.digests:
+        key = compiled_key(options.digests, options.precision)
+        options.cache.store(key, packed)
+    return packed

@@ -1,5 +1,8 @@
 """Which form of the full ranker a release is served in, and that they agree."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from stepwell.models.ranker_config import (
 )
 from stepwell.models.ranker_file import FULL_RANKER_NAME, save_weights
 from stepwell.pipeline.query import FeatureBatch
+from stepwell.ranking.compiled_cache import CompiledCache
 from stepwell.ranking.full_scorer import FullScorerOptions, load_full_scorer
 from stepwell.ranking.fused_scorer import FusedScorer
 from stepwell.ranking.model_scorer import ModelScorer
@@ -116,3 +120,35 @@ def test_asks_for_the_rows_of_the_items(release: Path) -> None:
     batch = replace(_batch([1], 0), item_rows=None)
     with pytest.raises(InvalidArgumentError, match="item_rows is None"):
         scorer.score(batch)
+
+
+def test_a_kept_ranker_scores_as_the_packed_one_does_and_is_not_packed_again(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = replace(
+        FUSED,
+        cache=CompiledCache(tmp_path / "compiled"),
+        digests={FULL_RANKER_NAME: "a" * 64},
+    )
+    first = load_full_scorer(release, DENSE, SPARSE, kept)
+
+    def pack_again(*_: object) -> None:
+        pytest.fail("it is in the cache")
+
+    monkeypatch.setattr("stepwell.ranking.pack_ranker.pack_ranker", pack_again)
+    second = load_full_scorer(release, DENSE, SPARSE, kept)
+    batch = _batch([4, 0, 2, 2], 1)
+    np.testing.assert_array_equal(first.score(batch).total, second.score(batch).total)
+
+
+def test_the_serving_form_needs_no_torch() -> None:
+    script = "import sys; sys.modules['torch'] = None\n"
+    script += "import stepwell.ranking.full_scorer"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

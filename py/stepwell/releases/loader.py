@@ -1,15 +1,36 @@
 """From a release's directory to something that serves: verify, build, warm up."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Generic
 
-from stepwell.base.errors import DataLossError, NotFoundError
+from stepwell.base.errors import (
+    CancelledError,
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnavailableError,
+)
 from stepwell.releases.handle import Content, Release
 from stepwell.releases.manifest import Manifest
 from stepwell.releases.signing import VerifyingKey
 from stepwell.releases.source import TRUSTED_KEY_NAME
 from stepwell.releases.verification import verify_release
+
+
+def only_full(directory: Path, manifest: Manifest) -> Path:
+    """Returns the directory of a release that is no delta.
+
+    Raises:
+        FailedPreconditionError: it is one.
+    """
+    if manifest.base is not None:
+        raise FailedPreconditionError(
+            f"{manifest.release_id} is a delta of v{manifest.base.serial:06d}; "
+            "this process takes complete releases only"
+        )
+    return directory
 
 
 class Loader(Generic[Content]):
@@ -19,7 +40,11 @@ class Loader(Generic[Content]):
         key: the only key whose releases are accepted.
         build: makes the content from (directory, manifest); called after every digest
             and the signature were verified, and never otherwise.
-        warm_up: runs the content until it answers at full speed.
+        verify: says what a release is that is whole and ours, in place of reading it in
+            this process: (directory, key) -> manifest, as verify_release.
+        complete: where a delta's complete files are: (directory, manifest) ->
+            directory. Without it a delta is refused.
+        turn: held while a release is loaded: servers of one machine take turns.
 
     Concurrency: safe from any thread; runs wherever it is called, off the request path.
     """
@@ -28,24 +53,37 @@ class Loader(Generic[Content]):
         self,
         key: VerifyingKey,
         build: Callable[[Path, Manifest], Content],
-        warm_up: Callable[[Content], None] | None = None,
+        verify: Callable[[Path, VerifyingKey], Manifest] = verify_release,
+        complete: Callable[[Path, Manifest], Path] = only_full,
+        turn: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._key = key
         self._build = build
-        self._warm_up = warm_up
+        self._verify = verify
+        self._complete = complete
+        self._turn = turn
 
     def load(self, directory: Path) -> Release[Content]:
         """Returns the release in `directory`, ready to serve.
 
         Raises:
             StepwellError: with the release's name and the reason it is refused.
+            UnavailableError, OSError: this machine could not load it now.
         """
-        manifest = verify_release(directory, self._key)
+        with self._turn():
+            return self._loaded(directory)
+
+    def _loaded(self, directory: Path) -> Release[Content]:
+        manifest = self._verify(directory, self._key)
+        whole = self._complete(directory, manifest)
         try:
-            content = self._build(directory, manifest)
-            if self._warm_up is not None:
-                self._warm_up(content)
-        # Whatever the build raises, the answer is the same: this release is refused.
+            content = self._build(whole, manifest)
+        except (MemoryError, OSError) as error:
+            reason = f"{directory.name} could not be loaded now: {error!r}"
+            raise UnavailableError(reason) from error
+        except CancelledError:
+            raise
+        # Whatever else the build raises, the answer is the same: refused.
         except Exception as error:
             reason = f"{directory.name} was verified but cannot serve: {error!r}"
             raise DataLossError(reason) from error

@@ -1,13 +1,17 @@
-"""Which release is live in this process: loads, flips the pointer, drains, refuses."""
+"""Which releases this process holds: loads, flips the pointer, drains, refuses."""
 
 import threading
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Generic
 
 import structlog
 
 from stepwell.base.errors import FailedPreconditionError, StepwellError
+from stepwell.releases.aliases import Canary
+from stepwell.releases.canary_route import CanaryRoute
 from stepwell.releases.handle import (
     Content,
     Release,
@@ -15,160 +19,379 @@ from stepwell.releases.handle import (
     ReleaseHolder,
 )
 from stepwell.releases.loader import Loader
-from stepwell.releases.rollout_policy import RolloutSnapshot, serial_to_load
-from stepwell.releases.source import Source
-from stepwell.releases.state import ReleaseState, checked_transition
+from stepwell.releases.refusals import Refusals
+from stepwell.releases.rollout_policy import RolloutSnapshot, Wanted, wanted
+from stepwell.releases.source import RegistryState, ReleaseVersion, Source
+from stepwell.releases.state import ReleaseState
+from stepwell.releases.statuses import ReleaseStatus, ReleaseStatuses
 
 _log = structlog.get_logger(__name__)
-_MAX_STATUSES = 64
 _DRAINING = (ReleaseState.QUIESCING, ReleaseState.UNLOADING)
+_MAX_BORROW_ATTEMPTS = 100
+_MAX_LOADS = 8
+"""In one poll, refused ones among them; the next poll goes on."""
+_NO_REASONS: Mapping[int, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseStatus:
-    """State of one release in this process; `reason` says why it is in ERROR."""
+class ManagerHooks(Generic[Content]):
+    """What others want to know, and do.
 
-    serial: int
-    state: ReleaseState
-    reason: str = ""
+    Attributes:
+        on_live: told of each release that becomes live, before requests borrow it.
+        on_canary: told of the canary and its route before requests borrow it, and of
+            (None, None) once there is none any more.
+        on_load: told how each load ended: "ready", "refused" for good, or "broken".
+        on_veto: (serial, reason, evidence) of a canary that this process took down.
+        unload: lets the content's memory and files go; nobody holds it any more.
+        run_later: runs the unloading; at once and here by default. A server that must
+            not pay for it in a request's thread hands it to another.
+    """
+
+    on_live: Callable[[Release[Content]], None] | None = None
+    on_canary: Callable[[Release[Content] | None, CanaryRoute | None], None] | None = (
+        None
+    )
+    on_load: Callable[[str], None] | None = None
+    on_veto: Callable[[int, str, str], None] | None = None
+    unload: Callable[[Content], None] | None = None
+    run_later: Callable[[Callable[[], None]], None] = field(default=lambda run: run())
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerOptions:
+    """Settings.
+
+    Attributes:
+        keep_previous: hold the release before the live one too: a rollback to it needs
+            no load then, and costs its memory.
+        monotonic: seconds, for the pauses after a load that broke down.
+    """
+
+    keep_previous: bool = True
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class _Serving(Generic[Content]):
+    """What requests borrow from; replaced as a whole."""
+
+    live: ReleaseHolder[Content] | None = None
+    canary: ReleaseHolder[Content] | None = None
+    route: CanaryRoute | None = None
 
 
 class Manager(Generic[Content]):
-    """Keeps one release live.
+    """Holds up to three releases: the live one, a canary, the one before.
 
     Args:
-        source: where releases are found.
+        source: where releases are found, and what its operators want.
         loader: verifies, builds and warms up.
-        unload: lets the content's memory and files go.
-        on_live: told of each release that becomes live, before requests borrow it.
+        hooks: who is told.
+        options: settings.
 
-    Concurrency: `borrow`, `live_manifest` and `statuses` from any thread and never wait
-    for a load. `poll` runs in the caller's thread, one at a time.
+    Concurrency: everything from any thread. Only `poll` and `close` wait for a load.
     """
 
     def __init__(
         self,
         source: Source,
         loader: Loader[Content],
-        unload: Callable[[Content], None] | None = None,
-        on_live: Callable[[Release[Content]], None] | None = None,
+        hooks: ManagerHooks[Content] | None = None,
+        options: ManagerOptions | None = None,
     ) -> None:
         self._source = source
         self._loader = loader
-        self._unload = unload
-        self._on_live = on_live
-        self._live: ReleaseHolder[Content] | None = None
-        self._statuses: dict[int, ReleaseStatus] = {}
+        self._hooks: ManagerHooks[Content] = hooks or ManagerHooks()
+        self._options = options or ManagerOptions()
+        self._refusals = Refusals(self._options.monotonic)
+        self._serving: _Serving[Content] = _Serving()
+        self._held: dict[int, ReleaseHolder[Content]] = {}
+        self._vetoed: dict[int, tuple[int, str]] = {}
+        self._statuses = ReleaseStatuses()
         self._pinned: int | None = None
         self._lock = threading.Lock()
+        # Taken in this order, poll before settle before flip before _lock, if at all.
         self._poll_lock = threading.Lock()
+        self._settle_lock = threading.Lock()
+        self._flip_lock = threading.Lock()
 
-    def borrow(self) -> ReleaseHandle[Content]:
-        """Returns a handle of the live release; give it back when the request ends.
+    def borrow(self, user_id: str | None = None) -> ReleaseHandle[Content]:
+        """Returns a handle of the user's release; give it back when the request ends.
+
+        The canary's when a route takes the user and is no shadow, else the live one's.
 
         Raises:
             FailedPreconditionError: no release is live.
+        Cost: about 0.5 us, and 1 us more while there is a canary.
         """
+        serving = self._serving
+        route, canary = serving.route, serving.canary
+        if route is not None and canary is not None and user_id is not None:
+            if not route.is_shadow and route.takes(user_id):
+                handle = canary.try_borrow()
+                if handle is not None:
+                    return handle
+        return self.borrow_live()
+
+    def borrow_live(self) -> ReleaseHandle[Content]:
+        """Returns a handle of the live release, whoever asks; raises as `borrow`."""
         # The live one may retire between the two lines; its successor is then in place.
-        for _ in range(100):
-            holder = self._live
-            handle = holder.try_borrow() if holder is not None else None
-            if handle is not None:
-                return handle
+        for _ in range(_MAX_BORROW_ATTEMPTS):
+            holder = self._serving.live
             if holder is None:
                 break
+            handle = holder.try_borrow()
+            if handle is not None:
+                return handle
         raise FailedPreconditionError("no release is live")
+
+    def borrow_serial(self, serial: int) -> ReleaseHandle[Content] | None:
+        """Returns a handle of a release that is held here, None of any other."""
+        holder = self._held.get(serial)
+        return holder.try_borrow() if holder is not None else None
 
     @property
     def live_serial(self) -> int | None:
         """Serial of the live release, None when there is none."""
-        holder = self._live
+        holder = self._serving.live
         return holder.release.manifest.serial if holder is not None else None
+
+    @property
+    def canary(self) -> CanaryRoute | None:
+        """The route in force here: its release is loaded and no veto took it down."""
+        return self._serving.route
+
+    @property
+    def standby_serial(self) -> int | None:
+        """Serial of the release held for a rollback, None when there is none."""
+        with self._flip_lock:
+            held, serving = dict(self._held), self._serving
+        asked = (serving.live, serving.canary)
+        return next((s for s, holder in held.items() if holder not in asked), None)
+
+    @property
+    def vetoed(self) -> Mapping[int, str]:
+        """Canaries that this process took down, and why."""
+        with self._lock:
+            return {serial: reason for serial, (_, reason) in self._vetoed.items()}
 
     def statuses(self) -> tuple[ReleaseStatus, ...]:
         """Returns the releases this process has dealt with, oldest serial first."""
-        with self._lock:
-            return tuple(self._statuses[serial] for serial in sorted(self._statuses))
+        return self._statuses.all()
 
     def pin(self, serial: int | None) -> None:
-        """Makes the next polls want this release; None wants the newest again."""
+        """Makes the next polls of this process want a release; None ends that."""
         self._pinned = serial
 
-    def poll(self) -> bool:
-        """Looks at the source once and does what the policy says; True after a swap.
+    def veto(self, serial: int, reason: str, evidence: str = "") -> bool:
+        """Takes the canary down at once; False when it is not `serial`.
 
-        A release that is refused leaves the live one in place, is logged with its
-        reason and is not tried again.
-        Cost: a listing when there is nothing to do, else the whole load.
+        Requests that hold it go on to their end. It stays down in this process until
+        its operators start it anew.
+        """
+        with self._flip_lock:
+            serving = self._serving
+            route, holder = serving.route, serving.canary
+            if route is None or holder is None or route.serial != serial:
+                return False
+            with self._lock:
+                self._vetoed[serial] = (route.started_seconds, reason)
+            self._serving = _Serving(serving.live)
+            self._retire(serial, reason)
+        _log.warning("canary taken down", serial=serial, reason=reason, seen=evidence)
+        if self._hooks.on_canary is not None:
+            self._hooks.on_canary(None, None)
+        if self._hooks.on_veto is not None:
+            self._hooks.on_veto(serial, reason, evidence)
+        return True
+
+    def poll(self, *, until_live: bool = False) -> bool:
+        """Looks at the source, loads what is wanted, and flips to it.
+
+        What the operators want is looked up again after every load, for a load is long.
+        A release that is refused leaves the live one in place and is logged with its
+        reason.
+
+        Args:
+            until_live: load no more once a release is live; the next poll goes on.
+        Returns:
+            True when another release became live, or the canary's route changed.
+        Cost: a listing when there is nothing to do, else the whole loads.
         """
         with self._poll_lock:
-            versions = {v.serial: v.directory for v in self._source.versions()}
-            serial = serial_to_load(self._snapshot(versions.keys()))
-            if serial is None:
-                return False
-            self._set_state(serial, ReleaseState.NEW)
-            self._set_state(serial, ReleaseState.LOADING)
-            try:
-                release = self._loader.load(versions[serial])
-            except (StepwellError, OSError) as error:
-                self._set_state(serial, ReleaseState.ERROR, str(error))
-                _log.warning("release refused", serial=serial, reason=str(error))
-                return False
-            self._make_live(serial, release)
-            return True
+            before = self._serving
+            state: RegistryState | None = None
+            for _ in range(_MAX_LOADS):
+                state, missing = self._settle(state)
+                if missing is None or (until_live and self._serving.live is not None):
+                    break
+                self._load(missing)
+            now = self._serving
+            return now.live is not before.live or now.route != before.route
+
+    def flip(self) -> bool:
+        """Flips to what is wanted and held here; False when something must be loaded.
+
+        Does not wait for a load: a rollback to the previous release is this.
+        Cost: a listing of the source and a pointer.
+        """
+        _, missing = self._settle()
+        return missing is None
 
     def close(self) -> None:
-        """Retires the live release; it unloads when the last handle comes back."""
-        with self._poll_lock:
-            old, self._live = self._live, None
-            if old is not None:
-                self._retire(old)
+        """Retires every release; each unloads when its last handle comes back."""
+        with self._poll_lock, self._settle_lock:
+            with self._flip_lock:
+                self._serving = _Serving()
+            self._keep(())
 
-    def _snapshot(self, serials: Collection[int]) -> RolloutSnapshot:
+    def _settle(
+        self, last: RegistryState | None = None
+    ) -> tuple[RegistryState, ReleaseVersion | None]:
+        """Does what needs no load; returns what it saw, and what to load first, if any.
+
+        With a `last` look, that stands in for a source that cannot be read any more.
+        """
+        with self._settle_lock:
+            state = self._looked(last)
+            want = self._wanted(state)
+            self._end_trial(want.canary)
+            # Before anything is loaded: memory then holds one release less.
+            self._keep({*_serials(want), self.live_serial}, state.vetoed)
+            serial = self._flip_to(want, state.vetoed)
+            found = (v for v in state.versions if v.serial == serial)
+            return state, next(found, None)
+
+    def _looked(self, last: RegistryState | None) -> RegistryState:
+        try:
+            return self._source.state()
+        except (StepwellError, OSError):
+            if last is None:
+                raise
+            return last
+
+    def _flip_to(self, want: Wanted, reasons: Mapping[int, str]) -> int | None:
+        """Flips to what is wanted and held; returns the first serial that is not."""
+        if want.live is not None:
+            live = self._held.get(want.live)
+            if live is None:
+                return want.live
+            self._make_live(live)
+            self._keep(_serials(want), reasons)
+        route = want.canary
+        if route is not None and route != self._serving.route:
+            canary = self._held.get(route.serial)
+            if canary is None:
+                return route.serial
+            self._begin_trial(route, canary)
+        return None if want.standby in self._held else want.standby
+
+    def _wanted(self, state: RegistryState) -> Wanted:
         states = {status.serial: status.state for status in self.statuses()}
-        return RolloutSnapshot(
-            # A release that still drains cannot be loaded a second time.
-            available=[s for s in serials if states.get(s) not in _DRAINING],
-            live=self.live_serial,
-            refused=[s for s in serials if states.get(s) is ReleaseState.ERROR],
-            pinned=self._pinned,
+        serials = [version.serial for version in state.versions]
+        vetoed = set(state.vetoed)
+        trial = state.aliases.canary if state.aliases is not None else None
+        if trial is not None and self._took_down(trial):
+            vetoed.add(trial.serial)
+        return wanted(
+            RolloutSnapshot(
+                # A release that still drains cannot be loaded a second time.
+                available=[s for s in serials if states.get(s) not in _DRAINING],
+                live=self.live_serial,
+                refused=self._refusals.standing(state.versions),
+                pinned=self._pinned,
+                aliases=state.aliases,
+                vetoed=vetoed,
+                keep_previous=self._options.keep_previous,
+            )
         )
 
-    def _make_live(self, serial: int, release: Release[Content]) -> None:
-        if self._on_live is not None:
-            self._on_live(release)
-        holder = ReleaseHolder(release, lambda: self._on_drained(serial, release))
-        self._set_state(serial, ReleaseState.READY)
-        old, self._live = self._live, holder
-        _log.info("release live", release_id=release.manifest.release_id)
-        if old is not None:
-            self._retire(old)
+    def _took_down(self, trial: CanaryRoute | Canary) -> bool:
+        with self._lock:
+            started, _ = self._vetoed.get(trial.serial, (None, ""))
+        return started == trial.started_seconds
 
-    def _retire(self, old: ReleaseHolder[Content]) -> None:
-        self._set_state(old.release.manifest.serial, ReleaseState.QUIESCING)
-        old.retire()
+    def _end_trial(self, route: CanaryRoute | None) -> None:
+        """Lends the canary no more when it is not wanted, or another one is."""
+        with self._flip_lock:
+            serving = self._serving
+            old = serving.route
+            if old is None or (route is not None and route.serial == old.serial):
+                return
+            self._serving = _Serving(serving.live)
+        self._tell_canary(None, None)
+
+    def _keep(
+        self, serials: Collection[int | None], reasons: Mapping[int, str] = _NO_REASONS
+    ) -> None:
+        """Retires all that is held but these; none of the others is lent any more."""
+        with self._flip_lock:
+            for serial in [serial for serial in self._held if serial not in serials]:
+                self._retire(serial, reasons.get(serial, ""))
+
+    def _make_live(self, holder: ReleaseHolder[Content]) -> None:
+        if holder is self._serving.live:
+            return
+        if self._hooks.on_live is not None:
+            self._hooks.on_live(holder.release)
+        with self._flip_lock:
+            if holder.is_retired:
+                # A veto came between; what drains cannot be lent again.
+                return
+            self._serving = replace(self._serving, live=holder)
+        _log.info("release live", release_id=holder.release.manifest.release_id)
+
+    def _begin_trial(self, route: CanaryRoute, holder: ReleaseHolder[Content]) -> None:
+        self._tell_canary(holder.release, route)
+        with self._flip_lock:
+            self._serving = replace(self._serving, canary=holder, route=route)
+        _log.info("canary", serial=route.serial, share_ppm=route.share_ppm)
+
+    def _tell_canary(
+        self, release: Release[Content] | None, route: CanaryRoute | None
+    ) -> None:
+        if self._hooks.on_canary is not None:
+            self._hooks.on_canary(release, route)
+
+    def _load(self, version: ReleaseVersion) -> None:
+        serial = version.serial
+        self._statuses.set(serial, ReleaseState.NEW)
+        self._statuses.set(serial, ReleaseState.LOADING)
+        try:
+            release = self._loader.load(version.directory)
+        except (StepwellError, OSError) as error:
+            reason, is_final = self._refusals.add(version, error)
+            self._statuses.set(serial, ReleaseState.ERROR, reason)
+            self._tell_load("refused" if is_final else "broken")
+            _log.warning("release refused", serial=serial, reason=reason)
+            return
+        holder = ReleaseHolder(release, lambda: self._on_drained(serial, release))
+        self._statuses.set(serial, ReleaseState.READY)
+        with self._flip_lock:
+            self._held[serial] = holder
+        self._tell_load("ready")
+
+    def _tell_load(self, outcome: str) -> None:
+        if self._hooks.on_load is not None:
+            self._hooks.on_load(outcome)
+
+    def _retire(self, serial: int, reason: str = "") -> None:
+        """Lends the release no more; the caller holds _flip_lock."""
+        holder = self._held.pop(serial)
+        self._statuses.set(serial, ReleaseState.QUIESCING, reason)
+        holder.retire()
 
     def _on_drained(self, serial: int, release: Release[Content]) -> None:
-        self._set_state(serial, ReleaseState.UNLOADING)
-        if self._unload is not None:
-            self._unload(release.content)
-        self._set_state(serial, ReleaseState.DISABLED)
+        self._hooks.run_later(lambda: self._unload(serial, release))
 
-    def _set_state(self, serial: int, state: ReleaseState, reason: str = "") -> None:
-        with self._lock:
-            status = self._statuses.get(serial)
-            # NEW starts a life; a release may be loaded again after it was DISABLED.
-            if status is not None and state is not ReleaseState.NEW:
-                checked_transition(status.state, state)
-            self._statuses.pop(serial, None)
-            self._statuses[serial] = ReleaseStatus(serial, state, reason)
-            self._forget_oldest()
+    def _unload(self, serial: int, release: Release[Content]) -> None:
+        self._statuses.set(serial, ReleaseState.UNLOADING)
+        if self._hooks.unload is not None:
+            self._hooks.unload(release.content)
+        self._statuses.set(serial, ReleaseState.DISABLED)
 
-    def _forget_oldest(self) -> None:
-        while len(self._statuses) > _MAX_STATUSES:
-            gone = next(
-                serial
-                for serial, status in self._statuses.items()
-                if status.state in (ReleaseState.DISABLED, ReleaseState.ERROR)
-            )
-            del self._statuses[gone]
+
+def _serials(want: Wanted) -> set[int | None]:
+    route = want.canary
+    return {want.live, want.standby, route.serial if route is not None else None}

@@ -1,72 +1,19 @@
-"""The manager over a real registry; only what is built of a release is a string."""
+"""The manager's live release: swaps, refusals, pins, drains."""
 
 import threading
 from pathlib import Path
 
 import pytest
 
-from stepwell.base.errors import FailedPreconditionError, InvalidArgumentError
-from stepwell.releases.handle import Release
-from stepwell.releases.loader import Loader, trusted_key
-from stepwell.releases.manager import Manager
-from stepwell.releases.manifest import Manifest, ReleaseMetadata
-from stepwell.releases.publisher import Publisher
-from stepwell.releases.signing import SigningKey
-from stepwell.releases.source import DirectorySource
+from stepwell.base.errors import FailedPreconditionError
+from stepwell.releases.manager_world_fixture import World, content_of, states
+from stepwell.releases.refusals import FIRST_PAUSE_SECONDS
 from stepwell.releases.state import ReleaseState
-
-
-class World:
-    """A registry, and a manager that builds "content of v000001" from a release."""
-
-    def __init__(self, root: Path) -> None:
-        self.registry = root / "registry"
-        self.trained = root / "trained"
-        self.trained.mkdir()
-        (self.trained / "model.safetensors").write_bytes(b"weights")
-        self.publisher = Publisher(self.registry, SigningKey.generate(), kept=10)
-        self.unloaded: list[str] = []
-        self.went_live: list[str] = []
-        self.unfit: set[int] = set()
-
-    def publish(self) -> Path:
-        metadata = ReleaseMetadata(
-            data_watermark_seconds=0,
-            embedding_space_hash="a" * 64,
-            feature_schema_hash="b" * 64,
-        )
-        return self.publisher.publish(self.trained, metadata)
-
-    def manager(self) -> Manager[str]:
-        loader = Loader(trusted_key(self.registry), self._build)
-        return Manager(
-            DirectorySource(self.registry),
-            loader,
-            unload=self.unloaded.append,
-            on_live=self._on_live,
-        )
-
-    def _build(self, directory: Path, manifest: Manifest) -> str:
-        if manifest.serial in self.unfit:
-            raise InvalidArgumentError("the model has no layers")
-        return f"content of {manifest.release_id}"
-
-    def _on_live(self, release: Release[str]) -> None:
-        self.went_live.append(release.manifest.release_id)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
-
-
-def states(manager: Manager[str]) -> dict[int, ReleaseState]:
-    return {status.serial: status.state for status in manager.statuses()}
-
-
-def content_of(manager: Manager[str]) -> str:
-    with manager.borrow() as release:
-        return release.content
 
 
 def test_nothing_can_be_borrowed_before_the_first_release(world: World) -> None:
@@ -112,6 +59,7 @@ def test_a_damaged_release_leaves_the_live_one_and_is_not_tried_again(
     manager.poll()
     (world.publish() / "model.safetensors").write_bytes(b"weightz")
     assert not manager.poll()
+    assert world.loads == ["ready", "refused"]
     assert content_of(manager) == "content of v000001"
     (refused,) = [s for s in manager.statuses() if s.state is ReleaseState.ERROR]
     assert refused.serial == 2 and "SHA-256" in refused.reason
@@ -128,8 +76,7 @@ def test_a_release_that_cannot_be_built_is_refused_with_its_reason(
     world.publish()
     world.publish()
     manager = world.manager()
-    assert not manager.poll()  # the newest is refused
-    assert manager.poll()  # and the next poll takes the one before
+    assert manager.poll()  # the newest is refused, and the one before taken
     assert manager.live_serial == 1
     assert "no layers" in manager.statuses()[1].reason
 
@@ -201,3 +148,82 @@ def test_requests_on_many_threads_never_see_an_unloaded_release(world: World) ->
     assert wrong == []
     assert len(world.unloaded) == 6
     assert manager.live_serial == 7
+
+
+def test_a_load_that_broke_down_is_tried_again_after_a_pause(world: World) -> None:
+    world.publish()
+    manager = world.manager()
+    manager.poll()
+    world.publish()
+    world.out_of_memory = True
+    assert not manager.poll()
+    assert "attempt 1" in manager.statuses()[1].reason
+    world.out_of_memory = False
+    assert not manager.poll()
+    world.now += FIRST_PAUSE_SECONDS
+    assert manager.poll()
+    assert world.built == [1, 2, 2]
+    assert world.loads == ["ready", "broken", "ready"]
+
+
+def test_the_pause_after_a_load_that_broke_down_doubles(world: World) -> None:
+    world.publish()
+    world.out_of_memory = True
+    manager = world.manager()
+    for attempt in range(3):
+        manager.poll()
+        assert f"attempt {attempt + 1}" in manager.statuses()[0].reason
+        world.now += FIRST_PAUSE_SECONDS * 2**attempt - 0.5
+        manager.poll()
+        assert len(world.built) == attempt + 1
+        world.now += 0.5
+
+
+def test_a_refused_release_is_tried_again_once_its_manifest_is_another(
+    world: World,
+) -> None:
+    directory = world.publish()
+    manifest = directory / "manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_bytes(whole + b" ")
+    manager = world.manager()
+    assert not manager.poll() and not manager.poll()
+    assert states(manager) == {1: ReleaseState.ERROR}
+    manifest.write_bytes(whole)
+    assert manager.poll()
+
+
+def test_what_is_wanted_is_looked_up_again_after_a_load(world: World) -> None:
+    world.publish()
+    manager = world.manager(keep_previous=True)
+    manager.poll()
+    world.publish()
+
+    def roll_back() -> None:
+        world.while_building = lambda: None
+        world.rollout.rollback()
+
+    world.while_building = roll_back
+    assert not manager.poll()
+    assert manager.live_serial == 1 and world.went_live == ["v000001"]
+
+
+def test_a_rollback_does_not_wait_for_a_load(world: World) -> None:
+    world.publish()
+    manager = world.manager(keep_previous=True)
+    manager.poll()
+    world.publish()
+    manager.poll()
+    world.publish(promote=False)
+    world.rollout.canary(3, 1)
+    flipped: list[int | None] = []
+
+    def roll_back() -> None:
+        world.rollout.rollback()
+        assert not manager.flip()  # the canary is still to come
+        flipped.append(manager.live_serial)
+
+    world.while_building = roll_back
+    assert manager.poll()
+    assert flipped == [1]
+    assert manager.canary is not None and manager.canary.serial == 3

@@ -25,6 +25,7 @@ from stepwell.base.errors import DataLossError, NotFoundError
 MANIFEST_NAME = "manifest.json"
 METADATA_NAME = "release_metadata.json"
 """What training writes beside its artifacts; publishing moves it into the manifest."""
+PATCH_SUFFIX = ".delta"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILES = 256
 MAX_FILE_BYTES = 1 << 40
@@ -39,12 +40,13 @@ Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RelativePath = Annotated[str, StringConstraints(pattern=_PATH_PATTERN)]
 
 
-class _Strict(BaseModel):
-    # Unknown keys and wrong types are errors, never repaired.
+class StrictModel(BaseModel):
+    """A page of a registry: unknown keys and wrong types are errors, never repaired."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class ReleaseMetadata(_Strict):
+class ReleaseMetadata(StrictModel):
     """What training says of a release; the publisher adds the rest.
 
     Attributes:
@@ -81,10 +83,10 @@ class ReleaseMetadata(_Strict):
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise DataLossError(f"{path}: {_first_problem(error)}") from error
+            raise DataLossError(f"{path}: {first_problem(error)}") from error
 
 
-class ReleaseFile(_Strict):
+class ReleaseFile(StrictModel):
     """One file of a release: path relative to it, size and SHA-256."""
 
     path: RelativePath
@@ -92,16 +94,32 @@ class ReleaseFile(_Strict):
     sha256: Sha256Hex
 
 
-class Manifest(_Strict):
-    """The whole of a release in one page; see ReleaseManifest for the fields."""
+class DeltaBase(StrictModel):
+    """The release that a delta changes: its serial and its manifest's SHA-256."""
+
+    serial: int = Field(ge=1, le=10**12 - 1)
+    manifest_sha256: Sha256Hex
+
+
+class Manifest(StrictModel):
+    """The whole of a release in one page; see ReleaseManifest for the fields.
+
+    Without `feature_service_hash` it was published before releases had one. A delta has
+    a `base` and says in `stored` what lies in its directory: whole files under their
+    own path, patches as "<path>.delta". Its `files` are the complete release all the
+    same, those that the base and the patches make.
+    """
 
     format_version: Literal[1]
     serial: int = Field(ge=1, le=10**12 - 1)
     release_id: str
     created_time_seconds: int = Field(ge=0, le=1 << 40)
     metadata: ReleaseMetadata
+    feature_service_hash: Sha256Hex | None = None
     # Strict mode takes no list for a tuple; JSON has only lists.
     files: tuple[ReleaseFile, ...] = Field(min_length=1, max_length=MAX_FILES)
+    base: DeltaBase | None = None
+    stored: tuple[ReleaseFile, ...] | None = Field(default=None, max_length=MAX_FILES)
     signature: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 
     @field_validator("release_id")
@@ -113,16 +131,32 @@ class Manifest(_Strict):
 
     def signed_bytes(self) -> bytes:
         """Returns what the signature covers: canonical JSON of all other fields."""
-        return canonical_json(self.model_dump(exclude={"signature"}))
+        return canonical_json(self._fields(exclude={"signature"}))
 
     def to_json(self) -> bytes:
         """Returns the form on disk."""
-        return canonical_json(self.model_dump())
+        return canonical_json(self._fields(exclude=set()))
+
+    def _fields(self, exclude: set[str]) -> dict[str, JsonValue]:
+        # An older manifest keeps its bytes, or its signature would not be good.
+        optional = ("feature_service_hash", "base", "stored")
+        absent = {name for name in optional if getattr(self, name) is None}
+        return self.model_dump(exclude=exclude | absent)
 
     @property
     def total_bytes(self) -> int:
-        """Size of the release's files."""
+        """Size of the release's files, those of its base included."""
         return sum(file.size_bytes for file in self.files)
+
+    @property
+    def stored_files(self) -> tuple[ReleaseFile, ...]:
+        """What lies in the release's directory: all files, or a delta's own."""
+        return self.files if self.stored is None else self.stored
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of what lies in the release's directory."""
+        return sum(file.size_bytes for file in self.stored_files)
 
 
 def release_id_of(serial: int) -> str:
@@ -156,17 +190,42 @@ def parse_manifest(content: bytes) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        raise DataLossError(f"manifest: {_first_problem(error)}") from error
-    paths = [file.path for file in manifest.files]
-    if len(set(paths)) != len(paths):
-        raise DataLossError("manifest: a file is named twice")
+        raise DataLossError(f"manifest: {first_problem(error)}") from error
+    for files in (manifest.files, manifest.stored_files):
+        paths = [file.path for file in files]
+        if len(set(paths)) != len(paths):
+            raise DataLossError("manifest: a file is named twice")
+    _check_delta(manifest)
     # A second spelling of the same content would carry the same signature.
     if manifest.to_json() != content:
         raise DataLossError("manifest is not in canonical form")
     return manifest
 
 
-def _first_problem(error: ValidationError) -> str:
+def _check_delta(manifest: Manifest) -> None:
+    """What a delta stores are its own files, and patches of them."""
+    if manifest.base is None and manifest.stored is None:
+        return
+    if manifest.base is None or manifest.stored is None:
+        raise DataLossError("manifest: base and stored come together")
+    if manifest.base.serial >= manifest.serial:
+        raise DataLossError(
+            f"manifest: {manifest.release_id} is not newer than its base, "
+            f"{release_id_of(manifest.base.serial)}"
+        )
+    files = {file.path: file for file in manifest.files}
+    for stored in manifest.stored:
+        is_patch = stored.path.removesuffix(PATCH_SUFFIX) in files
+        if stored.path.endswith(PATCH_SUFFIX) and is_patch:
+            continue
+        if files.get(stored.path) != stored:
+            raise DataLossError(f"manifest: {stored.path} is stored and no file of it")
+    if named := [path for path in files if path.endswith(PATCH_SUFFIX)]:
+        raise DataLossError(f"manifest: a delta cannot have a file {named[0]}")
+
+
+def first_problem(error: ValidationError) -> str:
+    """Returns where a page is wrong, and what is."""
     problem = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in problem["loc"]) or "document"
     return f"{where}: {problem['msg']}"

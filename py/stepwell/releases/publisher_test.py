@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import threading
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import stepwell.releases.publisher
 from stepwell.base.clock import FakeClock
 from stepwell.base.errors import (
     DataLossError,
@@ -13,11 +15,14 @@ from stepwell.base.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from stepwell.releases.aliases import ALIASES_NAME, AliasFile
 from stepwell.releases.manifest import ReleaseMetadata, parse_manifest
 from stepwell.releases.publisher import Publisher
+from stepwell.releases.rollout import Rollout
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import TRUSTED_KEY_NAME, DirectorySource
 from stepwell.releases.verification import verify_release
+from stepwell.schema.feature_registry import RANKER_SERVICE
 
 KEY = SigningKey.generate()
 METADATA = ReleaseMetadata(
@@ -44,6 +49,12 @@ def registry(tmp_path: Path) -> Path:
     return tmp_path / "registry"
 
 
+def parts(registry: Path) -> tuple[int, int | None]:
+    page = AliasFile(registry, KEY.verifying_key()).read()
+    assert page is not None
+    return page.live, page.previous
+
+
 def names(registry: Path) -> list[str]:
     return sorted(entry.name for entry in registry.iterdir() if entry.is_dir())
 
@@ -55,6 +66,7 @@ def test_publishes_a_release_that_verifies(folder: Path, registry: Path) -> None
     assert directory == registry / "v000001"
     assert manifest.metadata == METADATA
     assert manifest.created_time_seconds == 1_600_000_000
+    assert manifest.feature_service_hash == RANKER_SERVICE.schema_hash()
     assert [file.path for file in manifest.files] == [
         "index.hnsw",
         "tables/items.safetensors",
@@ -88,6 +100,93 @@ def test_clears_what_a_dead_publish_left(folder: Path, registry: Path) -> None:
     Publisher(registry, KEY).publish(folder, METADATA)
     assert names(registry) == ["v000001"]
     assert not (registry / "v000001" / "half").exists()
+
+
+def test_a_published_release_is_live_and_the_one_before_it_previous(
+    folder: Path, registry: Path
+) -> None:
+    publisher = Publisher(registry, KEY)
+    publisher.publish(folder, METADATA)
+    assert parts(registry) == (1, None)
+    publisher.publish(folder, METADATA)
+    assert parts(registry) == (2, 1)
+
+
+def test_a_release_that_must_wait_is_published_and_not_live(
+    folder: Path, registry: Path
+) -> None:
+    publisher = Publisher(registry, KEY)
+    with pytest.raises(FailedPreconditionError, match="its first release goes live"):
+        publisher.publish(folder, METADATA, promote=False)
+    publisher.publish(folder, METADATA)
+    publisher.publish(folder, METADATA, promote=False)
+    assert names(registry) == ["v000001", "v000002"]
+    assert parts(registry) == (1, None)
+
+
+def test_a_registry_from_before_aliases_is_given_them_before_the_release(
+    folder: Path, registry: Path
+) -> None:
+    publisher = Publisher(registry, KEY)
+    publisher.publish(folder, METADATA)
+    (registry / ALIASES_NAME).unlink()
+    publisher.publish(folder, METADATA, promote=False)
+    assert parts(registry) == (1, None)
+
+
+def test_releases_with_a_part_stay(folder: Path, registry: Path) -> None:
+    publisher = Publisher(registry, KEY, kept=2)
+    publisher.publish(folder, METADATA)
+    for _ in range(3):
+        publisher.publish(folder, METADATA, promote=False)
+    assert names(registry) == ["v000001", "v000003", "v000004"]
+    Rollout(registry, KEY).canary(3, 1_000)
+    publisher.publish(folder, METADATA)
+    assert names(registry) == ["v000001", "v000003", "v000004", "v000005"]
+    Rollout(registry, KEY).pin(1)
+    publisher.publish(folder, METADATA)
+    publisher.publish(folder, METADATA)
+    assert names(registry) == ["v000001", "v000003", "v000006", "v000007"]
+
+
+def test_what_a_kept_delta_stands_on_stays(folder: Path, registry: Path) -> None:
+    publisher = Publisher(registry, KEY, kept=2)
+    publisher.publish(folder, METADATA)
+    for base in (1, 2, 3):
+        publisher.publish(folder, METADATA, base=base)
+    assert names(registry) == ["v000001", "v000002", "v000003", "v000004"]
+    for _ in range(2):
+        publisher.publish(folder, METADATA)
+    (registry / "v000006" / "manifest.json").write_bytes(b"damaged since")
+    publisher.publish(folder, METADATA)
+    assert names(registry) == ["v000006", "v000007"]
+
+
+def test_a_serial_is_not_given_twice(folder: Path, registry: Path) -> None:
+    publisher = Publisher(registry, KEY)
+    publisher.publish(folder, METADATA)
+    shutil.rmtree(publisher.publish(folder, METADATA))
+    assert publisher.publish(folder, METADATA).name == "v000003"
+
+
+def test_a_publish_that_finds_no_room_leaves_nothing_behind(
+    folder: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher(registry, KEY)
+    publisher.publish(folder, METADATA)
+
+    def full(staged: Path) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device", str(staged))
+
+    monkeypatch.setattr(stepwell.releases.publisher, "sync_tree", full)
+    with pytest.raises(OSError, match="no space"):
+        publisher.publish(folder, METADATA)
+    assert names(registry) == ["v000001"]
+    staged = Path(shutil.move(folder, registry / "train.tmp"))
+    with pytest.raises(OSError, match="no space"):
+        publisher.publish(staged, METADATA)
+    # What was to be moved is still the caller's.
+    assert names(registry) == ["train.tmp", "v000001"]
 
 
 def test_two_publishers_at_once_make_two_releases(folder: Path, registry: Path) -> None:

@@ -10,11 +10,11 @@ class ReleaseState(enum.Enum):
 
     NEW = "The registry has it; nothing of it was read."
     LOADING = "It is verified, built and warmed up off the request path."
-    READY = "It is live: new requests borrow it."
+    READY = "It is loaded and warm: live, the canary, or held for a rollback."
     QUIESCING = "It lends no more; requests that borrowed it go on to their end."
     UNLOADING = "Nobody holds it; its memory and files are let go."
     DISABLED = "It is gone from this process."
-    ERROR = "It was refused; the reason is kept and it is not tried again."
+    ERROR = "It was refused; the reason is kept. The same files are not tried again."
 
 
 _FOLLOWING = {

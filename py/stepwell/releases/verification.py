@@ -5,11 +5,15 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stepwell.base.errors import DataLossError, NotFoundError
+from stepwell.base.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+)
 from stepwell.releases.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -19,6 +23,7 @@ from stepwell.releases.manifest import (
     release_id_of,
 )
 from stepwell.releases.signing import VerifyingKey
+from stepwell.schema.feature_registry import EARLIER_SERVICES, RANKER_SERVICE
 
 _HASH_THREADS = 2
 
@@ -26,25 +31,37 @@ _HASH_THREADS = 2
 def verify_release(directory: Path, key: VerifyingKey) -> Manifest:
     """Returns the manifest of a release that is whole and ours.
 
-    Checked in this order: the manifest's form, its signature, its name, the list of
-    files, every embedding space, every size, every digest.
+    Checked in this order: the manifest's form, its signature, its name, the features
+    it is served with, the list of files, every embedding space, every size, every
+    digest. Of a delta either what it stores may lie there, or all it makes.
 
     Raises:
         NotFoundError: there is no manifest.
+        FailedPreconditionError: it is whole, and of another definition of the features
+            than this version reads and writes.
         DataLossError: names the file and what is wrong with it.
     Cost: one read of every file; about 1 s a GB and thread, hashing outside the GIL.
     """
-    manifest = parse_manifest(_read_manifest(directory))
+    manifest = parse_manifest(read_manifest(directory))
     key.verify(manifest.signed_bytes(), bytes.fromhex(manifest.signature))
     _check_name(directory, manifest)
-    _check_listing(directory, manifest)
+    check_feature_service(manifest)
+    files = _listed_files(directory, manifest)
     check_embedding_spaces(manifest)
+    check_files(directory, files)
+    return manifest
+
+
+def check_files(directory: Path, files: Iterable[ReleaseFile]) -> None:
+    """Raises DataLossError, which names the file, when one is not what is said of it.
+
+    Cost: one read of every file; about 1 s a GB and thread, hashing outside the GIL.
+    """
     with ThreadPoolExecutor(_HASH_THREADS) as pool:
         # Largest first, so that one big file does not run alone at the end.
-        largest_first = sorted(manifest.files, key=lambda file: -file.size_bytes)
+        largest_first = sorted(files, key=lambda file: -file.size_bytes)
         for _ in pool.map(lambda file: _check_file(directory, file), largest_first):
             pass
-    return manifest
 
 
 def describe_file(directory: Path, path: str) -> ReleaseFile:
@@ -71,7 +88,12 @@ def release_paths(directory: Path) -> Iterator[str]:
         yield relative
 
 
-def _read_manifest(directory: Path) -> bytes:
+def read_manifest(directory: Path) -> bytes:
+    """Returns the manifest's bytes, one more than it may have at most.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     try:
         with _open_regular(directory / MANIFEST_NAME) as file:
             return file.read(MAX_MANIFEST_BYTES + 1)
@@ -85,13 +107,35 @@ def _check_name(directory: Path, manifest: Manifest) -> None:
         raise DataLossError(f"one release has several names: {sorted(names)}")
 
 
-def _check_listing(directory: Path, manifest: Manifest) -> None:
-    listed = {file.path for file in manifest.files}
+def _listed_files(directory: Path, manifest: Manifest) -> tuple[ReleaseFile, ...]:
+    """The files that must lie there: a delta's own, or all when it is complete."""
     present = set(release_paths(directory))
+    complete = present == {file.path for file in manifest.files}
+    files = manifest.files if complete else manifest.stored_files
+    listed = {file.path for file in files}
     if missing := listed - present:
         raise DataLossError(f"{directory}: {min(missing)} is missing")
     if foreign := present - listed:
         raise DataLossError(f"{directory}: {min(foreign)} is not in the manifest")
+    return files
+
+
+def check_feature_service(manifest: Manifest) -> None:
+    """Refuses a release whose stored rows this version would not understand.
+
+    Raises:
+        FailedPreconditionError: names both hashes and what mends it.
+    """
+    expected = RANKER_SERVICE.schema_hash()
+    actual = manifest.feature_service_hash
+    if actual in {expected, *(earlier.schema_hash() for earlier in EARLIER_SERVICES)}:
+        return
+    named = "none, as older versions did" if actual is None else actual[:16]
+    raise FailedPreconditionError(
+        f"{manifest.release_id} names feature service {named}; this version has "
+        f"{expected[:16]}: publish again (./stepwell publish), after training again "
+        "where the features that models take have changed"
+    )
 
 
 def check_embedding_spaces(manifest: Manifest) -> None:

@@ -6,11 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from stepwell.base.errors import DataLossError, NotFoundError, StepwellError
+from stepwell.base.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+    StepwellError,
+    UnavailableError,
+)
 from stepwell.releases.loader import Loader, trusted_key
-from stepwell.releases.manifest import Manifest, ReleaseMetadata, canonical_json
+from stepwell.releases.manifest import (
+    Manifest,
+    ReleaseMetadata,
+    canonical_json,
+    parse_manifest,
+)
 from stepwell.releases.publisher import Publisher
 from stepwell.releases.signing import SigningKey, VerifyingKey
+from stepwell.schema.feature_registry import RANKER_SERVICE
 
 KEY = SigningKey.generate()
 METADATA = ReleaseMetadata(
@@ -131,21 +143,51 @@ def test_a_bad_release_is_refused_with_its_reason(directory: Path, fault: str) -
         Loader(KEY.verifying_key(), never_built).load(directory)
 
 
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [("d" * 64, "dddddddddddddddd; this"), (None, "none, as older versions did; this")],
+)
+def test_a_release_of_other_features_is_refused_with_both_hashes(
+    directory: Path, named: str | None, said: str
+) -> None:
+    path = directory / "manifest.json"
+    manifest = parse_manifest(path.read_bytes())
+    changed = manifest.model_copy(update={"feature_service_hash": named})
+    signature = KEY.sign(changed.signed_bytes()).hex()
+    signed = changed.model_copy(update={"signature": signature})
+    path.write_bytes(signed.to_json())
+    assert (b"feature_service_hash" in signed.to_json()) == (named is not None)
+    own = RANKER_SERVICE.schema_hash()[:16]
+    reason = f"v000001 names feature service {said} version has {own}: publish again"
+    with pytest.raises(FailedPreconditionError, match=reason):
+        Loader(KEY.verifying_key(), never_built).load(directory)
+
+
 def test_a_folder_without_a_manifest_is_no_release(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="manifest"):
         Loader(KEY.verifying_key(), never_built).load(tmp_path)
 
 
-def test_a_good_release_is_built_then_warmed_up(directory: Path) -> None:
-    steps: list[str] = []
+def test_a_good_release_is_built_from_its_complete_files(directory: Path) -> None:
     loader = Loader(
         KEY.verifying_key(),
-        build=lambda where, manifest: f"{where.name} {manifest.serial}",
-        warm_up=steps.append,
+        build=lambda where, manifest: f"{where} {manifest.serial}",
+        complete=lambda where, manifest: where / manifest.release_id,
     )
     release = loader.load(directory)
-    assert release.content == "v000001 1"
-    assert steps == ["v000001 1"]
+    assert release.directory == directory
+    assert release.content == f"{directory / 'v000001'} 1"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "no space")])
+def test_what_this_machine_lacks_does_not_condemn_a_release(
+    directory: Path, error: Exception
+) -> None:
+    def build(where: Path, manifest: Manifest) -> str:
+        raise error
+
+    with pytest.raises(UnavailableError, match="v000001 could not be loaded now"):
+        Loader(KEY.verifying_key(), build).load(directory)
 
 
 @pytest.mark.parametrize("error", [ValueError("bad header"), KeyError("dim")])

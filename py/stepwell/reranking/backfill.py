@@ -65,4 +65,9 @@ def _appended(slate: RankedSet, rows: RowArray, places: RowArray) -> RankedSet:
         merged,
         np.concatenate([slate.scores, np.zeros(len(rows), np.float32)]),
         np.concatenate([slate.objectives, objectives]),
+        np.concatenate([_places(slate), np.full(len(rows), -1)]),
     )
+
+
+def _places(slate: RankedSet) -> RowArray:
+    return np.arange(len(slate)) if slate.places is None else slate.places

@@ -39,7 +39,11 @@ class FreshnessBoost:
             )
 
     def order(
-        self, rows: RowArray, scores: ScoreArray, event_time: int
+        self,
+        rows: RowArray,
+        scores: ScoreArray,
+        event_time: int,
+        weight: float | None = None,
     ) -> PositionArray:
         """Returns int64 [N], every position once, best lifted score first.
 
@@ -47,12 +51,14 @@ class FreshnessBoost:
             rows: int64 [N], best first; ties keep this order.
             scores: float32 [N].
             event_time: unix seconds of the query. An item of its future is brand-new.
+            weight: of this request; None takes the own one.
         """
+        weight = self.weight if weight is None else weight
         first_seen = self.traits.first_seen
         finite = np.isfinite(scores)
-        if self.weight <= 0 or first_seen is None or not finite.any():
+        if weight <= 0 or first_seen is None or not finite.any():
             return np.arange(len(rows))
         age = np.maximum(event_time - first_seen[rows], 0)
         spread = float(scores[finite].std(dtype=np.float64))
-        lift = self.weight * spread * np.exp2(-age / self.half_life_seconds)
+        lift = weight * spread * np.exp2(-age / self.half_life_seconds)
         return np.argsort(-(scores + lift), kind="stable")

@@ -132,6 +132,8 @@ def test_popular_fills_carry_no_score_and_name_their_source() -> None:
     popular = slate.candidates.source_ranks[:, SOURCE_NAMES.index("popular")]
     assert popular.tolist() == [-1, -1, 2, 3]
     assert slate.objectives.shape == (4, 1)
+    assert slate.places is not None
+    assert slate.places.tolist() == [0, 1, -1, -1]
 
 
 def test_fills_from_the_list_of_the_users_segment() -> None:
@@ -158,6 +160,22 @@ def test_hides_what_was_bought_within_the_window_and_nothing_else() -> None:
     stage = RerankingStage(_policy(set()), options=options)
     slate = stage.rerank(_query(5), user, _ranked([2, 4, 1]), _plan())
     assert _rows(slate) == [4, 1]
+
+
+def test_a_plan_that_lifts_new_items_does_so_for_its_request_alone() -> None:
+    traits, ranking = _traits(), list(range(NUM_ITEMS))
+    lifting = RerankingOptions(freshness_weight=2.0)
+    query, ranked = _query(10), _ranked(ranking)
+    by_plan = replace(_plan(), freshness_weight=2.0)
+    for options, plan, is_lifted in (
+        (RerankingOptions(), _plan(), False),
+        (RerankingOptions(), by_plan, True),
+        (lifting, _plan(), True),
+        (lifting, replace(_plan(), freshness_weight=0.0), False),
+    ):
+        stage = RerankingStage(_policy(set()), traits, options=options)
+        slate = _rows(stage.rerank(query, NOBODY, ranked, plan))
+        assert (slate != ranking[:10]) == is_lifted
 
 
 def test_no_brand_takes_more_than_its_share_even_when_diversity_likes_it() -> None:

@@ -11,11 +11,12 @@ from stepwell.retrieval.ann_source import AnnSource
 from stepwell.retrieval.co_occurrence_model import CoOccurrenceModel
 from stepwell.retrieval.co_occurrence_source import CoOccurrenceSource
 from stepwell.retrieval.history_source import HistorySource
+from stepwell.retrieval.new_items_source import NewItemsSource
 from stepwell.retrieval.popular_lists import PopularLists
 from stepwell.retrieval.popular_source import PopularSource
 from stepwell.retrieval.recall_probe import RecallProbe
 from stepwell.retrieval.stage import RetrievalOptions, RetrievalStage
-from stepwell.retrieval.trending_source import TrendingSource
+from stepwell.retrieval.trending_source import LiveTrends, TrendingSource
 
 INDEX_FILE = "index.hnsw"
 USER_TOWER_FILE = "user_tower.safetensors"
@@ -42,9 +43,12 @@ class RetrievalArtifacts:
         return self.user_tower.space_hash.tobytes()
 
     def stage(
-        self, metrics: Metrics | None = None, options: RetrievalOptions | None = None
+        self,
+        metrics: Metrics | None = None,
+        options: RetrievalOptions | None = None,
+        live: LiveTrends | None = None,
     ) -> RetrievalStage:
-        """Returns the stage over all five sources.
+        """Returns the stage over all six sources, trending with what rises now.
 
         With metrics, the recall of a share of the searches of an own index is measured;
         those of other processes are measured there.
@@ -56,8 +60,9 @@ class RetrievalArtifacts:
             HistorySource(),
             CoOccurrenceSource(self.co_occurrence),
             AnnSource(self.user_tower, self.index, probe),
-            TrendingSource(self.popular),
+            TrendingSource(self.popular, live),
             PopularSource(self.popular),
+            NewItemsSource(self.popular, self.co_occurrence.affinity),
         )
         return RetrievalStage(sources, metrics, options)
 

@@ -91,7 +91,10 @@ def make_artifacts(seed: int = 3) -> RetrievalArtifacts:
 
 
 def make_lists() -> PopularLists:
-    """Global list 0, 1, 2 ...; segment "north" likes 50 and 51; trending 90, 91, 92."""
+    """Global list 0, 1, 2 ...; segment "north" likes 50 and 51; trending 90, 91, 92.
+
+    New are 110, 105 and 111.
+    """
     rows = np.arange(40, dtype=np.int32)
     scores = np.linspace(40, 1, 40, dtype=np.float32)
     segment_rows = np.full((2, 40), -1, np.int32)
@@ -106,6 +109,7 @@ def make_lists() -> PopularLists:
         np.array([90, 91, 92], np.int32),
         np.array([3.0, 2.0, 1.0], np.float32),
         ("", "north"),
+        np.array([110, 105, 111], np.int32),
     )
 
 

@@ -31,10 +31,17 @@ class MergeOptions:
             "ann": 0.1,
             "trending": 0.1,
             "popular": 0.1,
+            # Nobody has found them yet: their places come from the quota.
+            "new_items": 0.0,
         }
     )
     quotas: Mapping[str, int] = field(
-        default_factory=lambda: {"history": 100, "trending": 5, "popular": 20}
+        default_factory=lambda: {
+            "history": 100,
+            "trending": 5,
+            "popular": 20,
+            "new_items": 10,
+        }
     )
     rank_offset: float = 100.0
 

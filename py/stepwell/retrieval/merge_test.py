@@ -33,8 +33,9 @@ def test_an_item_of_two_sources_stands_once_with_both_ranks() -> None:
         "ann": 1,
         "trending": -1,
         "popular": -1,
+        "new_items": -1,
     }
-    assert merged.source_scores[at].tolist() == [0.5, 0.0, 0.5, 0.0, 0.0]
+    assert merged.source_scores[at].tolist() == [0.5, 0.0, 0.5, 0.0, 0.0, 0.0]
 
 
 def test_agreement_of_sources_beats_a_better_rank() -> None:

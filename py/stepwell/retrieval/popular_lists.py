@@ -1,6 +1,6 @@
-"""The lists that need no user: popular by segment and overall, and trending."""
+"""The lists that need no user: popular by segment and overall, trending, new."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +22,8 @@ class PopularLists:
             segment and equals the global list. segment_scores: float32 [G, K].
         trending_rows: int32 [K], by growth. trending_scores: float32 [K].
         segment_names: G names, "" first.
+        new_rows: int32 [M], items that came into the catalogue lately, the most bought
+            first; none in releases made before there was this list.
 
     Concurrency: immutable.
     """
@@ -33,6 +35,9 @@ class PopularLists:
     trending_rows: npt.NDArray[np.int32]
     trending_scores: npt.NDArray[np.float32]
     segment_names: tuple[str, ...]
+    new_rows: npt.NDArray[np.int32] = field(
+        default_factory=lambda: np.zeros(0, np.int32)
+    )
 
     def segment_row(self, segment: str) -> int:
         """Returns the row of a segment's name; 0 when this release does not know it."""

@@ -1,12 +1,17 @@
 """What each source is for."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from stepwell.base.metric_names import RECALL_AT_K, RECALL_PROBES
 from stepwell.base.metrics import Metrics
 from stepwell.ops.history_scores import repeat_scores
 from stepwell.retrieval.ann_source import AnnSource
-from stepwell.retrieval.co_occurrence_source import CoOccurrenceSource
+from stepwell.retrieval.co_occurrence_source import (
+    SHORT_HISTORY_ITEMS,
+    CoOccurrenceSource,
+)
 from stepwell.retrieval.conftest import DAY, NOW, World
 from stepwell.retrieval.history_source import HistorySource
 from stepwell.retrieval.popular_source import PopularSource
@@ -52,6 +57,18 @@ def test_co_occurrence_finds_the_strongest_neighbours(world: World) -> None:
     source = CoOccurrenceSource(world.artifacts.co_occurrence)
     result = source.retrieve(world.query(), world.user((10, 11)), world.request(3))
     assert result.rows.tolist() == [12, 11, 13]
+
+
+def test_co_occurrence_of_a_short_list_reads_a_short_history(world: World) -> None:
+    source = CoOccurrenceSource(world.artifacts.co_occurrence)
+    unknown = tuple(range(1_000, 1_000 + SHORT_HISTORY_ITEMS))
+    user = world.user((*unknown, 10))
+    rows = np.where(user.history_rows < 1_000, user.history_rows, -1)
+    user = replace(user, history_rows=rows)
+    asked = world.request(SHORT_HISTORY_ITEMS)
+    assert len(source.retrieve(world.query(), user, asked).rows) == 0
+    asked = world.request(SHORT_HISTORY_ITEMS + 1)
+    assert source.retrieve(world.query(), user, asked).rows[0] == 11
 
 
 def test_co_occurrence_scores_equal_the_matrix(world: World) -> None:

@@ -16,7 +16,14 @@ from stepwell.pipeline.stages import Retrieved, SourceRequest
 from stepwell.retrieval.conftest import World
 from stepwell.retrieval.stage import RetrievalStage
 
-LIMITS = {"history": 20, "co_occurrence": 30, "ann": 60, "trending": 3, "popular": 20}
+LIMITS = {
+    "history": 20,
+    "co_occurrence": 30,
+    "ann": 60,
+    "trending": 3,
+    "popular": 20,
+    "new_items": 3,
+}
 
 
 class _Source:

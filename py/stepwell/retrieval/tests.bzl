@@ -107,6 +107,25 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "new_items_source_test",
+        srcs = ["new_items_source_test.py"],
+        deps = [
+            ":artifacts",
+            ":category_affinity",
+            ":co_occurrence_model",
+            ":new_items_source",
+            ":popular_lists",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/index:ann_index",
+            "//py/stepwell/models:two_tower_user",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:stages",
+            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:vocabulary",
+        ],
+    )
+    stepwell_py_test(
         name = "recall_probe_test",
         srcs = ["recall_probe_test.py"],
         deps = [
@@ -198,6 +217,25 @@ def room_tests():
             "//py/stepwell/models:two_tower_user",
             "//py/stepwell/pipeline:candidate",
             "//py/stepwell/pipeline:plan",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:stages",
+            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:vocabulary",
+        ],
+    )
+    stepwell_py_test(
+        name = "trending_source_test",
+        srcs = ["trending_source_test.py"],
+        deps = [
+            ":artifacts",
+            ":category_affinity",
+            ":co_occurrence_model",
+            ":popular_lists",
+            ":trending_source",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/index:ann_index",
+            "//py/stepwell/models:two_tower_user",
             "//py/stepwell/pipeline:query",
             "//py/stepwell/pipeline:stages",
             "//py/stepwell/schema:user_history",

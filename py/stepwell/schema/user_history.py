@@ -6,7 +6,7 @@ request path reads the blob with `unpack`.
 """
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,9 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
 
 _DTYPES = tuple(np.dtype(dtype) for _, dtype in _COLUMNS)
 _ROW_BYTES = sum(dtype.itemsize for dtype in _DTYPES)
+
+_Item = tuple[int, int, int, int, float, float]
+"""One item's part of each of _COLUMNS."""
 
 Columns = dict[str, Any]
 """Arrays by column name, those of _COLUMNS."""
@@ -134,21 +137,60 @@ class UserHistory:
 
         Cost: O(H).
         """
-        columns: Columns = {name: getattr(self, name) for name, _ in _COLUMNS}
         found = np.flatnonzero(self.keys == np.uint64(key))
-        if len(found):
-            columns = _with_repeat(columns, int(found[0]), time, value)
-        else:
-            columns = _with_new_item(columns, key, time, value)
+        row = int(found[0]) if len(found) else None
+        item = self._item_after(row, key, time, value)
+        place = self._place_of(row, item)
         first = self.first_event_time if self.num_events else time
-        return replace(
-            self,
-            **_most_recent_first(columns),
-            num_events=self.num_events + 1,
-            num_trips=self.num_trips + (time != self.last_event_time),
-            first_event_time=min(first, time),
-            last_event_time=max(self.last_event_time, time),
+        # In the order of the fields: names take as long as the arrays.
+        fields: list[Any] = [
+            _moved(column, row, place, part)
+            for column, part in zip(self._columns(), item, strict=True)
+        ]
+        fields += [
+            self.num_events + 1,
+            self.num_trips + (time != self.last_event_time),
+            min(first, time),
+            max(self.last_event_time, time),
+            self.segment,
+        ]
+        return UserHistory(*fields)
+
+    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+        return (
+            self.keys,
+            self.num_purchases,
+            self.first_time,
+            self.last_time,
+            self.decayed_count,
+            self.total_value,
         )
+
+    def _item_after(self, row: int | None, key: int, time: int, value: float) -> _Item:
+        """Returns the columns of an item after one more event on it."""
+        if row is None:
+            return key, 1, time, time, 1.0, value
+        last, decayed = int(self.last_time[row]), float(self.decayed_count[row])
+        decay = 2.0 ** (-abs(time - last) / HALF_LIFE_SECONDS)
+        return (
+            key,
+            int(self.num_purchases[row]) + 1,
+            min(int(self.first_time[row]), time),
+            max(last, time),
+            decayed * decay + 1 if time > last else decayed + decay,
+            float(self.total_value[row] + np.float32(value)),
+        )
+
+    def _place_of(self, row: int | None, item: _Item) -> int:
+        """Returns the row that an item belongs in: how many others stand before it."""
+        key, last = np.uint64(item[0]), item[3]
+        if not len(self) or last > self.last_time[0]:
+            return 0
+        before = self.last_time > last
+        before |= (self.last_time == last) & (self.keys > key)
+        if row is not None:
+            before[row] = False
+        return int(np.count_nonzero(before))
 
     def decayed_counts(
         self, now: int, half_life_seconds: float = HALF_LIFE_SECONDS
@@ -218,23 +260,21 @@ def _most_recent_first(
     return {name: column[order] for name, column in columns.items()}
 
 
-def _with_repeat(columns: Columns, row: int, time: int, value: float) -> Columns:
-    columns = {name: column.copy() for name, column in columns.items()}
-    last, decayed = int(columns["last_time"][row]), float(columns["decayed_count"][row])
-    decay = 2.0 ** (-abs(time - last) / HALF_LIFE_SECONDS)
-    columns["decayed_count"][row] = (
-        decayed * decay + 1 if time > last else decayed + decay
-    )
-    columns["num_purchases"][row] += 1
-    columns["first_time"][row] = min(int(columns["first_time"][row]), time)
-    columns["last_time"][row] = max(last, time)
-    columns["total_value"][row] += value
-    return columns
+def _moved(
+    column: npt.NDArray[Any], row: int | None, place: int, part: float
+) -> npt.NDArray[Any]:
+    """Returns a column with an item's part at `place`; it stood at `row`, or nowhere.
 
-
-def _with_new_item(columns: Columns, key: int, time: int, value: float) -> Columns:
-    first = (key, 1, time, time, 1.0, value)
-    return {
-        name: np.append(columns[name], np.array([item], dtype))
-        for (name, dtype), item in zip(_COLUMNS, first, strict=True)
-    }
+    An item moves forward only: its last time never falls. One that would stand behind
+    MAX_ITEMS others is not kept.
+    """
+    if row is None:
+        moved = np.empty(min(len(column) + 1, MAX_ITEMS), column.dtype)
+        moved[:place] = column[:place]
+        moved[place + 1 :] = column[place : len(moved) - 1]
+    else:
+        moved = column.copy()
+        moved[place + 1 : row + 1] = column[place:row]
+    if place < len(moved):
+        moved[place] = part
+    return moved

@@ -91,3 +91,23 @@ def test_refuses_a_segment_that_is_no_text() -> None:
     blob = UserHistory.empty("north").applied(1, 2).pack()
     with pytest.raises(DataLossError, match="segment"):
         UserHistory.unpack(blob.replace(b"north", b"n\xfforth"[:5]))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), min_size=1, max_size=40)
+)
+def test_the_most_recent_items_are_kept_ties_by_higher_key(
+    events: list[tuple[int, int]],
+) -> None:
+    bound = 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(user_history, "MAX_ITEMS", bound)
+        history, last = UserHistory.empty(), dict[int, int]()
+        for key, time in events:
+            history = history.applied(key, time)
+            last[key] = max(last.get(key, 0), time)
+            order = sorted(last, key=lambda key: (last[key], key), reverse=True)
+            last = {key: last[key] for key in order[:bound]}
+            assert history.keys.tolist() == list(last)
+            assert history.last_time.tolist() == list(last.values())
+    assert history.num_events == len(events)

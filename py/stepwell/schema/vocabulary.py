@@ -12,6 +12,9 @@ from safetensors.numpy import load_file, save_file
 from stepwell.base.errors import DataLossError, InvalidArgumentError
 from stepwell.ops.key_rows import KeyRows
 
+VOCABULARY_FILE = "vocabulary.safetensors"
+"""Of a release, its items."""
+
 KeyArray = npt.NDArray[np.uint64]
 RowArray = npt.NDArray[np.int64]
 
@@ -59,6 +62,19 @@ class Vocabulary:
         offsets = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum([len(item) for item in encoded], out=offsets[1:])
         return cls(entity_keys(ids), b"".join(encoded), offsets)
+
+    def extended(self, ids: Sequence[str]) -> "Vocabulary":
+        """Returns the vocabulary with more ids behind its own, whose rows stay.
+
+        Raises:
+            InvalidArgumentError: an id is known, stands twice, or collides in its key.
+        """
+        more = Vocabulary.build(ids)
+        return Vocabulary(
+            np.concatenate([self.keys, more.keys]),
+            self._id_bytes + more._id_bytes,
+            np.concatenate([self._offsets, self._offsets[-1] + more._offsets[1:]]),
+        )
 
     def __len__(self) -> int:
         return len(self.keys)

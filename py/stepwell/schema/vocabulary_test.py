@@ -53,3 +53,14 @@ def test_refuses_offsets_that_do_not_tile_the_ids(tmp_path: Path) -> None:
     save_file(tensors, path)
     with pytest.raises(DataLossError, match="do not tile"):
         Vocabulary.load(path)
+
+
+def test_an_extended_vocabulary_keeps_its_rows_and_adds_the_new_ids_behind() -> None:
+    before = Vocabulary.build(["milk", "größe"])
+    after = before.extended(["tea", "coffee"])
+    assert after.ids_of_rows(range(4)) == ["milk", "größe", "tea", "coffee"]
+    assert after.rows_of_ids(["coffee", "milk", "rum"]).tolist() == [3, 0, -1]
+    assert len(before) == 2
+    assert before.extended([]).ids_of_rows(range(2)) == ["milk", "größe"]
+    with pytest.raises(InvalidArgumentError, match="share a key"):
+        before.extended(["milk"])

@@ -11,15 +11,18 @@ from google.protobuf.message import Message
 
 from stepwell.base.clock import Clock
 from stepwell.base.errors import InvalidArgumentError, UnavailableError
-from stepwell.serving.admin_servicer import operator_of
+from stepwell.serving.admin_gate import operator_of
 from stepwell.serving.audit_log import AuditEntry, AuditLog
 from stepwell.serving.ladder_constants import PinnedState
+from stepwell.serving.releases_view import parts_of
 from stepwell.serving.validation import check_message
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _log = structlog.get_logger(__name__)
 _CALL_SECONDS = 2.0
+_POLL_SECONDS = 300.0
+"""A process may have a large release to load, and wait for another that loads it."""
 _BREAKER_STATES = ("CLOSED", "HALF_OPEN", "OPEN")
 """From good to bad."""
 
@@ -75,8 +78,10 @@ class AdminFanOut(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.GetStatusResponse:
         """Returns how each process stands, and on top how they stand together."""
         views = self._crew.views()
-        addresses = [view.admin_address for view in views]
-        answers = await asyncio.gather(*(_status(address) for address in addresses))
+        asked = admin_pb2.GetStatusRequest()
+        answers: list[admin_pb2.GetStatusResponse | None] = await asyncio.gather(
+            *(_answer(view.admin_address, "GetStatus", asked) for view in views)
+        )
         workers = [
             admin_pb2.WorkerStatus(
                 worker=view.number,
@@ -126,6 +131,25 @@ class AdminFanOut(admin_pb2_grpc.AdminServiceServicer):
             await self._take_down("SetLadder", who, before, after, request.reason)
         return former
 
+    async def ListReleases(
+        self, request: admin_pb2.ListReleasesRequest, context: _Context
+    ) -> admin_pb2.ReleasesView:
+        """Returns the releases that each process holds; on top, the first's."""
+        return await self._releases("ListReleases", request, _CALL_SECONDS)
+
+    async def PollReleases(
+        self, request: admin_pb2.PollReleasesRequest, context: _Context
+    ) -> admin_pb2.ReleasesView:
+        """Has every process look at the registry now."""
+        check_message(request)
+        listed = admin_pb2.ListReleasesRequest()
+        before = await self._releases("ListReleases", listed, _CALL_SECONDS)
+        after = await self._releases("PollReleases", request, _POLL_SECONDS)
+        who = operator_of(context)
+        parts = parts_of(before), parts_of(after)
+        await self._take_down("PollReleases", who, *parts, request.reason)
+        return after
+
     async def bring_up_to_date(self, view: WorkerView, born_with: str) -> None:
         """Tells a process what changed since it was started.
 
@@ -147,6 +171,22 @@ class AdminFanOut(admin_pb2_grpc.AdminServiceServicer):
         views = self._crew.views()
         return [view.admin_address for view in views if view.admin_address]
 
+    async def _releases(
+        self, method: str, request: Message, seconds: float
+    ) -> admin_pb2.ReleasesView:
+        views = self._crew.views()
+        answers: list[admin_pb2.ReleasesView | None] = await asyncio.gather(
+            *(_answer(view.admin_address, method, request, seconds) for view in views)
+        )
+        together = admin_pb2.ReleasesView()
+        if first := next((answer for answer in answers if answer is not None), None):
+            together.CopyFrom(first)
+        together.workers.extend(
+            admin_pb2.WorkerReleases(worker=view.number, pid=view.pid, view=answer)
+            for view, answer in zip(views, answers, strict=True)
+        )
+        return together
+
     async def _take_down(
         self,
         action: str,
@@ -159,10 +199,25 @@ class AdminFanOut(admin_pb2_grpc.AdminServiceServicer):
         await asyncio.to_thread(self._audit.write, entry)
 
 
-async def _call(address: str, method: str, request: Message) -> Any:
+async def _call(
+    address: str, method: str, request: Message, seconds: float = _CALL_SECONDS
+) -> Any:
     async with grpc.aio.insecure_channel(address) as channel:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
-        return await getattr(stub, method)(request, timeout=_CALL_SECONDS)
+        return await getattr(stub, method)(request, timeout=seconds)
+
+
+async def _answer(
+    address: str, method: str, request: Message, seconds: float = _CALL_SECONDS
+) -> Any:
+    """Returns what a process answers, None from one that does not."""
+    if not address:
+        return None
+    try:
+        return await _call(address, method, request, seconds)
+    except grpc.aio.AioRpcError as error:
+        _log.warning("worker does not answer", method=method, error=error.details())
+        return None
 
 
 async def _tell(addresses: Sequence[str], method: str, request: Message) -> None:
@@ -190,18 +245,6 @@ async def _judged(
         text = f"a process does not answer: {error.details()}"
         raise UnavailableError(text) from error
     return former
-
-
-async def _status(address: str) -> admin_pb2.GetStatusResponse | None:
-    if not address:
-        return None
-    try:
-        status: admin_pb2.GetStatusResponse = await _call(
-            address, "GetStatus", admin_pb2.GetStatusRequest()
-        )
-    except grpc.aio.AioRpcError:
-        return None
-    return status
 
 
 def _together(

@@ -178,3 +178,19 @@ async def test_without_a_process_constants_cannot_be_judged(bench: Bench) -> Non
         await bench.admin.SetLadder(_tighter())
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
     assert bench.fan_out.pinned == PinnedState()
+
+
+async def test_every_process_looks_for_releases_and_says_what_it_holds(
+    bench: Bench,
+) -> None:
+    bench.crew.addresses.append("127.0.0.1:1")
+    asked = admin_pb2.PollReleasesRequest(reason="v000001 promoted")
+    view = await bench.admin.PollReleases(asked)
+    assert view.live_serial == 1
+    assert [(w.worker, w.pid) for w in view.workers] == [(0, 100), (1, 101), (2, 102)]
+    assert [w.view.live_serial for w in view.workers] == [1, 1, 0]
+    assert not view.workers[2].HasField("view")
+    listed = await bench.admin.ListReleases(admin_pb2.ListReleasesRequest())
+    assert listed == view
+    (line,) = bench.audited()
+    assert (line["action"], line["reason"]) == ("PollReleases", "v000001 promoted")

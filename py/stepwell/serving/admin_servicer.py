@@ -1,4 +1,4 @@
-"""AdminService: how the server stands, and the operator's hand on the ladder."""
+"""AdminService: how the server stands, the ladder in hand, a look at the releases."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -12,16 +12,29 @@ from stepwell.degradation.circuit_breaker import CircuitBreaker
 from stepwell.degradation.controller import LadderController
 from stepwell.degradation.tier import BEST_FIRST, Tier
 from stepwell.releases.manifest import Manifest
+from stepwell.serving.admin_gate import operator_of
 from stepwell.serving.audit_log import AuditEntry, AuditLog
 from stepwell.serving.call import TIER_OF_WIRE, WIRE_OF_TIER
 from stepwell.serving.ladder_constants import LadderSettings
+from stepwell.serving.releases_view import parts_of
 from stepwell.serving.validation import check_message
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2, release_pb2
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
-OPERATOR_KEY = "operator"
-"""Metadata key under which an operator may say who they are."""
+
+@dataclass(frozen=True, slots=True)
+class ReleaseActions:
+    """What may be asked of the releases.
+
+    Attributes:
+        view: returns those that are held, and what for.
+        poll: looks at the registry and returns when what it wants was done, or refused;
+            runs on another thread.
+    """
+
+    view: Callable[[], admin_pb2.ReleasesView]
+    poll: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +44,16 @@ class ServerFacts:
     Attributes:
         live: returns the live release's manifest and state; None without one.
         queue_length: returns the number of waiting requests.
+        releases: what may be asked of them.
     """
 
     live: Callable[[], tuple[Manifest | None, str]]
     queue_length: Callable[[], int]
+    releases: ReleaseActions
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
-    """Reads the ladder, pins it and changes its constants.
+    """Reads the ladder, pins it, changes its constants, and looks for releases.
 
     Args:
         ladder: of this server.
@@ -124,12 +139,30 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         await asyncio.to_thread(self._audit.write, entry)
         return former
 
+    async def ListReleases(
+        self, request: admin_pb2.ListReleasesRequest, context: _Context
+    ) -> admin_pb2.ReleasesView:
+        """Returns the releases that the server holds."""
+        return self._facts.releases.view()
 
-def operator_of(context: _Context) -> str:
-    """Returns who calls: the peer, and the name it gives itself where it does."""
-    peer = str(context.peer())
-    names = [v for k, v in context.invocation_metadata() or () if k == OPERATOR_KEY]
-    return f"{names[0]!s:.64} at {peer}" if names else peer
+    async def PollReleases(
+        self, request: admin_pb2.PollReleasesRequest, context: _Context
+    ) -> admin_pb2.ReleasesView:
+        """Looks at the registry now; takes what came of it down."""
+        check_message(request)
+        releases = self._facts.releases
+        before = releases.view()
+        await asyncio.to_thread(releases.poll)
+        after = releases.view()
+        entry = AuditEntry(
+            "PollReleases",
+            operator_of(context),
+            parts_of(before),
+            parts_of(after),
+            request.reason,
+        )
+        await asyncio.to_thread(self._audit.write, entry)
+        return after
 
 
 def manifest_message(manifest: Manifest) -> release_pb2.ReleaseManifest:
@@ -152,6 +185,7 @@ def manifest_message(manifest: Manifest) -> release_pb2.ReleaseManifest:
         embedding_space_hash=bytes.fromhex(metadata.embedding_space_hash),
         feature_schema_hash=bytes.fromhex(metadata.feature_schema_hash),
         signature=bytes.fromhex(manifest.signature),
+        feature_service_hash=bytes.fromhex(manifest.feature_service_hash or ""),
     )
 
 

@@ -8,6 +8,7 @@ from stepwell.base.metric_names import (
     ANSWERS,
     DEFAULTED_VIEWS,
     DEGRADATION_REASONS,
+    ROW_AGE,
     STAGE_SECONDS,
 )
 from stepwell.base.metrics import Metrics
@@ -33,6 +34,7 @@ class AnswerMetrics:
         self._reason = cache(lambda r: metrics.counter(DEGRADATION_REASONS, r.label))
         self._stage = cache(lambda stage: metrics.histogram(STAGE_SECONDS, stage))
         self._view = cache(lambda view: metrics.counter(DEFAULTED_VIEWS, view))
+        self._age = cache(lambda view: metrics.histogram(ROW_AGE, view))
 
     def count(self, slate: Slate, reasons: tuple[Reason, ...], server_us: int) -> None:
         """Counts one answer.
@@ -53,3 +55,5 @@ class AnswerMetrics:
         if slate.user is not None:
             for view in slate.user.defaulted:
                 self._view(view).add()
+            for view, age_ms in slate.user.feature_age_ms.items():
+                self._age(view).observe(age_ms / 1e3)

@@ -1,8 +1,8 @@
 """A checked request on its way through the server, free of gRPC."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.degradation.controller import Arrival, draw
@@ -10,6 +10,7 @@ from stepwell.degradation.priority import Priority
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import MILLION
+from stepwell.features.request_features import check_request_features
 from stepwell.serving.limits import MAX_DEADLINE_MS
 from stepwell_pb.v1 import common_pb2, recommend_pb2
 
@@ -66,6 +67,7 @@ class Call:
         num_items: K; for a Rank call that wants all, the number of candidates.
         given_item_ids: the candidates of a Rank call, None for Recommend.
         is_cancelled: True once nobody waits for the answer; work on it may stop.
+        request_features: what the caller says of the moment, by name.
     """
 
     request_id: str
@@ -77,6 +79,7 @@ class Call:
     surface: str = ""
     explain: bool = False
     is_cancelled: Callable[[], bool] = _never
+    request_features: Mapping[str, float] = field(default_factory=dict)
 
 
 def call_of(
@@ -92,6 +95,8 @@ def call_of(
         arrived_us: monotonic time of arrival.
         deadline_us: monotonic time past which nobody listens.
         is_cancelled: True once nobody waits for the answer.
+    Raises:
+        InvalidArgumentError: names the feature of the request that cannot be.
     """
     user_id, request_id = request.user_id, request.request_id
     if request_id:
@@ -126,7 +131,19 @@ def call_of(
         request.surface,
         request.explain,
         is_cancelled,
+        said_of(request),
     )
+
+
+def said_of(request: AnyRequest) -> Mapping[str, float]:
+    """Returns the request's own features, checked.
+
+    Raises:
+        InvalidArgumentError: names the feature, its value and its range.
+    """
+    said = dict(request.request_features)
+    check_request_features(said)
+    return said
 
 
 def budget_of(given_us: int | None, rules: DeadlineRules) -> int:

@@ -1,22 +1,29 @@
 """FeedbackService over the event log: an answer means the events are on disk."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from stepwell.base.clock import Clock
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.base.metric_names import EVENTS_DUPLICATE, EVENTS_STORED
+from stepwell.base.metric_names import (
+    EVENT_BATCHES_REFUSED,
+    EVENTS_DUPLICATE,
+    EVENTS_STORED,
+)
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.logged_events import (
     IMPRESSION_PREFIX,
     MAX_AHEAD_SECONDS,
     event_record,
 )
+from stepwell.serving.event_stream import durable_batches
 from stepwell.serving.validation import check_message
-from stepwell.stores.event_log import EventLog
+from stepwell.stores.event_log import AppendReceipt, EventLog
 from stepwell_pb.v1 import common_pb2, feedback_pb2, feedback_pb2_grpc
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -28,10 +35,10 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
     Args:
         log: where events go.
         clock: event time for events that bring none, and the time of ingestion.
-        metrics: events stored and repeated.
+        metrics: events stored and repeated, batches refused.
         on_stored: brings new events into effect; called off the event loop, after a
-            batch is durable and before it is acknowledged. None where another process
-            does.
+            batch is durable and before it is acknowledged. Streams do not wait for it.
+            None where another process does.
 
     Concurrency: one event loop; waits for the disk without holding it.
     """
@@ -47,27 +54,60 @@ class FeedbackServicer(feedback_pb2_grpc.FeedbackServiceServicer):
         self._clock = clock
         self._metrics = metrics
         self._on_stored = on_stored
+        self._stirring: asyncio.Future[None] | None = None
 
     async def LogEvents(
         self, request: feedback_pb2.LogEventsRequest, context: _Context
     ) -> feedback_pb2.LogEventsResponse:
         """Appends a batch, all or nothing."""
+        # Shielded: what was submitted may become durable even if the caller has gone.
+        pending = asyncio.wrap_future(self._submit(request))
+        answer = self._answer(await asyncio.shield(pending))
+        if self._on_stored is not None:
+            await asyncio.to_thread(self._on_stored)
+        return answer
+
+    async def LogEventsStream(
+        self,
+        requests: AsyncIterator[feedback_pb2.LogEventsRequest],
+        context: _Context,
+    ) -> AsyncIterator[feedback_pb2.LogEventsResponse]:
+        """Appends batch after batch; an answer waits for the disk and nothing else."""
+        async with aclosing(durable_batches(requests, self._submit)) as receipts:
+            async for receipt in receipts:
+                self._stir()
+                yield self._answer(receipt)
+
+    def _submit(
+        self, request: feedback_pb2.LogEventsRequest
+    ) -> "Future[AppendReceipt]":
+        """Checks a batch and hands it to the log."""
         now_seconds = self._clock.event_seconds()
-        _check(request, now_seconds + MAX_AHEAD_SECONDS)
+        try:
+            _check(request, now_seconds + MAX_AHEAD_SECONDS)
+        except InvalidArgumentError as error:
+            self._metrics.add(EVENT_BATCHES_REFUSED, error.field.rpartition(".")[2])
+            raise
         for event in request.events:
             event.event_time_seconds = event.event_time_seconds or now_seconds
         ingested_us = self._clock.wall_us()
         records = [event_record(event, ingested_us) for event in request.events]
-        # Shielded: what was submitted may become durable even if the caller has gone.
-        pending = asyncio.wrap_future(self._log.submit(records))
-        receipt = await asyncio.shield(pending)
+        return self._log.submit(records)
+
+    def _answer(self, receipt: AppendReceipt) -> feedback_pb2.LogEventsResponse:
         self._metrics.add(EVENTS_STORED, amount=receipt.num_stored)
         self._metrics.add(EVENTS_DUPLICATE, amount=receipt.num_duplicates)
-        if self._on_stored is not None:
-            await asyncio.to_thread(self._on_stored)
         return feedback_pb2.LogEventsResponse(
             num_stored=receipt.num_stored, num_duplicates=receipt.num_duplicates
         )
+
+    def _stir(self) -> None:
+        """Lets new events take effect while streams go on; one such call at a time."""
+        if self._on_stored is not None and (
+            self._stirring is None or self._stirring.done()
+        ):
+            stirring = asyncio.to_thread(self._on_stored)
+            self._stirring = asyncio.ensure_future(stirring)
 
 
 def _check(request: feedback_pb2.LogEventsRequest, latest_seconds: int) -> None:

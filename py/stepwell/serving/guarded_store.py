@@ -28,6 +28,12 @@ class GuardedStore:
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
     ) -> list[bytes | None]:
         """As the store's; UnavailableError at once while the breaker is open."""
+        return self.get_rows([(view, key) for key in keys], timeout_us)
+
+    def get_rows(
+        self, rows: Sequence[tuple[str, str]], timeout_us: int | None = None
+    ) -> list[bytes | None]:
+        """As the store's; UnavailableError at once while the breaker is open."""
         if timeout_us is not None and timeout_us <= 0:
             raise UnavailableError("no time is left for the online store")
 
@@ -36,7 +42,7 @@ class GuardedStore:
             return timeout_us is not None and timeout_us < enough_us
 
         return self._reads.call(
-            lambda: self._store.get_many(view, keys, timeout_us), was_short
+            lambda: self._store.get_rows(rows, timeout_us), was_short
         )
 
     def put_many(self, view: str, values: Mapping[str, bytes]) -> None:

@@ -28,11 +28,16 @@ class _Store:
     def get_many(
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
     ) -> list[bytes | None]:
+        return self.get_rows([(view, key) for key in keys], timeout_us)
+
+    def get_rows(
+        self, rows: Sequence[tuple[str, str]], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         self.num_reads += 1
         self.clock.advance_us(self.takes_us)
         if self.error is not None:
             raise self.error
-        return [b"x" for _ in keys]
+        return [b"x" for _ in rows]
 
     def put_many(self, view: str, values: Mapping[str, bytes]) -> None:
         self.written.update(values)

@@ -47,6 +47,8 @@ _WORD = Limit(0, 256, "bytes")
 _DEADLINE = Limit(0, MAX_DEADLINE_MS, "ms")
 _NUM_LABELS = Limit(1, 1000, "labels")
 
+_REQUEST_FEATURES = Limit(0, 32, "features", Limit(1, 64, "bytes"))
+
 _RECOMMEND = {
     "user_id": _ID,
     "num_items": Limit(1, 500),
@@ -54,6 +56,7 @@ _RECOMMEND = {
     "surface": _WORD,
     "deadline_ms": _DEADLINE,
     "request_id": _WORD,
+    "request_features": _REQUEST_FEATURES,
 }
 _RANK = {
     "user_id": _ID,
@@ -62,6 +65,7 @@ _RANK = {
     "surface": _WORD,
     "deadline_ms": _DEADLINE,
     "request_id": _WORD,
+    "request_features": _REQUEST_FEATURES,
 }
 _EVENT = {
     "event_id": _ID,
@@ -92,6 +96,7 @@ LIMITS: Mapping[str, Mapping[str, Limit]] = MappingProxyType(
         "LookupRequest": {"table": _ID, "keys": Limit(1, 10_000, "keys")},
         "ForceTierRequest": {"reason": _ID},
         "SetLadderRequest": {"reason": _ID},
+        "PollReleasesRequest": {"reason": _ID},
     }
 )
 """Limits by message and field."""

@@ -7,7 +7,8 @@ import stepwell_pb.v1.recommend_pb2 as _anchor
 from stepwell.serving.limits import LIMITS, Limit
 
 _LIMIT = re.compile(r"\[limit: (\d+)\.\.(\d+)(?: (\w+))?\]")
-_FIELD = re.compile(r"\s*(?:repeated |optional )?[\w.]+ (\w+) = \d+.*;")
+_TYPE = r"(?:repeated |optional )?(?:map<\w+, \w+>|[\w.]+)"
+_FIELD = re.compile(rf"\s*{_TYPE} (\w+) = \d+.*;")
 
 
 def _proto_files() -> list[Path]:

@@ -9,7 +9,11 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
-from stepwell.base.errors import InvalidArgumentError, StepwellError
+from stepwell.base.errors import (
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    StepwellError,
+)
 from stepwell.base.metric_names import GRPC_HANDLED, GRPC_HANDLING, VALIDATION_FAILURES
 from stepwell.base.metrics import CounterSeries, Metrics
 from stepwell.front.call import Call
@@ -35,14 +39,22 @@ class MethodBorder(Generic[M]):
         metrics: counts calls by service, method and code, and times them.
         path: of the method, as on the wire: /package.Service/Method.
         message_type: of requests.
+        max_message_bytes: of a request; None where the server reads no larger one.
 
     Concurrency: thread-safe. Cost: `parsed` and `count` about 2 us a call.
     """
 
-    def __init__(self, metrics: Metrics, path: str, message_type: type[M]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        path: str,
+        message_type: type[M],
+        max_message_bytes: int | None = None,
+    ) -> None:
         _, service, name = path.split("/")
         self._metrics = metrics
         self._message_type = message_type
+        self._max_bytes = max_message_bytes
         self._labels = (service.split(".")[-1], name)
         self._seconds = metrics.histogram(GRPC_HANDLING, *self._labels)
         self._handled: dict[grpc.StatusCode, CounterSeries] = {}
@@ -61,7 +73,11 @@ class MethodBorder(Generic[M]):
 
         Raises:
             InvalidArgumentError: the bytes are no message of the method's type.
+            ResourceExhaustedError: they are too many.
         """
+        if self._max_bytes is not None and len(raw) > self._max_bytes:
+            text = f"request is {len(raw)} bytes, must be at most {self._max_bytes}"
+            raise ResourceExhaustedError(text, retry_after_ms=-1)
         try:
             return self._message_type.FromString(raw)
         except DecodeError:

@@ -3,113 +3,64 @@
 import asyncio
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
 from stepwell.base.errors import StepwellError
-from stepwell.base.metric_names import RELEASE_SERIAL
-from stepwell.base.metrics import Metrics
-from stepwell.degradation.circuit_breaker import CircuitBreaker
-from stepwell.degradation.controller import LadderController, LadderOptions
-from stepwell.degradation.tier import Tier
+from stepwell.base.metric_names import RELEASE_LOADS, RELEASE_SERIAL
+from stepwell.degradation.controller import LadderController
+from stepwell.experiments.arm_outcomes import ArmOutcomes
 from stepwell.feedback.impression import ImpressionSideEffect
-from stepwell.feedback.log_retention import DEFAULT_KEEP_DAYS, EventLogRetention
+from stepwell.feedback.log_follower import LogFollower
+from stepwell.feedback.log_retention import (
+    EventLogRetention,
+)
 from stepwell.feedback.newest_event import newest_event_seconds
 from stepwell.feedback.turn import NO_OTHERS, FileTurn
 from stepwell.feedback.updater_thread import UpdaterThread
-from stepwell.feedback.user_history_updater import UserHistoryUpdater
+from stepwell.feedback.user_history_updater import UpdaterOptions, UserHistoryUpdater
 from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.releases.handle import Release
-from stepwell.releases.loader import Loader
-from stepwell.releases.manager import Manager
+from stepwell.releases.manager import Manager, ManagerHooks
 from stepwell.releases.manifest import Manifest
-from stepwell.releases.source import Source
 from stepwell.schema.events import history_types_of
-from stepwell.serving.admin_servicer import AdminServicer, ServerFacts
+from stepwell.schema.feature_registry import USER_VIEWS
+from stepwell.serving.admin_gate import AdminGate
+from stepwell.serving.admin_servicer import (
+    AdminServicer,
+    ReleaseActions,
+    ServerFacts,
+)
 from stepwell.serving.answering import Answering
 from stepwell.serving.audit_log import AuditLog
 from stepwell.serving.call import DeadlineRules
+from stepwell.serving.canary_side import CanaryParts, CanarySide
 from stepwell.serving.card_costs import DEFAULT_COSTS
 from stepwell.serving.dispatcher import Dispatcher
 from stepwell.serving.engine import Engine
-from stepwell.serving.event_clock import EventClock
 from stepwell.serving.feedback_servicer import FeedbackServicer
 from stepwell.serving.front_counts import FrontCounts
-from stepwell.serving.gauges import LadderGauges, QueueGauges, ReleaseGauges
+from stepwell.serving.gauges import (
+    ItemActivityGauge,
+    LadderGauges,
+    QueueGauges,
+    ReleaseGauges,
+    WriterGauges,
+)
 from stepwell.serving.metrics_server import MetricsServer
+from stepwell.serving.query_maker import QueryMaker
+from stepwell.serving.ranker_options import RankerOptions, RankerParts
 from stepwell.serving.ready import Ready
 from stepwell.serving.recommend_methods import RecommendMethods
-from stepwell.serving.server import Listen, RankerServer, Servicers
+from stepwell.serving.release_thread import ReleaseThread
+from stepwell.serving.releases_view import releases_view
+from stepwell.serving.server import RankerServer, Servicers
+from stepwell.serving.shown_slates import ShownSlates
 from stepwell.serving.tiered_answering import TieredAnswering
 from stepwell.serving.warm_up import warm_up
-from stepwell.stores.event_log import EventLog
-from stepwell.stores.key_value_store import KeyValueStore
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RankerOptions:
-    """Settings of the process.
-
-    Attributes:
-        listen: of callers and of the operator.
-        metrics_host, metrics_port: of the metrics page.
-        default_deadline_us: for calls that bring none.
-        num_workers: threads that answer; one per core is enough.
-        max_queue_size: calls that may wait.
-        poll_seconds: pause between looks at the registry.
-        drain_seconds: what calls in flight have to finish in.
-        apply_wait_seconds: longest that LogEvents waits for user state to know the
-            events; they are durable before.
-        event_retention_days: age at which the event log forgets what was applied.
-        ladder: budget and shares.
-        deadline_required: a call that brings no deadline is INVALID_ARGUMENT.
-        forced_tier: pinned from the start; None leaves the choice to the ladder.
-        audit_log: file of the operator's actions; None keeps log lines only.
-        updater_lock: file that lets one process at a time fold events; None where no
-            other process does.
-    """
-
-    listen: Listen = field(default_factory=Listen)
-    metrics_host: str = "127.0.0.1"
-    metrics_port: int = 0
-    default_deadline_us: int = 200_000
-    num_workers: int = 1
-    max_queue_size: int = 512
-    poll_seconds: float = 5.0
-    drain_seconds: float = 8.0
-    apply_wait_seconds: float = 0.05
-    event_retention_days: int = DEFAULT_KEEP_DAYS
-    ladder: LadderOptions = field(default_factory=LadderOptions)
-    deadline_required: bool = False
-    forced_tier: Tier | None = None
-    audit_log: Path | None = None
-    updater_lock: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RankerParts:
-    """What the process stands on; it closes the store and the log at its end.
-
-    Attributes:
-        source, loader: of releases.
-        store: online features, as the updater writes them.
-        event_log: of events and impressions.
-        breakers: by dependency; those that the engine's store is guarded by.
-        clock, metrics: shared by everything.
-    """
-
-    source: Source
-    loader: Loader[Engine]
-    store: KeyValueStore
-    event_log: EventLog
-    breakers: dict[str, CircuitBreaker]
-    clock: EventClock
-    metrics: Metrics
 
 
 class _Closable(Protocol):
@@ -128,11 +79,29 @@ class Ranker:
         )
         self._ladder.release_gone()
         self._ladder.force(options.forced_tier)
+        self._release_thread = ReleaseThread()
         self._manager: Manager[Engine] = Manager(
-            parts.source, parts.loader, on_live=self._on_live
+            parts.source, parts.loader, self._release_hooks(), options.releases
+        )
+        self._audit = AuditLog(options.audit_log, clock)
+        self._canary = CanarySide(
+            self._manager,
+            CanaryParts(
+                parts.event_log,
+                self._audit,
+                options.shadow_log,
+                lambda: self.num_in_flight == 0,
+                options.canary_look_seconds,
+            ),
+            clock,
+            metrics,
         )
         self._updater = UserHistoryUpdater(
-            parts.event_log, parts.store, metrics, history_types=None
+            parts.event_log,
+            parts.store,
+            clock,
+            metrics,
+            UpdaterOptions(history_types=None),
         )
         self._clock_started = False
         self._impressions = ImpressionSideEffect(parts.event_log, clock, metrics)
@@ -151,6 +120,8 @@ class Ranker:
             QueueGauges(metrics, self._queue, self._dispatcher),
             FrontCounts(metrics, self._server.counters),
             ReleaseGauges(metrics, self._manager),
+            WriterGauges(metrics, clock, parts.store, USER_VIEWS),
+            ItemActivityGauge(metrics, parts.items),
             self._impressions,
         )
         self._metrics_server = MetricsServer(
@@ -158,6 +129,9 @@ class Ranker:
         )
         # Last: a port that is taken must not leave a thread behind at work.
         self._updater_thread = self._start_updater()
+        self._follower = LogFollower(
+            parts.event_log, parts.items, self._updater_thread.wake
+        )
 
     @property
     def port(self) -> int:
@@ -174,6 +148,10 @@ class Ranker:
         """Calls that wait for a worker now, and those that one works on."""
         return self.queue_length + self._dispatcher.num_busy
 
+    def canary_outcomes(self) -> tuple[ArmOutcomes, ArmOutcomes]:
+        """Returns what live's and the canary's answers have come to."""
+        return self._canary.outcomes.arms()
+
     def refresh_metrics(self) -> None:
         """Brings what is counted elsewhere up to now, as before every scrape."""
         for gauges in self._gauges:
@@ -187,12 +165,21 @@ class Ranker:
             on_ready: told once, when health has turned to SERVING.
         """
         self._metrics_server.start()
+        self._canary.start()
         self._dispatcher.open()
         await self._server.start()
+        ending = asyncio.create_task(self._cancel_loads(stop))
         try:
             await self._watch_releases(stop, on_ready)
         finally:
+            ending.cancel()
             await self._drain()
+
+    async def _cancel_loads(self, stop: asyncio.Event) -> None:
+        """A release that loads when the end comes would be waited for."""
+        await stop.wait()
+        if self._parts.cancel_loads is not None:
+            self._parts.cancel_loads()
 
     async def _watch_releases(
         self, stop: asyncio.Event, on_ready: Callable[[Ready], None]
@@ -201,7 +188,9 @@ class Ranker:
         while not stop.is_set():
             # Without a scraper too, losses are said.
             self._impressions.refresh()
-            await asyncio.to_thread(self._poll)
+            if self._parts.experiments is not None:
+                await asyncio.to_thread(self._parts.experiments.refresh)
+            await asyncio.wrap_future(self._release_thread.submit(self._poll))
             if not ready and self._manager.live_serial is not None:
                 ready = True
                 await asyncio.to_thread(
@@ -212,6 +201,8 @@ class Ranker:
                 gc.freeze()
                 self._server.set_ready()
                 on_ready(self._ready())
+                # The canary and the previous release are still to be loaded.
+                continue
             try:
                 await asyncio.wait_for(stop.wait(), self._options.poll_seconds)
             except TimeoutError:
@@ -223,10 +214,19 @@ class Ranker:
             watermark = release.manifest.metadata.data_watermark_seconds
             warm_up(release.content, watermark, num_rounds=1)
 
+    def poll_releases(self) -> None:
+        """Looks for releases now, and returns when what is wanted is done.
+
+        What is held already is flipped to at once, also while another one loads.
+        """
+        if not self._manager.flip():
+            self._release_thread.submit(self._poll).result()
+
     def _poll(self) -> None:
         """Looks for releases; a registry that cannot be read now keeps the live one."""
         try:
-            self._manager.poll()
+            # Before the first one is live nothing else is worth its time.
+            self._manager.poll(until_live=self._manager.live_serial is None)
         except (StepwellError, OSError) as error:
             _log.warning("registry cannot be read", error=str(error))
 
@@ -236,8 +236,11 @@ class Ranker:
         # In the order in which work flows; each writes out what it still holds.
         parts: Sequence[_Closable] = (
             self._dispatcher,
+            self._canary,
+            self._follower,
             self._updater_thread,
             self._manager,
+            self._release_thread,
             self._parts.event_log,
             self._impressions,
             self._parts.store,
@@ -250,7 +253,11 @@ class Ranker:
     def _start_updater(self) -> UpdaterThread:
         parts, options = self._parts, self._options
         retention = EventLogRetention(
-            parts.event_log, parts.clock, parts.metrics, options.event_retention_days
+            parts.event_log,
+            parts.clock,
+            parts.metrics,
+            options.event_retention_days,
+            options.event_log_max_bytes,
         )
         lock = options.updater_lock
         turn = NO_OTHERS if lock is None else FileTurn(lock)
@@ -259,13 +266,14 @@ class Ranker:
     def _methods(self) -> RecommendMethods:
         """What the workers do with a call that they have taken."""
         clock, metrics, options = self._parts.clock, self._parts.metrics, self._options
-        answering = Answering(
-            self._manager.borrow,
+        shown = ShownSlates(self._impressions.record, options.logged)
+        query_of = QueryMaker(
             self._ladder.budget_us,
-            self._impressions.record,
+            shown.is_replayable,
             clock,
-            metrics,
+            self._parts.experiments,
         )
+        answering = Answering(self._canary.trial, query_of, shown, clock, metrics)
         tiered = TieredAnswering(self._ladder, self._queue, answering, clock, metrics)
         deadlines = DeadlineRules(
             options.default_deadline_us, options.deadline_required
@@ -274,17 +282,34 @@ class Ranker:
 
     def _servicers(self) -> Servicers:
         clock = self._parts.clock
+        admin = AdminServicer(
+            self._ladder,
+            self._parts.breakers,
+            ServerFacts(
+                self._live,
+                lambda: self.queue_length,
+                ReleaseActions(
+                    lambda: releases_view(self._manager), self.poll_releases
+                ),
+            ),
+            self._audit,
+            clock,
+        )
         return Servicers(
             feedback=FeedbackServicer(
                 self._parts.event_log, clock, self._parts.metrics, self._on_stored
             ),
-            admin=AdminServicer(
-                self._ladder,
-                self._parts.breakers,
-                ServerFacts(self._live, lambda: self.queue_length),
-                AuditLog(self._options.audit_log, clock),
-                clock,
-            ),
+            admin=AdminGate(admin, self._options.admin_tcp_role, self._audit),
+        )
+
+    def _release_hooks(self) -> ManagerHooks[Engine]:
+        return ManagerHooks(
+            on_live=self._on_live,
+            on_canary=lambda release, route: self._canary.on_canary(release, route),
+            on_load=lambda end: self._parts.metrics.add(RELEASE_LOADS, end),
+            on_veto=self._parts.on_veto,
+            unload=Engine.close,
+            run_later=self._release_thread.run_later,
         )
 
     def _on_live(self, release: Release[Engine]) -> None:
@@ -294,6 +319,7 @@ class Ranker:
         self._on_stored()
         self._parts.metrics.set(RELEASE_SERIAL, release.manifest.serial)
         self._ladder.release_went_live(release.content.card_costs)
+        self._canary.on_live()
 
     def _advance_clock(self, watermark_seconds: int) -> None:
         """Event time goes on where an earlier process left it, as the log tells."""
@@ -332,6 +358,7 @@ class Ranker:
         return Ready(
             port=self._server.port,
             metrics_port=self._metrics_server.port,
-            admin_port=self._server.admin_port,
+            admin_port=self._server.admin.port,
             release_id=manifest.release_id if manifest is not None else "",
+            admin_address=self._server.admin.address,
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 from stepwell.feedback.logged_events import event_record
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
 from stepwell.schema.events import HISTORY_MODEL, EventType, history_config
-from stepwell.schema.user_history import UserHistory
+from stepwell.schema.history_row import history_of_row
 from stepwell.schema.vocabulary import entity_key
 from stepwell.serving.tiny_ranker_fixture import (
     OPTIONS,
@@ -32,7 +32,7 @@ async def _log(running: RunningRanker, *events: feedback_pb2.Event) -> None:
 
 def _history(running: RunningRanker) -> list[int]:
     (blob,) = running.store.get_many(USER_HISTORY_VIEW, ["ann"])
-    return [] if blob is None else UserHistory.unpack(blob).keys.tolist()
+    return [] if blob is None else history_of_row(blob).keys.tolist()
 
 
 async def test_a_click_changes_nothing_where_the_models_know_purchases(

@@ -12,15 +12,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from stepwell.base.metric_names import ANSWERS, DEGRADATION_REASONS, GRPC_HANDLED
-from stepwell.feedback.logged_events import decoded
 from stepwell.feedback.user_history_updater import (
     USER_HISTORY_VIEW,
     UserHistoryUpdater,
 )
 from stepwell.pipeline.planner import FULL_SHAPE
 from stepwell.releases.signing import SigningKey
-from stepwell.releases.source import ReleaseVersion, Source
-from stepwell.schema.user_history import UserHistory
+from stepwell.releases.source import RegistryState, ReleaseVersion, Source
+from stepwell.schema.history_row import history_of_row
 from stepwell.schema.vocabulary import entity_key
 from stepwell.serving.ranker import Ranker
 from stepwell.serving.ready import Ready
@@ -37,7 +36,6 @@ from stepwell.serving.tiny_ranker_fixture import (
     ranker_parts,
     running_ranker,
 )
-from stepwell.stores.lmdb_event_log import LmdbEventLog
 from stepwell_pb.v1 import admin_pb2, common_pb2, feedback_pb2, recommend_pb2
 
 FULL, REDUCED = common_pb2.TIER_FULL, common_pb2.TIER_REDUCED
@@ -133,7 +131,7 @@ async def test_a_repeated_event_is_stored_and_applied_once(
     assert (again.num_stored, again.num_duplicates) == (0, 1)
     (blob,) = ranker.store.get_many(USER_HISTORY_VIEW, ["ann"])
     assert blob is not None
-    history = UserHistory.unpack(blob)
+    history = history_of_row(blob)
     assert history.keys.tolist() == [entity_key("item-400")]
     assert history.num_events == 1
 
@@ -247,23 +245,6 @@ async def test_while_the_store_is_down_the_answer_is_popular_and_says_why(
     assert list(answer.served_by.reasons) == [common_pb2.REASON_BREAKER_STORE]
 
 
-async def test_what_was_shown_is_in_the_log_after_the_drain(
-    ranker: RunningRanker, tmp_path: Path
-) -> None:
-    answer = await ranker.recommend.Recommend(_request(request_id="shown"))
-    ranker.stop.set()
-    await ranker.done
-    log = LmdbEventLog(tmp_path / "events")
-    lines = [decoded(stored).event for stored in log.read(0, 10)]
-    log.close()
-    (impression,) = lines
-    assert isinstance(impression, feedback_pb2.Impression)
-    assert (impression.request_id, impression.user_id) == ("shown", "ann")
-    assert [item.item_id for item in impression.items] == _ids(answer)
-    assert [item.propensity for item in impression.items] == [1.0] * 5
-    assert impression.release_id == "v000001"
-
-
 async def test_health_turns_with_readiness(ranker: RunningRanker) -> None:
     health = health_pb2_grpc.HealthStub(ranker.channel)
     service = "stepwell_pb.v1.RecommendService"
@@ -331,13 +312,19 @@ class _LostRegistry:
         self._num_reads = 0
         self.missed = threading.Event()
 
-    def versions(self) -> tuple[ReleaseVersion, ...]:
+    def state(self) -> RegistryState:
         self._num_reads += 1
         if self._num_reads == 1:
-            return self._source.versions()
+            return self._source.state()
+        raise self._gone()
+
+    def versions(self) -> tuple[ReleaseVersion, ...]:
+        raise self._gone()
+
+    def _gone(self) -> OSError:
         if self._num_reads > 2:  # the one before was got over
             self.missed.set()
-        raise PermissionError("the share is gone")
+        return PermissionError("the share is gone")
 
 
 async def test_serves_on_while_the_registry_cannot_be_read(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_a_field_out_of_its_range_is_named_before_any_work() -> None:
 
 def test_a_list_that_is_too_long_is_named_though_its_message_was_not_kept() -> None:
     bench = _Bench()
-    (limit,) = METHODS[RANK].entry_limits
+    limit = METHODS[RANK].entry_limits[0]
     call = bench.ask(b"", RANK, excess=(limit.field, limit.max_entries + 1))
     code, text, trailers = _status(call)
     expected = "candidate_item_ids has 2001 entries, must be in [1, 2000] ids"

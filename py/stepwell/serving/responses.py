@@ -21,6 +21,7 @@ class ReleaseFacts:
         index_id: first 16 hex digits of the embedding space.
         vocabulary: ids by row.
         names: display names by row.
+        feature_schema_hash: SHA-256 of the catalogue of its models' features.
         labels: both, as answers carry them.
     """
 
@@ -28,6 +29,7 @@ class ReleaseFacts:
     index_id: str
     vocabulary: Vocabulary
     names: ItemNames
+    feature_schema_hash: bytes = b""
     labels: ItemLabels = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,8 +128,15 @@ def _served_by(
         stage_us=slate.stage_us,
         queue_us=account.queue_us,
         feature_age_ms=user.feature_age_ms if user else None,
-        defaulted_features=user.defaulted if user else None,
+        defaulted_features=_defaulted(slate),
         server_us=account.server_us,
         cached_slate_age_ms=None if age_us is None else age_us // 1_000,
         event_time_seconds=account.event_time_seconds,
+        writer_age_ms=user.writer_age_ms if user else None,
     )
+
+
+def _defaulted(slate: Slate) -> tuple[str, ...]:
+    """The user's views, and the request's, of which nothing could be used."""
+    of_user = slate.user.defaulted if slate.user else ()
+    return of_user + (slate.computed.features.defaulted if slate.computed else ())

@@ -1,5 +1,7 @@
 """Responses: bytes that say what a message built field by field would say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from stepwell.degradation.controller import Arrival
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
 from stepwell.pipeline.candidate import SOURCE_NAMES, CandidateSet, RankedSet
+from stepwell.pipeline.query import UserContext
 from stepwell.pipeline.slate import Slate
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.serving.call import Call
@@ -84,6 +87,21 @@ def test_an_answer_says_how_it_came_about() -> None:
         cached_slate_age_ms=2,
         event_time_seconds=1_500_000_000,
     )
+
+
+def test_an_answer_says_how_old_the_features_are_and_which_are_defaults() -> None:
+    user = replace(
+        UserContext.unknown("u", ("history", "activity")),
+        feature_age_ms={"history": 5_000},
+        writer_age_ms={"history": 700_000, "activity": 90},
+    )
+    wire = recommend_response(
+        _call(), replace(_slate([], []), user=user), FACTS, ACCOUNT
+    )
+    served = recommend_pb2.RecommendResponse.FromString(wire).served_by
+    assert served.feature_age_ms == {"history": 5_000}
+    assert served.writer_age_ms == {"history": 700_000, "activity": 90}
+    assert list(served.defaulted_features) == ["history", "activity"]
 
 
 def test_explained_items_are_the_same_items_with_sources_and_objectives() -> None:

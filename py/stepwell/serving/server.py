@@ -1,7 +1,7 @@
-"""The ranker's two listeners: the front for callers, gRPC's own for the operator."""
+"""The ranker's listeners: the front for callers, gRPC's own for the operator."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,8 +14,9 @@ from stepwell.base.metrics import Metrics
 from stepwell.front.admission_queue import AdmissionQueue
 from stepwell.front.front import Front, FrontCounters, FrontOptions
 from stepwell.front.siblings import SiblingSeat
+from stepwell.serving.admin_listener import AdminListener, Door
 from stepwell.serving.border import Border
-from stepwell.serving.grpc_listener import CHANNEL_OPTIONS, bound
+from stepwell.serving.grpc_listener import CHANNEL_OPTIONS
 from stepwell.serving.health_servicer import HealthServicer
 from stepwell.serving.limits import (
     MAX_DEADLINE_MS,
@@ -46,7 +47,7 @@ class Listen:
 
     Attributes:
         host, port: of callers.
-        admin_port: of the operator, on loopback.
+        admin: of the operator.
         shared: other processes listen on `port` too, and the kernel spreads the
             connections over them; `port` must be given.
         seat: among these processes, which then have as many connections each.
@@ -54,7 +55,7 @@ class Listen:
 
     host: str = "127.0.0.1"
     port: int = 0
-    admin_port: int = 0
+    admin: Door = field(default_factory=Door)
     shared: bool = False
     seat: SiblingSeat | None = None
 
@@ -68,7 +69,7 @@ class Servicers:
 
 
 class RankerServer:
-    """Two listeners: one for callers, one on loopback for the operator.
+    """Listeners for callers and, on this machine only, for the operator.
 
     Health says NOT_SERVING from the first moment until `set_ready`. On a shared port
     callers would take this process for one that serves, so it listens there only when
@@ -82,8 +83,8 @@ class RankerServer:
         default_deadline_us: of calls that bring none.
 
     Raises:
-        UnavailableError: a port is taken.
-        InvalidArgumentError: a port is none.
+        UnavailableError: a port is taken, or the operator's socket cannot be made.
+        InvalidArgumentError: a port is none, or the socket's path is too long.
 
     Concurrency: one event loop; `counters` from any thread.
     """
@@ -107,7 +108,7 @@ class RankerServer:
         admin_pb2_grpc.add_AdminServiceServicer_to_server(servicers.admin, border)
         self._admin = grpc.aio.server(options=CHANNEL_OPTIONS)
         self._admin.add_generic_rpc_handlers((border,))
-        self.admin_port = bound(self._admin, "127.0.0.1", listen.admin_port)
+        self.admin = AdminListener(self._admin, listen.admin)
 
     @property
     def port(self) -> int:
@@ -141,6 +142,7 @@ class RankerServer:
         self._side.drain()
         idle = asyncio.to_thread(self._front.wait_idle, grace_seconds)
         await asyncio.gather(idle, self._admin.stop(grace_seconds))
+        self.admin.close()
         await self._side.close()
         await asyncio.to_thread(self._front.close)
 

@@ -13,7 +13,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from stepwell.base.errors import InvalidArgumentError, UnavailableError
 from stepwell.releases.signing import SigningKey
 from stepwell.serving.grpc_listener import bound
-from stepwell.serving.ranker import Ranker, RankerOptions
+from stepwell.serving.ranker import Ranker
+from stepwell.serving.ranker_options import RankerOptions
 from stepwell.serving.server import Listen
 from stepwell.serving.tiny_ranker_fixture import (
     OPTIONS,

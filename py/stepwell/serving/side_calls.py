@@ -7,12 +7,18 @@ that a gRPC server would have; what a context would give them none of them asks 
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
 
-from stepwell.base.errors import InvalidArgumentError, ResourceExhaustedError
+from stepwell.base.errors import (
+    InvalidArgumentError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
 from stepwell.base.metrics import Metrics
 from stepwell.front.call import Call
 from stepwell.front.front import Front, Method, SideEvent, SideKind
@@ -23,8 +29,6 @@ from stepwell.serving.validation import entry_limits
 if TYPE_CHECKING:
     from stepwell.serving.registered_methods import Handler
 
-_Messages = asyncio.Queue[bytes | None]
-"""What a call sends, None at its end."""
 
 MAX_OPEN = 1_024
 """Side calls at a time: as many as the front has connections, each with a watch."""
@@ -80,7 +84,7 @@ class SideCalls:
         self._methods = methods
         self._first = first
         self._open: dict[Call, _OpenCall] = {}
-        self._num_bytes = 0
+        self._held = _Held()
 
     def start(self) -> None:
         """Takes calls from here on, on the running loop."""
@@ -88,10 +92,10 @@ class SideCalls:
         loop.add_reader(self._front.side_fd, self._take)
 
     def drain(self) -> None:
-        """Ends the streams whose callers may have more to ask; they ask elsewhere."""
+        """Takes nothing more of streams; what came is answered, then they end."""
         for opened in self._open.values():
             if opened.method.takes_many:
-                opened.end()
+                opened.drain()
 
     async def close(self) -> None:
         """Takes nothing more and ends what is under way."""
@@ -115,39 +119,92 @@ class SideCalls:
         if call.is_cancelled:
             return
         method = self._methods[call.method - self._first]
-        num_bytes = len(event.message)
-        if len(self._open) >= MAX_OPEN or self._num_bytes + num_bytes > MAX_OPEN_BYTES:
+        if len(self._open) >= MAX_OPEN or not self._held.has_room(event.message):
             text = f"{len(self._open)} calls are under way"
             method.refuse(call, ResourceExhaustedError(text, _RETRY_MS))
             return
-        opened = self._open[call] = _OpenCall(method, call)
-        self._num_bytes += num_bytes
+        opened = self._open[call] = _OpenCall(method, call, self._held)
         opened.follow(event)
-        opened.task.add_done_callback(lambda _: self._ended(call, num_bytes))
+        opened.task.add_done_callback(lambda _: self._ended(call))
 
-    def _ended(self, call: Call, num_bytes: int) -> None:
-        del self._open[call]
-        self._num_bytes -= num_bytes
+    def _ended(self, call: Call) -> None:
+        self._open.pop(call).messages.close()
+
+
+@dataclass(slots=True)
+class _Held:
+    """Bytes of requests that are not done with, all calls together."""
+
+    num_bytes: int = 0
+
+    def has_room(self, message: bytes) -> bool:
+        return self.num_bytes + len(message) <= MAX_OPEN_BYTES
+
+
+class _Messages:
+    """What a call has sent and its task has not come to.
+
+    Of a stream a message is held until it is taken, of another call until that ends.
+    """
+
+    def __init__(self, held: _Held, are_many: bool) -> None:
+        self._waiting: asyncio.Queue[bytes | UnavailableError | None] = asyncio.Queue()
+        self._held = held
+        self._are_many = are_many
+        self._num_bytes = 0
+
+    def __len__(self) -> int:
+        return self._waiting.qsize()
+
+    def put(self, message: bytes | UnavailableError | None) -> bool:
+        """Adds a message, the caller's end (None) or the server's; False: too many."""
+        if isinstance(message, bytes):
+            is_full = len(self) >= MAX_WAITING_MESSAGES
+            if is_full or not self._held.has_room(message):
+                return False
+            self._hold(len(message))
+        self._waiting.put_nowait(message)
+        return True
+
+    async def next(self) -> bytes | None:
+        """Returns the next message, None at the caller's end."""
+        message = await self._waiting.get()
+        if isinstance(message, UnavailableError):
+            raise message
+        if message is not None and self._are_many:
+            self._hold(-len(message))
+        return message
+
+    def close(self) -> None:
+        """Holds nothing any more."""
+        self._hold(-self._num_bytes)
+
+    def _hold(self, num_bytes: int) -> None:
+        self._num_bytes += num_bytes
+        self._held.num_bytes += num_bytes
 
 
 class _OpenCall:
     """A call under way: its task, and the messages that the task has not come to."""
 
-    def __init__(self, method: "_SideMethod", call: Call) -> None:
+    def __init__(self, method: "_SideMethod", call: Call, held: "_Held") -> None:
         self.method = method
+        self.messages = _Messages(held, method.takes_many)
         self._call = call
-        self._messages: _Messages = asyncio.Queue()
-        self.task = asyncio.ensure_future(method.answer(call, self._messages))
+        self.task = asyncio.ensure_future(method.answer(call, self.messages))
 
     def follow(self, event: SideEvent) -> None:
         """Passes a message on, or that none will follow."""
-        if self._messages.qsize() >= MAX_WAITING_MESSAGES:
-            text = f"{MAX_WAITING_MESSAGES} messages wait for their answers"
-            self.method.refuse(self._call, ResourceExhaustedError(text, _RETRY_MS))
-            self.task.cancel()
-            return
         is_message = event.kind is SideKind.MESSAGE
-        self._messages.put_nowait(event.message if is_message else None)
+        if self.messages.put(event.message if is_message else None):
+            return
+        text = f"{len(self.messages)} messages wait for their answers"
+        self.method.refuse(self._call, ResourceExhaustedError(text, _RETRY_MS))
+        self.task.cancel()
+
+    def drain(self) -> None:
+        """Lets its servicer find that the server drains, behind what has come."""
+        self.messages.put(UnavailableError("the server drains"))
 
     def end(self) -> "asyncio.Future[None]":
         """Ends it, because the server does; returns what is done when it has ended."""
@@ -208,16 +265,17 @@ class _SideMethod:
     async def _stream(self, call: Call, messages: _Messages) -> None:
         asked: Any = self._all(messages) if self.takes_many else None
         responses = self._behaviour(asked or await self._only(messages), None)
-        async for response in responses:
-            call.send(response.SerializeToString())
+        async with aclosing(responses):
+            async for response in responses:
+                call.send(response.SerializeToString())
         call.fail(_OK.value[0], "")
 
     async def _only(self, messages: _Messages) -> Message:
-        raw = await messages.get()
+        raw = await messages.next()
         if raw is None:
             raise InvalidArgumentError("request is missing: none was sent", "request")
         return self._border.parsed(raw)
 
     async def _all(self, messages: _Messages) -> AsyncIterator[Message]:
-        while (raw := await messages.get()) is not None:
+        while (raw := await messages.next()) is not None:
             yield self._border.parsed(raw)

@@ -49,9 +49,11 @@ class _Echo(reflection_pb2_grpc.ServerReflectionServicer):  # type: ignore[misc]
     """Answers each message by one with the same host."""
 
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ServerReflectionInfo(self, requests: Any, context: Any) -> Any:
         async for request in requests:
+            self.entered.set()
             await self.may_answer.wait()
             yield Told(valid_host=request.host)
 
@@ -214,6 +216,39 @@ async def test_a_drain_ends_streams_and_spares_calls(bench: _Bench) -> None:
     assert await stream.code() is grpc.StatusCode.UNAVAILABLE
     bench.health.may_answer.set()
     assert (await waiting).status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_what_a_stream_has_sent_before_the_drain_is_answered(
+    bench: _Bench,
+) -> None:
+    stream = bench.stream()
+    await stream.write(Asked(host="a"))
+    await bench.echo.entered.wait()
+    bench.side.drain()
+    bench.echo.may_answer.set()
+    assert (await stream.read()).valid_host == "a"
+    assert await stream.code() is grpc.StatusCode.UNAVAILABLE
+    assert await stream.details() == "the server drains"
+
+
+async def test_messages_that_wait_hold_memory_and_those_taken_up_do_not(
+    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Asked(host="abc")
+    monkeypatch.setattr(side_calls, "MAX_OPEN_BYTES", 2 * asked.ByteSize())
+    bench.echo.may_answer.set()
+    stream = bench.stream()
+    for _ in range(10):
+        await stream.write(asked)
+        assert await stream.read()
+    bench.echo.may_answer.clear()
+    for _ in range(4):  # one is with the servicer, two wait
+        await stream.write(asked)
+    assert await stream.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    bench.echo.may_answer.set()
+    again = bench.stream()
+    await again.write(asked)
+    assert await again.read()
 
 
 async def test_what_is_under_way_at_the_close_is_told(bench: _Bench) -> None:

@@ -57,7 +57,7 @@ def _details(error: StepwellError) -> list[Message]:
             field=error.field, description=str(error)
         )
         return [error_details_pb2.BadRequest(field_violations=[violation])]
-    if isinstance(error, ResourceExhaustedError):
+    if isinstance(error, ResourceExhaustedError) and error.retry_after_ms >= 0:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(error.retry_after_ms)
         return [error_details_pb2.RetryInfo(retry_delay=delay)]

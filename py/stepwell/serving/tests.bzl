@@ -19,11 +19,58 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "admin_gate_test",
+        srcs = ["admin_gate_test.py"],
+        deps = [
+            ":admin_gate",
+            ":admin_listener",
+            ":server",
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+        ],
+    )
+    stepwell_py_test(
+        name = "admin_listener_test",
+        srcs = ["admin_listener_test.py"],
+        deps = [
+            ":admin_listener",
+            ":single_service_server",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metrics",
+        ],
+    )
+    stepwell_py_test(
+        name = "answer_metrics_test",
+        srcs = ["answer_metrics_test.py"],
+        deps = [
+            ":answer_metrics",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:slate",
+        ],
+    )
+    stepwell_py_test(
         name = "audit_log_test",
         srcs = ["audit_log_test.py"],
         deps = [
             ":audit_log",
             "//py/stepwell/base:clock",
+        ],
+    )
+    stepwell_py_test(
+        name = "border_stream_test",
+        srcs = ["border_stream_test.py"],
+        deps = [
+            ":border",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
         ],
     )
     stepwell_py_test(
@@ -65,6 +112,40 @@ def room_tests():
             "//py/stepwell/degradation:priority",
             "//py/stepwell/degradation:reasons",
             "//py/stepwell/degradation:tier",
+        ],
+    )
+    stepwell_py_test(
+        name = "canary_trial_test",
+        srcs = ["canary_trial_test.py"],
+        deps = [
+            ":canary_trial",
+            ":release_outcomes",
+            ":shadow",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metrics",
+        ],
+    )
+    stepwell_py_test(
+        name = "canary_watch_test",
+        srcs = ["canary_watch_test.py"],
+        deps = [
+            ":audit_log",
+            ":canary_watch",
+            ":release_outcomes",
+            ":response_reader",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/feedback:logged_events",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:slate",
+            "//py/stepwell/releases:canary_route",
+            "//py/stepwell/stores:lmdb_event_log",
         ],
     )
     stepwell_py_test(
@@ -115,9 +196,35 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "engine_test",
+        srcs = ["engine_test.py"],
+        deps = [
+            ":engine",
+            ":responses",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/degradation:slate_cache",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:executor",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:slate",
+        ],
+    )
+    stepwell_py_test(
         name = "event_clock_test",
         srcs = ["event_clock_test.py"],
         deps = [":event_clock"],
+    )
+    stepwell_py_test(
+        name = "event_stream_test",
+        srcs = ["event_stream_test.py"],
+        deps = [
+            ":event_stream",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/stores:event_log",
+        ],
     )
     stepwell_py_test(
         name = "feedback_servicer_test",
@@ -140,6 +247,28 @@ def room_tests():
             "//py/stepwell/base:metric_names",
             "//py/stepwell/base:metrics",
             "//py/stepwell/front",
+        ],
+    )
+    stepwell_py_test(
+        name = "gauges_test",
+        srcs = ["gauges_test.py"],
+        deps = [
+            ":engine",
+            ":gauges",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/feedback:item_activity",
+            "//py/stepwell/releases:loader",
+            "//py/stepwell/releases:manager",
+            "//py/stepwell/releases:signing",
+            "//py/stepwell/releases:source",
+            "//py/stepwell/schema:feature_registry",
+            "//py/stepwell/schema:writer_watermark",
+            "//py/stepwell/stores:key_value_store",
+            "//py/stepwell/stores:lmdb_event_log",
+            "//py/stepwell/stores:lmdb_key_value_store",
         ],
     )
     stepwell_py_test(
@@ -201,6 +330,15 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "live_experiments_test",
+        srcs = ["live_experiments_test.py"],
+        deps = [
+            ":live_experiments",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+        ],
+    )
+    stepwell_py_test(
         name = "metrics_merge_test",
         srcs = ["metrics_merge_test.py"],
         deps = [
@@ -232,6 +370,32 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "ranker_canary_test",
+        srcs = ["ranker_canary_test.py"],
+        deps = [
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/experiments:guardrails",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/releases:rollout",
+            "//py/stepwell/releases:signing",
+        ],
+    )
+    stepwell_py_test(
+        name = "ranker_impressions_test",
+        srcs = ["ranker_impressions_test.py"],
+        deps = [
+            ":ranker_options",
+            ":shown_slates",
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/feedback:logged_events",
+            "//py/stepwell/feedback:served_request",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
         name = "ranker_state_test",
         srcs = ["ranker_state_test.py"],
         deps = [
@@ -240,8 +404,17 @@ def room_tests():
             "//py/stepwell/feedback:logged_events",
             "//py/stepwell/feedback:user_history_updater",
             "//py/stepwell/schema:events",
-            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:history_row",
             "//py/stepwell/schema:vocabulary",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
+        name = "ranker_stream_test",
+        srcs = ["ranker_stream_test.py"],
+        deps = [
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/stores:lmdb_event_log",
         ],
     )
@@ -254,14 +427,12 @@ def room_tests():
             ":tiny_ranker_fixture",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:metric_names",
-            "//py/stepwell/feedback:logged_events",
             "//py/stepwell/feedback:user_history_updater",
             "//py/stepwell/pipeline:planner",
             "//py/stepwell/releases:signing",
             "//py/stepwell/releases:source",
-            "//py/stepwell/schema:user_history",
+            "//py/stepwell/schema:history_row",
             "//py/stepwell/schema:vocabulary",
-            "//py/stepwell/stores:lmdb_event_log",
         ],
     )
     stepwell_py_test(
@@ -277,6 +448,54 @@ def room_tests():
             "//py/stepwell/base:metrics",
             "//py/stepwell/degradation:tier",
             "//py/stepwell/front:call",
+        ],
+    )
+    stepwell_py_test(
+        name = "release_outcomes_test",
+        srcs = ["release_outcomes_test.py"],
+        deps = [
+            ":release_outcomes",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/base:latency_histogram",
+            "//py/stepwell/degradation:reasons",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/experiments:arm_outcomes",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:slate",
+        ],
+    )
+    stepwell_py_test(
+        name = "release_parts_test",
+        srcs = ["release_parts_test.py"],
+        deps = [
+            ":release_parts",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/index:ann_index",
+            "//py/stepwell/models:two_tower_user",
+            "//py/stepwell/retrieval:artifacts",
+            "//py/stepwell/retrieval:co_occurrence_model",
+            "//py/stepwell/retrieval:popular_lists",
+        ],
+    )
+    stepwell_py_test(
+        name = "release_thread_test",
+        srcs = ["release_thread_test.py"],
+        deps = [
+            ":release_thread",
+            "//py/stepwell/base:thread_rank",
+        ],
+    )
+    stepwell_py_test(
+        name = "releases_view_test",
+        srcs = ["releases_view_test.py"],
+        deps = [
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/releases:rollout",
+            "//py/stepwell/releases:signing",
+            "//py/stepwell/releases:vetoes",
         ],
     )
     stepwell_py_test(
@@ -303,6 +522,7 @@ def room_tests():
             "//py/stepwell/degradation:reasons",
             "//py/stepwell/degradation:tier",
             "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:query",
             "//py/stepwell/pipeline:slate",
             "//py/stepwell/schema:vocabulary",
         ],
@@ -330,11 +550,69 @@ def room_tests():
         deps = [
             ":grpc_listener",
             ":ranker",
+            ":ranker_options",
             ":server",
             ":tiny_ranker_fixture",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:errors",
             "//py/stepwell/releases:signing",
+        ],
+    )
+    stepwell_py_test(
+        name = "shadow_log_test",
+        srcs = ["shadow_log_test.py"],
+        deps = [
+            ":shadow_log",
+            ":slate_difference",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/pipeline:query",
+        ],
+    )
+    stepwell_py_test(
+        name = "shadow_test",
+        srcs = ["shadow_test.py"],
+        deps = [
+            ":call",
+            ":engine",
+            ":item_labels",
+            ":responses",
+            ":shadow",
+            ":shadow_log",
+            ":slate_difference",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:controller",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:slate",
+            "//py/stepwell/releases:handle",
+            "//py/stepwell/releases:manifest",
+            "//py/stepwell/schema:vocabulary",
+        ],
+    )
+    stepwell_py_test(
+        name = "shown_slates_test",
+        srcs = ["shown_slates_test.py"],
+        deps = [
+            ":item_labels",
+            ":responses",
+            ":shown_slates",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/features:request_features",
+            "//py/stepwell/feedback:shown_slate",
+            "//py/stepwell/pipeline:candidate",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:slate",
+            "//py/stepwell/schema:vocabulary",
         ],
     )
     stepwell_py_test(
@@ -349,6 +627,11 @@ def room_tests():
             "//py/stepwell/front",
             "//py/stepwell/front:admission_queue",
         ],
+    )
+    stepwell_py_test(
+        name = "slate_difference_test",
+        srcs = ["slate_difference_test.py"],
+        deps = [":slate_difference"],
     )
     stepwell_py_test(
         name = "status_mapping_test",
@@ -389,9 +672,15 @@ def room_tests():
         name = "warm_up_test",
         srcs = ["warm_up_test.py"],
         deps = [
+            ":engine",
+            ":recent_queries",
             ":tiny_ranker_fixture",
             ":warm_up",
+            "//py/stepwell/base:deadline",
             "//py/stepwell/base:metrics",
+            "//py/stepwell/base:pace",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/pipeline:query",
             "//py/stepwell/stores:lmdb_key_value_store",
         ],
     )

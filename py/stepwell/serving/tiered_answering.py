@@ -84,6 +84,9 @@ class TieredAnswering:
         except Exception as error:
             self._record_error(call, decision.tier, started_us, error)
             raise
+        if not answered.teaches:
+            self._ladder.count(answered.tier)
+            return answered.response
         service_us = self._clock.monotonic_us() - started_us
         self._ladder.record(decision.tier, service_us, arrival, answered.tier)
         return answered.response

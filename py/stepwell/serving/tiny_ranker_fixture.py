@@ -19,8 +19,14 @@ from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
 from stepwell.degradation.controller import LadderOptions
 from stepwell.degradation.slate_cache import SlateCache
 from stepwell.degradation.tier_policy import PolicyOptions
+from stepwell.feedback.item_activity import ItemActivity
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
-from stepwell.pipeline.candidate import CandidateSet, RankedSet, SourceResult
+from stepwell.pipeline.candidate import (
+    CandidateSet,
+    RankedSet,
+    ScoreArray,
+    SourceResult,
+)
 from stepwell.pipeline.executor import Executor, Stages
 from stepwell.pipeline.plan import ExecutionPlan
 from stepwell.pipeline.planner import Planner
@@ -35,14 +41,16 @@ from stepwell.retrieval.history_source import HistorySource
 from stepwell.retrieval.popular_lists import PopularLists
 from stepwell.retrieval.popular_source import PopularSource
 from stepwell.retrieval.stage import RetrievalStage
-from stepwell.schema.user_history import UserHistory
+from stepwell.schema.history_row import history_of_row
 from stepwell.schema.vocabulary import RowArray, Vocabulary
 from stepwell.serving.card_costs import DEFAULT_COSTS
 from stepwell.serving.engine import Engine
 from stepwell.serving.event_clock import EventClock
 from stepwell.serving.guarded_store import GuardedStore
+from stepwell.serving.live_experiments import LiveExperiments
 from stepwell.serving.popular_slates import MemorySlates
-from stepwell.serving.ranker import Ranker, RankerOptions, RankerParts
+from stepwell.serving.ranker import Ranker
+from stepwell.serving.ranker_options import RankerOptions, RankerParts
 from stepwell.serving.ready import Ready
 from stepwell.serving.responses import ReleaseFacts
 from stepwell.stores.event_log import EventLog
@@ -96,6 +104,10 @@ class Faults:
         if stage in self.errors:
             raise self.errors[stage]
 
+    def scored(self, total: ScoreArray) -> ScoreArray:
+        """The scores as a scorer gives them out."""
+        return total
+
 
 class _FaultyReads:
     """A store whose reads on the request path fail when they are told to."""
@@ -110,8 +122,13 @@ class _FaultyReads:
     def get_many(
         self, view: str, keys: Sequence[str], timeout_us: int | None = None
     ) -> list[bytes | None]:
+        return self.get_rows([(view, key) for key in keys], timeout_us)
+
+    def get_rows(
+        self, rows: Sequence[tuple[str, str]], timeout_us: int | None = None
+    ) -> list[bytes | None]:
         self._faults.strike("store")
-        return self._store.get_many(view, keys, timeout_us)
+        return self._store.get_rows(rows, timeout_us)
 
 
 class _StoredUsers:
@@ -130,7 +147,7 @@ class _StoredUsers:
         (blob,) = self._store.get_many(USER_HISTORY_VIEW, [query.user_id])
         if blob is None:
             return UserContext.unknown(query.user_id, (USER_HISTORY_VIEW,))
-        history = UserHistory.unpack(blob)
+        history = history_of_row(blob)
         rows = self._vocabulary.rows_of_keys(history.keys)
         return UserContext(query.user_id, history, rows)
 
@@ -181,7 +198,7 @@ class _SourceScores:
 
     def score(self, features: FeatureBatch, deadline: Deadline | None = None) -> Scores:
         self._faults.strike(f"ranking_{self._name}")
-        total = features.dense.sum(axis=1)
+        total = self._faults.scored(features.dense.sum(axis=1))
         return Scores(total, total[:, None], ("bought",))
 
 
@@ -273,6 +290,8 @@ def publish(
     key: SigningKey,
     folder: Path,
     models: dict[str, JsonValue] | None = None,
+    *,
+    promote: bool = True,
 ) -> None:
     """Publishes a release whose one file says that it is empty."""
     folder.mkdir(parents=True)
@@ -284,24 +303,33 @@ def publish(
         feature_schema_hash=digest,
         models=models or {},
     )
-    Publisher(registry, key).publish(folder, metadata)
+    Publisher(registry, key).publish(folder, metadata, promote=promote)
 
 
-def ranker_parts(folder: Path, key: SigningKey, faults: Faults) -> RankerParts:
-    """The parts of a ranker over the stores and the registry below `folder`."""
+def ranker_parts(
+    folder: Path, key: SigningKey, faults: Faults, of_canary: Faults | None = None
+) -> RankerParts:
+    """The parts of a ranker over the stores and the registry below `folder`.
+
+    Args:
+        of_canary: the faults of every release but the first.
+    """
     clock, metrics = faults.clock, Metrics()
     store = LmdbKeyValueStore(folder / "online")
     breaker = CircuitBreaker(BreakerOptions(slow_call_us=1_000_000))
     guarded = GuardedStore(_FaultyReads(store, faults), breaker, clock)
 
     def build(directory: Path, manifest: Manifest) -> Engine:
-        return build_engine(guarded, faults, metrics, manifest.release_id)
+        own = faults if manifest.serial == 1 else of_canary or faults
+        return build_engine(guarded, own, metrics, manifest.release_id)
 
+    event_log = LmdbEventLog(folder / "events")
     return RankerParts(
         source=DirectorySource(folder / "registry"),
         loader=Loader(key.verifying_key(), build),
         store=store,
-        event_log=LmdbEventLog(folder / "events"),
+        event_log=event_log,
+        items=ItemActivity(event_log, store, clock, metrics),
         breakers={"store": breaker},
         clock=clock,
         metrics=metrics,
@@ -324,11 +352,20 @@ async def running_ranker(
     folder: Path,
     options: RankerOptions = OPTIONS,
     models: dict[str, JsonValue] | None = None,
+    key: SigningKey | None = None,
+    experiments: Path | None = None,
+    canary: type[Faults] = Faults,
 ) -> AsyncIterator[RunningRanker]:
-    """A ranker with one release; it drains at the end."""
-    key, faults = SigningKey.generate(), Faults(SkippingClock())
+    """A ranker with one release, signed with `key`; it drains at the end.
+
+    Later releases have faults of their own, of the kind `canary`.
+    """
+    key, faults = key or SigningKey.generate(), Faults(SkippingClock())
     publish(folder / "registry", key, folder / "artifacts", models)
-    parts = ranker_parts(folder, key, faults)
+    parts = ranker_parts(folder, key, faults, canary(faults.clock))
+    if experiments is not None:
+        live = LiveExperiments(experiments, parts.metrics)
+        parts = replace(parts, experiments=live)
     stop: asyncio.Event = asyncio.Event()
     ready: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
     ranker = Ranker(parts, options)

@@ -133,8 +133,10 @@ def _breach(check: _Check, value: Any, path: str) -> InvalidArgumentError:
     if limit.each is None or not limit.low <= len(value) <= limit.high:
         return _too_many(path, len(value), limit)
     holds = _text_holds(limit.each)
-    place = next(place for place, entry in enumerate(value) if not holds(entry))
-    return _out_of_range(f"{path}[{place}]", _shown(value[place]), limit.each)
+    # A map's entries are its keys.
+    places = enumerate(value)
+    place, entry = next((at, entry) for at, entry in places if not holds(entry))
+    return _out_of_range(f"{path}[{place}]", _shown(entry), limit.each)
 
 
 def _too_many(path: str, num_entries: int, limit: Limit) -> InvalidArgumentError:

@@ -40,6 +40,14 @@ def test_accepts_a_value_at_its_limit(changes: dict[str, object]) -> None:
 
 BREACHES = [
     ({"user_id": ""}, "user_id is '' with 0 bytes, must be in [1, 256] bytes"),
+    (
+        {"request_features": {f"x{n}": 0.0 for n in range(33)}},
+        "request_features has 33 entries, must be in [0, 32] features",
+    ),
+    (
+        {"request_features": {"": 0.0}},
+        "request_features[0] is '' with 0 bytes, must be in [1, 64] bytes",
+    ),
     ({"num_items": 0}, "num_items is 0, must be in [1, 500]"),
     ({"num_items": -1}, "num_items is -1, must be in [1, 500]"),
     ({"num_items": 501}, "num_items is 501, must be in [1, 500]"),
@@ -147,7 +155,7 @@ LISTS = [
 def test_a_list_counted_on_the_wire_breaks_its_limit_in_the_same_words(
     kind: Any, name: str, most: int
 ) -> None:
-    (limit,) = entry_limits(kind)
+    limit = entry_limits(kind)[0]
     assert limit.field == kind.DESCRIPTOR.fields_by_name[name].number
     assert limit.max_entries == most
     one = [feedback_pb2.Event()] if name == "events" else ["x"]
@@ -159,6 +167,12 @@ def test_a_list_counted_on_the_wire_breaks_its_limit_in_the_same_words(
     counted = excess_error(kind, (limit.field, most + 1))
     assert str(counted) == str(parsed.value)
     assert counted.field == name
+
+
+def test_entries_of_a_map_are_counted_on_the_wire() -> None:
+    kind: Any = recommend_pb2.RankRequest
+    number = kind.DESCRIPTOR.fields_by_name["request_features"].number
+    assert (number, 32) in [tuple(limit) for limit in entry_limits(kind)]
 
 
 def test_lists_of_packed_numbers_are_not_counted_on_the_wire() -> None:

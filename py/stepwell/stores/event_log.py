@@ -139,6 +139,18 @@ class EventLog(Protocol):
         """Returns the offset that the next new event will have."""
         ...
 
+    def wait(self, from_offset: int, timeout_s: float) -> bool:
+        """Returns whether there is an event at `from_offset` or behind it.
+
+        It returns as soon as there is one, whichever process appended it, and False
+        when the time is over. A process that dies right behind its commit may leave
+        the waiters asleep until the next append or the end of their time.
+
+        Raises:
+            FailedPreconditionError: the log is closed, by another thread meanwhile too.
+        """
+        ...
+
     def committed_offset(self, consumer: str) -> int:
         """Returns the next offset a consumer wants; 0 before its first commit."""
         ...

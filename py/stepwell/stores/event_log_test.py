@@ -1,7 +1,9 @@
 """One suite for every EventLog, then what only one backend can do wrong."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from stepwell.base.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
+    StepwellError,
     UnavailableError,
 )
 from stepwell.stores.event_log import (
@@ -23,6 +26,7 @@ from stepwell.stores.redis_event_log import RedisEventLog
 from stepwell.stores.redis_server_fixture import redis_server
 
 OpenLog = Callable[[], EventLog]
+FOR_EVER_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,23 @@ def log(open_log: OpenLog) -> Iterator[EventLog]:
 
 def records(*names: str) -> list[EventRecord]:
     return [EventRecord(name, f"payload of {name}".encode()) for name in names]
+
+
+@contextmanager
+def waiting(log: EventLog, from_offset: int) -> Iterator[list[bool | Exception]]:
+    """Waits in another thread and gives what came of it, when the block has ended."""
+    results: list[bool | Exception] = []
+
+    def wait() -> None:
+        try:
+            results.append(log.wait(from_offset, FOR_EVER_S))
+        except StepwellError as error:
+            results.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    yield results
+    thread.join()
 
 
 def test_offsets_start_at_zero_and_grow_by_one(log: EventLog) -> None:
@@ -121,6 +142,53 @@ def test_events_ids_and_consumers_are_there_after_reopening(
     assert again.committed_offset("updater") == 1
     assert len(again.read(0, 10)) == 3
     again.close()
+
+
+def test_a_wait_says_whether_there_is_an_event_at_the_offset_or_behind(
+    log: EventLog,
+) -> None:
+    assert not log.wait(0, 0.0)
+    assert not log.wait(0, 0.01)
+    log.append(records("a", "b"))
+    assert log.wait(0, 0.0)
+    assert log.wait(1, FOR_EVER_S)
+    assert not log.wait(2, -1.0)
+    log.trim(2)
+    assert log.wait(1, FOR_EVER_S)
+    with pytest.raises(InvalidArgumentError, match="from_offset"):
+        log.wait(-1, 0.0)
+
+
+@pytest.mark.parametrize("append", ["append", "post"])
+def test_a_wait_ends_with_the_next_append(log: EventLog, append: str) -> None:
+    log.append(records("a"))
+    with waiting(log, 1) as results:
+        if append == "append":
+            log.append(records("b"))
+        else:
+            log.post(EventRecord("b", b""))
+    assert results == [True]
+
+
+def test_a_wait_ends_with_an_append_of_another_process(open_log: OpenLog) -> None:
+    log = open_log()
+    child = os.fork()
+    if not child:
+        open_log().append(records("a"))
+        os._exit(0)
+    assert log.wait(0, FOR_EVER_S)
+    assert os.waitpid(child, 0) == (child, 0)
+    log.close()
+
+
+def test_a_wait_ends_when_the_log_is_closed(open_log: OpenLog) -> None:
+    log = open_log()
+    with waiting(log, 0) as results:
+        log.close()
+    (error,) = results
+    assert isinstance(error, FailedPreconditionError), error
+    with pytest.raises(FailedPreconditionError, match="closed"):
+        log.wait(0, FOR_EVER_S)
 
 
 def test_each_consumer_has_its_own_offset(log: EventLog) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from stepwell.base.errors import InvalidArgumentError, check_range
@@ -9,6 +10,8 @@ from stepwell.base.errors import InvalidArgumentError, check_range
 MAX_VIEW_BYTES = 64
 MAX_KEY_BYTES = 256
 MAX_BLOB_BYTES = 1 << 20
+WATERMARK_VIEW = "writer_watermark"
+"""How far the writer of each view has come; the key is the view's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,8 @@ class KeyValueStore(Protocol):
 
     Concurrency: every method may be called from any thread, and several processes may
     share one store; a write is seen whole or not at all.
+        In a Redis Cluster that holds for each key by itself; see there what a guarded
+        write still promises.
     Durability: a write survives the death of the process. After a power cut the store
     is as of some earlier write, never a mixture: what was written together stays so.
     Errors: UnavailableError when the backend does not answer within its time limit;
@@ -41,6 +46,15 @@ class KeyValueStore(Protocol):
                 UnavailableError. The store's own limit holds anyway; None is a read
                 off the request path, which may take longer.
         Cost: one round trip for all keys.
+        """
+        ...
+
+    def get_rows(
+        self, rows: Sequence[tuple[str, str]], timeout_us: int | None = None
+    ) -> list[bytes | None]:
+        """As `get_many` for (view, key) pairs of any views: all that a request needs.
+
+        Cost: one round trip for all of them.
         """
         ...
 
@@ -69,12 +83,19 @@ def entry_key(view: str, key: str) -> bytes:
     Raises:
         InvalidArgumentError: a name is empty, too long or the view holds a zero byte.
     """
-    view_bytes, key_bytes = view.encode(), key.encode()
+    key_bytes = key.encode()
+    if not 1 <= len(key_bytes) <= MAX_KEY_BYTES:
+        check_range("key", len(key_bytes), 1, MAX_KEY_BYTES)
+    return _view_prefix(view) + key_bytes
+
+
+@lru_cache(maxsize=256)
+def _view_prefix(view: str) -> bytes:
+    view_bytes = view.encode()
     check_range("view", len(view_bytes), 1, MAX_VIEW_BYTES)
-    check_range("key", len(key_bytes), 1, MAX_KEY_BYTES)
     if b"\0" in view_bytes:
         raise InvalidArgumentError(f"view {view!r} has a zero byte", "view")
-    return view_bytes + b"\0" + key_bytes
+    return view_bytes + b"\0"
 
 
 def checked_entries(

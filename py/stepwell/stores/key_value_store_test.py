@@ -1,20 +1,30 @@
 """One suite for every KeyValueStore, then what only one backend can do wrong."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from stepwell.base.errors import (
+    DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
     ResourceExhaustedError,
     UnavailableError,
 )
-from stepwell.stores.key_value_store import MAX_BLOB_BYTES, Guard, KeyValueStore
+from stepwell.stores.key_value_store import (
+    MAX_BLOB_BYTES,
+    WATERMARK_VIEW,
+    Guard,
+    KeyValueStore,
+)
 from stepwell.stores.lmdb_key_value_store import LmdbKeyValueStore
+from stepwell.stores.redis_cluster_fixture import redis_cluster
+from stepwell.stores.redis_cluster_key_value_store import RedisClusterKeyValueStore
 from stepwell.stores.redis_connection import connect
 from stepwell.stores.redis_key_value_store import MAX_HOP_KEYS, RedisKeyValueStore
 from stepwell.stores.redis_server_fixture import RedisServer, redis_server
@@ -26,11 +36,20 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(params=["lmdb", "redis"])
+@pytest.fixture(scope="module")
+def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster.url
+
+
+@pytest.fixture(params=["lmdb", "redis", "cluster"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyValueStore]:
     made: KeyValueStore
     if request.param == "lmdb":
         made = LmdbKeyValueStore(tmp_path / "store.lmdb")
+    elif request.param == "cluster":
+        url = request.getfixturevalue("cluster_url")
+        made = RedisClusterKeyValueStore(url, timeout_ms=2_000, prefix=f"{tmp_path}:")
     else:
         url = request.getfixturevalue("redis_url")
         made = RedisKeyValueStore(url, timeout_ms=2_000, prefix=f"{tmp_path}:")
@@ -59,6 +78,18 @@ def test_keeps_views_apart(store: KeyValueStore) -> None:
     store.put_many("two", {"a": b"2"})
     assert store.get_many("one", ["a"]) == [b"1"]
     assert store.get_many("two", ["a"]) == [b"2"]
+
+
+def test_rows_of_several_views_come_in_the_order_asked(store: KeyValueStore) -> None:
+    store.put_many("one", {"ann": b"1", "bob": b"2"})
+    store.put_many("two", {"ann": b"3"})
+    store.put_many(WATERMARK_VIEW, {"one": b"99"})
+    rows = [("two", "ann"), ("one", "ann"), (WATERMARK_VIEW, "one"), ("two", "bob")]
+    assert store.get_rows(rows) == [b"3", b"1", b"99", None]
+    assert store.get_rows(rows, timeout_us=2_000_000) == [b"3", b"1", b"99", None]
+    assert store.get_rows([]) == []
+    with pytest.raises(InvalidArgumentError, match="view"):
+        store.get_rows([("one", "ann"), ("", "ann")])
 
 
 def test_a_later_write_replaces_the_blob(store: KeyValueStore) -> None:
@@ -151,6 +182,36 @@ def test_lmdb_names_the_folder_that_is_open_twice(tmp_path: Path) -> None:
     store.close()
 
 
+def test_lmdb_says_at_opening_that_its_file_was_cut_short(tmp_path: Path) -> None:
+    store = LmdbKeyValueStore(tmp_path / "s")
+    store.put_many("history", {f"u{n}": bytes(9_000) for n in range(50)})
+    store.close()
+    file = tmp_path / "s" / "data.mdb"
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(DataLossError, match=r"s: data\.mdb is cut short"):
+        LmdbKeyValueStore(tmp_path / "s")
+
+
+def test_lmdb_that_is_closed_is_unavailable(tmp_path: Path) -> None:
+    store = LmdbKeyValueStore(tmp_path / "s")
+    store.close()
+    with pytest.raises(UnavailableError, match="closed"):
+        store.get_many("history", ["a"])
+    with pytest.raises(UnavailableError, match="closed"):
+        store.put_many("history", {"a": b""})
+
+
+def test_lmdb_reads_beside_each_other_are_all_whole(tmp_path: Path) -> None:
+    store = LmdbKeyValueStore(tmp_path / "s")
+    blobs = {f"u{n}": bytes([n]) * 5_000 for n in range(200)}
+    store.put_many("history", blobs)
+    with ThreadPoolExecutor(8) as pool:
+        # More than a request asks for: read without the interpreter.
+        reads = pool.map(lambda _: store.get_many("history", list(blobs)), range(64))
+        assert all(found == list(blobs.values()) for found in reads)
+    store.close()
+
+
 def test_lmdb_refuses_a_write_when_full_and_still_reads(tmp_path: Path) -> None:
     store = LmdbKeyValueStore(tmp_path / "s", map_size_bytes=256 << 10)
     store.put_many("history", {"a": b"1"})
@@ -210,6 +271,22 @@ def test_redis_writes_and_large_reads_may_take_longer_than_a_hop(
     store.put_many("v", users)
     operator.client_pause(300)
     assert store.get_many("v", list(users)) == list(users.values())
+    operator.close()
+    store.close()
+
+
+def test_redis_is_asked_once_for_rows_of_several_views(
+    redis_url: str, tmp_path: Path
+) -> None:
+    store = RedisKeyValueStore(redis_url, timeout_ms=2_000, prefix=f"{tmp_path}:")
+    operator = connect(redis_url, timeout_ms=2_000)
+    rows = [("one", "ann"), ("two", "ann"), (WATERMARK_VIEW, "one")]
+    store.get_rows(rows, timeout_us=2_000_000)  # connects
+    operator.config_resetstat()
+    store.get_rows(rows, timeout_us=2_000_000)
+    calls = dict(operator.info("commandstats"))
+    calls.pop("cmdstat_config|resetstat")
+    assert {name: stat["calls"] for name, stat in calls.items()} == {"cmdstat_mget": 1}
     operator.close()
     store.close()
 

@@ -36,6 +36,7 @@ class LmdbEventLog:
     Raises:
         FailedPreconditionError: it is open in this process already (share that one).
         UnavailableError: the folder cannot be used.
+        DataLossError: its file was cut short, or is none of LMDB.
     Concurrency: as the interface says. Several processes may append to one folder: a
         commit holds the writer's lock and reads the next offset under it.
     Cost: a commit is two fdatasyncs, whatever the number of events it carries. Waiting,
@@ -81,6 +82,10 @@ class LmdbEventLog:
     def end_offset(self) -> int:
         offset: int = self._native.end_offset()
         return offset
+
+    def wait(self, from_offset: int, timeout_s: float) -> bool:
+        is_there: bool = self._native.wait(from_offset, timeout_s)
+        return is_there
 
     def committed_offset(self, consumer: str) -> int:
         offset: int = self._native.committed_offset(checked_consumer(consumer))

@@ -5,7 +5,8 @@ import pytest
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.stores.event_log import EventRecord
 from stepwell.stores.locations import open_event_log, open_key_value_store
-from stepwell.stores.redis_server_fixture import redis_server
+from stepwell.stores.redis_cluster_key_value_store import RedisClusterKeyValueStore
+from stepwell.stores.redis_server_fixture import free_port, redis_server
 
 
 def test_a_folder_is_lmdb(tmp_path: Path) -> None:
@@ -28,6 +29,16 @@ def test_a_url_is_redis(tmp_path: Path) -> None:
         log = open_event_log(server.url)
         assert log.append([EventRecord("a", b"")]).offsets == (0,)
         log.close()
+
+
+def test_a_cluster_is_a_store_and_no_event_log() -> None:
+    location = f"redis-cluster://me:secret@127.0.0.1:{free_port()}"
+    store = open_key_value_store(location, timeout_ms=100)
+    assert isinstance(store, RedisClusterKeyValueStore)
+    store.close()
+    with pytest.raises(InvalidArgumentError, match="location is") as caught:
+        open_event_log(location)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("location", ["", "http://127.0.0.1", "s3://bucket"])

@@ -3,13 +3,15 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode
 from redis.connection import Connection, UnixDomainSocketConnection
+from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
 from stepwell.base.errors import (
@@ -20,6 +22,7 @@ from stepwell.base.errors import (
 from stepwell.stores.redaction import without_secrets
 
 Client = redis.Redis
+ClusterClient: TypeAlias = Any
 WatchError = redis.WatchError
 LostConnectionError = redis.ConnectionError
 ReplyError = redis.ResponseError
@@ -152,6 +155,36 @@ def connect(url: str, timeout_ms: int, max_connections: int = 16) -> Client:
     return client
 
 
+def connect_cluster(
+    addresses: Sequence[tuple[str, int]],
+    username: str | None,
+    password: str | None,
+    timeout_ms: int,
+) -> ClusterClient:
+    """Returns a client of a Redis Cluster that knows which node has which keys.
+
+    A command that finds its key moved, or its connection lost, is tried once more.
+
+    Args:
+        addresses: some nodes; they name the others.
+    Raises:
+        redis.RedisError: none of them answers as a cluster's node.
+    """
+    # What some nodes no longer answer for does not keep the others' keys from anybody.
+    made: Any = redis.RedisCluster
+    node: Any = ClusterNode
+    client: ClusterClient = made(
+        startup_nodes=[node(host, port) for host, port in addresses],
+        username=username,
+        password=password,
+        socket_timeout=timeout_ms / 1_000,
+        socket_connect_timeout=timeout_ms / 1_000,
+        retry=Retry(NoBackoff(), 1),
+        require_full_coverage=False,
+    )
+    return client
+
+
 @contextmanager
 def redis_errors(what: str) -> Iterator[None]:
     """Turns errors of Redis inside the block into StepwellErrors that name `what`."""
@@ -161,5 +194,5 @@ def redis_errors(what: str) -> Iterator[None]:
         raise
     except redis.OutOfMemoryError as error:
         raise ResourceExhaustedError(f"{what}: Redis is full: {error}") from error
-    except (redis.RedisError, TimeoutError) as error:
+    except (redis.RedisError, RedisClusterException, TimeoutError) as error:
         raise UnavailableError(f"{what}: {error or type(error).__name__}") from error

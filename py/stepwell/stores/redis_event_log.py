@@ -1,10 +1,12 @@
 """The event log in a Redis stream, for several machines."""
 
+import math
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from stepwell.base.errors import FailedPreconditionError
+from stepwell.base.errors import FailedPreconditionError, UnavailableError
 from stepwell.stores.event_log import (
     AppendReceipt,
     EventRecord,
@@ -20,6 +22,8 @@ from stepwell.stores.group_commit import Batch, GroupCommitOptions, GroupCommitt
 from stepwell.stores.posted_events import PostedEvents, PostOptions
 from stepwell.stores.redis_connection import connect, redis_errors
 
+_BLOCK_MS = 1_000
+"""After so long a wait asks again, so that a dead server is found out."""
 _STREAM_MS = "1"  # every entry is 1-<offset>: Redis keeps them ordered and unique
 
 # Runs alone in the server, so look-up and append are one step. The answer leaves after
@@ -69,6 +73,9 @@ class RedisEventLog:
         prefix: str = "stepwell:events:",
     ) -> None:
         self._client = connect(url, timeout_ms)
+        # A connection of its own for each thread that waits; silence is no fault there.
+        self._waits = connect(url, timeout_ms + _BLOCK_MS)
+        self._closed = False
         self._stream = f"{prefix}stream"
         self._ids = f"{prefix}ids"
         self._next = f"{prefix}next_offset"
@@ -110,6 +117,23 @@ class RedisEventLog:
         with redis_errors("read events"):
             return int(self._client.get(self._next) or 0)
 
+    def wait(self, from_offset: int, timeout_s: float) -> bool:
+        checked_read(from_offset, 1)
+        end = time.monotonic() + timeout_s
+        try:
+            self._check_open()
+            while not (is_there := self.end_offset() > from_offset):
+                left_ms = math.ceil(min((end - time.monotonic()) * 1e3, _BLOCK_MS))
+                if left_ms <= 0:
+                    break
+                self._block(from_offset, left_ms)
+                self._check_open()
+        except UnavailableError:
+            # Its connection may be down because it was closed under the wait.
+            self._check_open()
+            raise
+        return is_there
+
     def committed_offset(self, consumer: str) -> int:
         name = checked_consumer(consumer).decode()
         with redis_errors("read offset"):
@@ -143,9 +167,22 @@ class RedisEventLog:
         return sum(size or 0 for size in sizes)
 
     def close(self) -> None:
+        self._closed = True
         self._posted.close()
         self._committer.close()
+        # Shuts the sockets down under those who wait.
+        self._waits.connection_pool.disconnect(inuse_connections=True)
         self._client.close()
+
+    def _block(self, from_offset: int, timeout_ms: int) -> None:
+        """Returns when there is an entry at an offset, or behind, or time is over."""
+        before: Any = {self._stream: _entry_id(from_offset - 1)}
+        with redis_errors("wait for events"):
+            self._waits.xread(before, count=1, block=timeout_ms)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise FailedPreconditionError("the event log is closed")
 
     def _entries(self, from_offset: int, limit: int) -> list[_Entry]:
         checked_read(from_offset, limit)

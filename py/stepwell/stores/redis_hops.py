@@ -1,15 +1,11 @@
 """Reads on the request path: one command, one reply, three system calls."""
 
-import math
-import os
-import select
 import time
 from collections import deque
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import hiredis
-
+from stepwell.base.native import native_module
 from stepwell.stores.redis_connection import (
     Client,
     LostConnectionError,
@@ -19,9 +15,7 @@ from stepwell.stores.redis_connection import (
     all_within,
 )
 
-_BUFFER_BYTES = 1 << 16
-_MORE = object()
-"""What the reader says while a reply is not complete."""
+_native = native_module("_online_store")
 
 
 class RedisHops:
@@ -29,7 +23,7 @@ class RedisHops:
 
     redis-py's own way to a reply is some forty Python calls and eight system calls,
     most of what a read on the request path costs. It connects, authenticates and
-    selects the database here as well; what follows is done on its sockets.
+    selects the database here as well; what follows is C++ on its sockets.
 
     Args:
         client: of `connect`, by TCP or over a Unix socket.
@@ -41,105 +35,72 @@ class RedisHops:
         self._pool: Any = client.connection_pool
         self._idle: deque[_Hop] = deque()
 
-    def mget(self, keys: Sequence[bytes], timeout_us: int) -> Any:
+    def mget(
+        self, keys: list[bytes], timeout_us: int, asking: bool = False
+    ) -> list[bytes | None]:
         """Returns what MGET replies.
 
         A connection that was idle and is found dead is replaced once, so that the first
         read after a restart of the server is answered.
 
+        Args:
+            asking: the keys are on their way to this node of a cluster, which answers
+                for them only when it is told so.
         Raises:
             redis.RedisError, TimeoutError: as a call of the client.
         """
-        words: Any = (b"MGET", *keys)
-        command = hiredis.pack_command(words)
         end = time.monotonic() + timeout_us / 1e6
         try:
             hop = self._idle.pop()
         except IndexError:
-            return self._asked(self._opened(end), command, end)
+            return self._asked(self._opened(end), keys, end, asking)
         try:
-            return self._asked(hop, command, end)
+            return self._asked(hop, keys, end, asking)
         except LostConnectionError:
-            return self._asked(self._opened(end), command, end)
+            return self._asked(self._opened(end), keys, end, asking)
 
-    def _asked(self, hop: "_Hop", command: bytes, end: float) -> Any:
+    def connect(self, timeout_us: int) -> None:
+        """Opens a connection where none is idle, so that no request has to.
+
+        Raises:
+            redis.RedisError, TimeoutError: as a call of the client.
+        """
+        if not self._idle:
+            self._idle.append(self._opened(time.monotonic() + timeout_us / 1e6))
+
+    def _asked(
+        self, hop: "_Hop", keys: list[bytes], end: float, asking: bool
+    ) -> list[bytes | None]:
+        left_us = int((end - time.monotonic()) * 1e6)
         try:
-            reply = hop.ask(command, end)
+            reply: list[bytes | None] | str = hop.native.mget(keys, asking, left_us)
         except BaseException as error:
             # Whatever came between question and reply: the next reply is not its own.
             self._drop(hop)
-            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            if isinstance(error, ConnectionError):
                 raise LostConnectionError(str(error)) from error
+            if isinstance(error, ValueError):
+                raise UnreadableReplyError(str(error)) from error
             raise
         self._idle.append(hop)
-        if isinstance(reply, ReplyError):
-            raise reply
+        if isinstance(reply, str):
+            raise ReplyError(reply)
         return reply
 
     def _opened(self, end: float) -> "_Hop":
         with all_within(max(int((end - time.monotonic()) * 1e6), 1)):
             connection = self._pool.get_connection()
-        return _Hop(connection)
+        return _Hop(connection, _native.RedisHop(connection.descriptor()))
 
     def _drop(self, hop: "_Hop") -> None:
-        hop.disconnect()
-        self._pool.release(hop.connection)
-
-
-class _Hop:
-    """One connection between two calls. Concurrency: one thread at a time."""
-
-    def __init__(self, connection: TimedConnection) -> None:
-        self.connection = connection
-        self._fd = connection.descriptor()
-        self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(self._fd, select.POLLIN)
-        self._writable.register(self._fd, select.POLLOUT)
-        self._buffer = bytearray(_BUFFER_BYTES)
-        self._reader: Any = hiredis.Reader(
-            protocolError=UnreadableReplyError,
-            replyError=ReplyError,
-            notEnoughData=_MORE,
-        )
-
-    def disconnect(self) -> None:
-        """Closes it."""
-        made: Any = self.connection
+        made: Any = hop.connection
         made.disconnect()
-
-    def ask(self, command: bytes, end: float) -> Any:
-        """Returns the reply; an error that the server replies is returned too."""
-        while command:
-            # The descriptor does not block, and a short command always has room.
-            try:
-                command = command[os.write(self._fd, command) :]
-            except BlockingIOError:
-                _wait(self._writable, end, 1)
-        # What is there when a busy machine lets this thread look at last is taken, late
-        # or not: the server was in time. Once only, or a flood would have no end.
-        least_ms = 0
-        while True:
-            reply = self._reader.gets()
-            if reply is _MORE:
-                self._receive(end, least_ms)
-                least_ms = 1
-            elif not isinstance(reply, hiredis.PushNotification):
-                return reply
-
-    def _receive(self, end: float, least_ms: int) -> None:
-        _wait(self._readable, end, least_ms)
-        try:
-            num_bytes = os.readv(self._fd, [self._buffer])
-        except BlockingIOError:
-            return
-        if not num_bytes:
-            raise LostConnectionError("the server closed the connection")
-        self._reader.feed(self._buffer, 0, num_bytes)
+        self._pool.release(made)
 
 
-def _wait(ready: "select.poll", end: float, least_ms: int) -> None:
-    """Waits until `end`; with less than `least_ms` left it is too late to look."""
-    # A fraction of a millisecond waits for a whole one: less cannot be said.
-    left_ms = max(math.ceil((end - time.monotonic()) * 1e3), 0)
-    if left_ms < least_ms or not ready.poll(left_ms):
-        raise TimeoutError("the call's time is up")
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """One connection between two calls, and what asks over its socket."""
+
+    connection: TimedConnection
+    native: Any

@@ -51,7 +51,7 @@ def _start(folder: Path, arguments: Sequence[str], wanted_port: int) -> RedisSer
     folder.mkdir(parents=True, exist_ok=True)
     # The port is free when chosen and may be taken when used: then another one.
     for _ in range(_START_ATTEMPTS):
-        port = wanted_port or _free_port()
+        port = wanted_port or free_port()
         process = subprocess.Popen(
             [
                 executable,
@@ -83,7 +83,8 @@ def _ready(port: int, process: "subprocess.Popen[bytes]") -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

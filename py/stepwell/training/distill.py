@@ -7,13 +7,20 @@ import numpy as np
 import torch
 from scipy.special import expit
 
-from stepwell.features.user_hydrator import context_of
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.ranker_config import DOT, ModelConfig
 from stepwell.models.reduced_ranker import ReducedRanker
+from stepwell.training.newcomers import Newcomers
 from stepwell.training.ranker_trainer import Progress, RankerTrainer, TrainerOptions
 from stepwell.training.ranker_training import logits_of
-from stepwell.training.ranking_rows import OBJECTIVES, RankingRows, RowSource
+from stepwell.training.ranking_rows import (
+    OBJECTIVES,
+    RankingRows,
+    RowSource,
+    drawn_newcomer,
+    dropped_views,
+    query_without,
+)
 
 DAY_SECONDS = 86_400
 
@@ -46,6 +53,13 @@ REDUCED_DENSE = (
     "source_co_occurrence_score",
     "source_co_occurrence_rank",
     "source_popular_rank",
+    "missing_user_history",
+    "missing_user_activity",
+    "missing_user_profile",
+    "user_activity_click_decayed_1d",
+    "user_activity_purchase_decayed_7d",
+    "item_activity_click_decayed_1d",
+    "item_activity_purchase_decayed_7d",
 )
 """The dense features of the reduced ranker, beside all affinities of one column."""
 
@@ -57,12 +71,15 @@ class DistillOptions:
     Attributes:
         num_requests: made-up requests at most.
         max_delay_days: a request comes up to so many days after the cut.
+        drop_view_share, newcomer_share: as in RowOptions.
         embedding_dim, widths: of the reduced ranker.
         trainer: how it is trained.
     """
 
     num_requests: int = 4_000
     max_delay_days: int = 7
+    drop_view_share: float = 0.05
+    newcomer_share: float = 0.1
     embedding_dim: int = 4
     widths: tuple[int, ...] = (48, 24)
     trainer: TrainerOptions = field(
@@ -107,13 +124,18 @@ def request_rows(
     rng = np.random.default_rng([options.trainer.seed, known.cut_time])
     users = np.flatnonzero(known.num_user_events > 0)
     drawn = rng.choice(users, min(options.num_requests, 4 * len(users)))
-    histories = known.user_histories()
+    newcomers = Newcomers(known)
     dense, sparse, is_new, lengths = [], [], [], [0]
     for number, user_row in enumerate(drawn):
-        query = source.query(int(user_row))
         delay = int(rng.integers(0, options.max_delay_days * DAY_SECONDS + 1))
-        query = replace(query, event_time=query.event_time + delay)
-        user = context_of(query, histories[user_row], known.items, source.segment_rows)
+        query = source.query(int(user_row), delay)
+        if rng.random() < options.newcomer_share:
+            store = drawn_newcomer(newcomers, int(user_row), rng)
+            user = source.user_of(query, store)
+        else:
+            dropped = dropped_views(options.drop_view_share, rng)
+            query = query_without(query, dropped)
+            user = source.user(query, dropped)
         candidates = source.candidates(query, user)
         batch = source.features.hydrate(query, user, candidates)
         dense.append(batch.dense)

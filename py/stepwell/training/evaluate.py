@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from stepwell.schema.vocabulary import RowArray
+from stepwell.training.popularity import new_items
 from stepwell.training.quality_metrics import (
     ListQuality,
     coverage,
@@ -40,7 +41,8 @@ class QualityReport:
         all: all targets.
         new: pairs never seen before the cut; seen pairs are out of the lists.
         cold_users: all targets of users with few events; `cold_items`: targets that few
-            users had bought, all users.
+            users had bought, all users; `new_items`: targets that had just come into
+            the catalogue, all users.
         coverage, diversity, novelty: of the top 10, see quality_metrics.
         exposure: places of the top 10 by category column and name.
         call_us: microseconds of every call, in order.
@@ -50,6 +52,7 @@ class QualityReport:
     new: ListQuality
     cold_users: ListQuality
     cold_items: ListQuality
+    new_items: ListQuality
     coverage: float
     diversity: dict[str, float]
     novelty: float
@@ -73,6 +76,8 @@ class QualityReport:
             "num_cold_users": self.cold_users.num_users,
             "recall_at_500_cold_items": self.cold_items.recall_at_500.value,
             "num_cold_item_targets": self.cold_items.num_targets,
+            "recall_at_500_new_items": self.new_items.recall_at_500.value,
+            "num_new_item_targets": self.new_items.num_targets,
             "num_users": self.all.num_users,
             "num_targets": self.all.num_targets,
             "num_new_targets": self.new.num_targets,
@@ -145,6 +150,7 @@ class Evaluation:
         ).astype(np.float64)
         is_cold = self.known.num_user_events[self.user_rows] < COLD_USER_EVENTS
         num_users = int((self.known.num_user_events > 0).sum())
+        just_in = new_items(self.known)
         return QualityReport(
             all=ListQuality.of(lists, everything),
             new=ListQuality.of(unseen, fresh),
@@ -154,6 +160,9 @@ class Evaluation:
             ),
             cold_items=ListQuality.of(
                 lists, [rows[buyers[rows] < COLD_ITEM_BUYERS] for rows in everything]
+            ),
+            new_items=ListQuality.of(
+                lists, [rows[np.isin(rows, just_in)] for rows in everything]
             ),
             coverage=coverage(lists, self.known.num_items),
             diversity={

@@ -101,5 +101,7 @@ def test_summary_holds_what_the_protocol_asks_for(held_out: Evaluation) -> None:
     assert {"ndcg_at_10", "ndcg_at_10_new", "recall_at_500", "recall_at_500_new"} <= (
         set(summary)
     )
+    assert 0 <= summary["num_new_item_targets"] <= summary["num_targets"]
+    assert 0.0 <= summary["recall_at_500_new_items"] <= 1.0
     assert sum(summary["exposure_at_10"]["department"].values()) == pytest.approx(1.0)
     assert 0 < summary["diversity_at_10"]["category"] <= 1

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
+from stepwell.schema.feature_registry import ITEM_ACTIVITY
+from stepwell.training.rows_as_of import item_rows
 from stepwell.training.split import DAY_SECONDS, Snapshot
 
 ITEM_COLUMNS_FILE = "item_columns.safetensors"
@@ -29,6 +31,8 @@ def item_columns(snapshot: Snapshot) -> Columns:
             num_buyers, buyers_{7,28,84}d, decayed_{7,21,60,120}d, repeat_share (part of
             the buyers who bought again), mean_interval_days.
         time/first_seen, time/last_seen: int64 [N], unix seconds.
+        activity/<feature>: those of the view item_activity as of the cut, from where
+            the stream goes on.
     """
     table, rows = snapshot.table.item_table, snapshot.table_rows
     columns: Columns = {}
@@ -43,6 +47,10 @@ def item_columns(snapshot: Snapshot) -> Columns:
         columns[f"number/{name}"] = values.astype(np.float32)
     columns["time/first_seen"] = _extreme(snapshot, np.minimum, 2**62)
     columns["time/last_seen"] = _extreme(snapshot, np.maximum, -(2**62))
+    activity = item_rows(snapshot)
+    for feature in ITEM_ACTIVITY.features:
+        values = np.ascontiguousarray(activity[feature.name])
+        columns[f"activity/{feature.name}"] = values
     return columns
 
 

@@ -53,10 +53,26 @@ def write_model_card(
         "cost_us": {name: cost_summary(tier.cost_us) for name, tier in tiers.items()},
         **facts,
     }
+    if {"full", "reduced"} <= tiers.keys():
+        content["reduced"] = reduced_to_full(tiers["full"], tiers["reduced"])
     content = {name: _finite(value) for name, value in content.items()}
     text = json.dumps(content, indent=1, allow_nan=False)
     (folder / MODEL_CARD_NAME).write_text(text + "\n")
     return content
+
+
+def reduced_to_full(full: TierFigures, reduced: TierFigures) -> dict[str, float]:
+    """Returns what the reduced model keeps and costs, as parts of the full one's.
+
+    NDCG@10 over all targets, and the median of a request; NaN where the full model's
+    is nothing. ./stepwell publish refuses by these.
+    """
+    ndcg = [tier.quality.summary()["ndcg_at_10"] for tier in (full, reduced)]
+    cost = [cost_summary(tier.cost_us)["p50"] for tier in (full, reduced)]
+    return {
+        "ndcg_kept": ndcg[1] / ndcg[0] if ndcg[0] else np.nan,
+        "cost": cost[1] / cost[0] if cost[0] else np.nan,
+    }
 
 
 def _finite(value: Any) -> Any:

@@ -22,6 +22,9 @@ class PopularityOptions:
         segment_weight: buyers that a segment needs for its own list to weigh as much as
             the global one (a smoothing prior).
         length: items of a list, K.
+        new_days: an item is new for so many days from when it was first seen, and for
+            at most a quarter of the data's time.
+        max_new: new items at most.
     """
 
     window_days: int = 28
@@ -29,6 +32,8 @@ class PopularityOptions:
     trend_base_days: int = 56
     segment_weight: float = 1_000.0
     length: int = 500
+    new_days: int = 28
+    max_new: int = 500
 
 
 def popular_lists(
@@ -54,7 +59,24 @@ def popular_lists(
         trending_rows=trending_rows,
         trending_scores=trending_scores,
         segment_names=snapshot.table.segment_names,
+        new_rows=new_items(snapshot, options.new_days)[: options.max_new],
     )
+
+
+def new_items(snapshot: Snapshot, new_days: int = 28) -> npt.NDArray[np.int32]:
+    """Returns the rows of the items first seen lately, the most bought first.
+
+    Args:
+        snapshot: as of the cut.
+        new_days: see PopularityOptions; no item is new because the data begin there.
+    """
+    first_seen = np.full(snapshot.num_items, snapshot.cut_time, np.int64)
+    np.minimum.at(first_seen, snapshot.item_rows, snapshot.times)
+    span = snapshot.cut_time - int(snapshot.times[0])
+    begin = snapshot.cut_time - min(new_days * DAY_SECONDS, span // 4)
+    rows = np.flatnonzero(first_seen >= begin).astype(np.int32)
+    buyers = snapshot.distinct_buyers(begin, snapshot.cut_time)[rows]
+    return rows[np.argsort(-buyers, kind="stable")]
 
 
 def _segment_lists(

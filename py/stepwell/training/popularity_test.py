@@ -7,7 +7,7 @@ import numpy as np
 
 from stepwell.training.event_table import EventTable
 from stepwell.training.import_events import import_events
-from stepwell.training.popularity import PopularityOptions, popular_lists
+from stepwell.training.popularity import PopularityOptions, new_items, popular_lists
 from stepwell.training.split import DAY_SECONDS, snapshot
 
 CUT = 1_500_000_000
@@ -74,3 +74,22 @@ def test_ties_go_to_the_lower_row(tmp_path: Path) -> None:
     table = _table(tmp_path, [("a1", item, 1) for item in ("c", "a", "b")])
     lists = popular_lists(snapshot(table, CUT, min_count=1))
     assert lists.global_rows.tolist() == [0, 1, 2]
+
+
+def test_new_is_what_was_first_seen_lately_the_most_bought_first(
+    tmp_path: Path,
+) -> None:
+    rows = [("a1", "milk", day) for day in range(1, 300, 7)]
+    rows += [("a1", "kefir", 20), ("a1", "oats", 9), ("b1", "oats", 3)]
+    table = _table(tmp_path, rows)
+    known = snapshot(table, CUT, min_count=1)
+    assert _ids(table, new_items(known)) == ["oats", "kefir"]
+    assert _ids(table, popular_lists(known).new_rows) == ["oats", "kefir"]
+    few = popular_lists(known, PopularityOptions(max_new=1))
+    assert _ids(table, few.new_rows) == ["oats"]
+
+
+def test_nothing_is_new_because_the_data_begin_there(tmp_path: Path) -> None:
+    rows = [("a1", "milk", 20), ("a1", "tea", 19), ("b1", "tea", 1), ("a1", "rye", 2)]
+    table = _table(tmp_path, rows)
+    assert _ids(table, new_items(snapshot(table, CUT, min_count=1))) == ["rye"]

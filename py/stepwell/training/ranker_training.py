@@ -22,11 +22,15 @@ from stepwell.models.ranker_config import (
 from stepwell.models.ranker_file import (
     FULL_RANKER_NAME,
     REDUCED_RANKER_NAME,
+    save_reduced_weights,
     save_weights,
 )
 from stepwell.models.reduced_ranker import ReducedRanker
 from stepwell.training.ranker_trainer import Progress, RankerTrainer, TrainerOptions
 from stepwell.training.ranking_rows import OBJECTIVES, RankingRows
+
+MUTE_SCALE = 1e30
+"""The scale of a column that is the same in all rows: no value gets through it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Rankers:
         """Writes config and weights into a folder of artifacts."""
         self.config.save(folder)
         save_weights(self.full, folder / FULL_RANKER_NAME)
-        save_weights(self.reduced, folder / REDUCED_RANKER_NAME)
+        save_reduced_weights(self.reduced, folder / REDUCED_RANKER_NAME)
 
 
 def full_config(
@@ -122,10 +126,11 @@ def _moments(values: npt.NDArray[np.float64], transform: str) -> tuple[float, fl
         values = np.log1p(np.maximum(values, 0.0))
     values = values[np.isfinite(values)]
     if not len(values):
-        return 0.0, 1.0
-    # A constant column says nothing; scale 1 keeps it from blowing up when it moves.
+        return 0.0, MUTE_SCALE
+    # A constant column has taught nothing, and its weights are as they were drawn: when
+    # it moves in serving, as counts of clicks do after data without any, it stays mute.
     scale = float(values.std())
-    return float(values.mean()), scale if scale > 1e-6 else 1.0
+    return float(values.mean()), scale if scale > 1e-6 else MUTE_SCALE
 
 
 def logits_of(

@@ -1,7 +1,7 @@
 """Rows that rankers learn from: real retrieval and real features as of earlier cuts."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,18 +9,29 @@ import numpy.typing as npt
 
 from stepwell.base.clock import SystemClock
 from stepwell.base.deadline import Deadline
+from stepwell.base.metrics import Metrics
 from stepwell.features.candidate_features import CandidateFeatures
-from stepwell.features.user_hydrator import context_of
+from stepwell.features.online_reader import OnlineReader, RowStore
+from stepwell.features.request_features import request_rows
+from stepwell.features.user_hydrator import UserHydrator
 from stepwell.pipeline.candidate import CandidateSet
 from stepwell.pipeline.plan import ExecutionPlan
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.pipeline.stages import Retriever
+from stepwell.schema.feature_registry import REQUEST_CONTEXT
 from stepwell.schema.vocabulary import RowArray
+from stepwell.training.newcomers import (
+    NUM_KNOWN_EVENTS,
+    Newcomers,
+    NewcomerStore,
+)
+from stepwell.training.rows_as_of import USER_VIEWS, RowsWithout, UserRowsAsOf
 from stepwell.training.split import Snapshot, Targets
 
 OBJECTIVES = ("purchase", "repeat")
 """Bought in the label period; bought on two trips or more."""
 
+_DROPPED = (*USER_VIEWS, REQUEST_CONTEXT)
 _Part = tuple[npt.NDArray[Any], ...]
 Progress = Callable[[str, float], None]
 _NO_HURRY_US = 600_000_000
@@ -34,12 +45,20 @@ class RowOptions:
         max_queries: users at most, drawn at random.
         negatives: unlabelled candidates kept a query, of the retrieved ones.
         promoted: promoted items added a query where promotions are known, >= 0.
+        drop_view_share: of each view of the user alone, the part of the queries that
+            are asked as if the online store had lost it, so that the model has seen
+            what it is to answer from defaults; in [0, 1].
+        newcomer_share: part of the queries that are asked as if the user had come with
+            one of NUM_KNOWN_EVENTS last events, so that the model has seen new users;
+            in [0, 1].
         seed: of all draws.
     """
 
     max_queries: int = 20_000
     negatives: int = 256
     promoted: int = 8
+    drop_view_share: float = 0.05
+    newcomer_share: float = 0.1
     seed: int = 0
 
 
@@ -90,25 +109,51 @@ class RowSource:
         retriever: the retrieval stage trained on it.
         features: the hydrator over its item columns.
         plan: how many candidates.
-        segment_rows: row of each segment's name.
+        users: what the online store would hold at the cut.
+        segment_names: the release's segments, row 0 is the unknown one.
     """
 
     known: Snapshot
     retriever: Retriever
     features: CandidateFeatures
     plan: ExecutionPlan
-    segment_rows: dict[str, int]
+    users: UserRowsAsOf
+    segment_names: tuple[str, ...]
 
-    def query(self, user_row: int) -> Query:
-        """Returns the question of a user at the cut."""
-        clock = SystemClock()
+    def query(
+        self, user_row: int, delay_seconds: int = 0, visit_time: int = 0
+    ) -> Query:
+        """Returns the question of a user.
+
+        Args:
+            delay_seconds: from the cut to the question.
+            visit_time: of the caller's clock, unix seconds, where it is another time
+                than that of what is known: 0 takes the question's.
+        """
+        event_time = self.known.cut_time + delay_seconds
         return Query(
             request_id=f"training-{user_row}",
             user_id=self.known.table.users.id_of_row(user_row),
             num_items=500,
-            event_time=self.known.cut_time,
-            deadline=Deadline.after_us(clock, _NO_HURRY_US),
+            event_time=event_time,
+            deadline=Deadline.after_us(SystemClock(), _NO_HURRY_US),
+            request_rows=request_rows({}, visit_time or event_time),
         )
+
+    def user(self, query: Query, dropped: Collection[str] = ()) -> UserContext:
+        """Returns the user's context by the serving code.
+
+        Args:
+            query: whose user is asked for, at or after the cut.
+            dropped: names of views that the store has lost.
+        """
+        return self.user_of(query, RowsWithout(self.users, dropped))
+
+    def user_of(self, query: Query, store: RowStore) -> UserContext:
+        """Returns the context of a user of whom `store` holds the rows."""
+        reader = OnlineReader(store, USER_VIEWS, Metrics())
+        hydrator = UserHydrator(reader, self.known.items, self.segment_names)
+        return hydrator.hydrate(query, query.deadline)
 
     def candidates(self, query: Query, user: UserContext) -> CandidateSet:
         """Returns what retrieval finds.
@@ -140,14 +185,20 @@ def ranking_rows(
     known = source.known
     labels = _Labels(known.targets(end_time), _repeated(known, end_time))
     users = _drawn_users(known, labels.targets, options)
-    histories = known.user_histories()
-    promoted = _promoted_rows(known)
+    promoted, newcomers = _promoted_rows(known), Newcomers(known)
+    visits = known.visit_times(end_time)
     parts: list[_Part] = []
     for number, user_row in enumerate(users.tolist()):
         rng = np.random.default_rng([options.seed, known.cut_time, user_row])
-        query = source.query(user_row)
-        history = histories[user_row]
-        user = context_of(query, history, known.items, source.segment_rows)
+        query = source.query(user_row, visit_time=int(visits[user_row]))
+        # From a generator of its own: what is kept does not change with the share.
+        drops = np.random.default_rng([options.seed, known.cut_time, user_row, 1])
+        if drops.random() < options.newcomer_share:
+            user = source.user_of(query, drawn_newcomer(newcomers, user_row, drops))
+        else:
+            dropped = dropped_views(options.drop_view_share, drops)
+            query = query_without(query, dropped)
+            user = source.user(query, dropped)
         found = source.candidates(query, user)
         wanted = labels.targets.items_of(user_row)
         kept, weights = _sampled(found.rows, wanted, options, rng)
@@ -196,6 +247,29 @@ def _stacked(parts: list[_Part]) -> RankingRows:
         weights=weights.astype(np.float32),
         offsets=np.cumsum([0, *lengths]).astype(np.int64),
     )
+
+
+def dropped_views(share: float, rng: np.random.Generator) -> tuple[str, ...]:
+    """Returns the names of views that a query is to do without.
+
+    Args:
+        share: of the queries, for each view alone.
+    """
+    drawn = rng.random(len(_DROPPED)) < share
+    return tuple(v.name for v, gone in zip(_DROPPED, drawn, strict=True) if gone)
+
+
+def query_without(query: Query, dropped: Collection[str]) -> Query:
+    """Returns the query without the rows of its own that are dropped."""
+    rows = {k: row for k, row in query.request_rows.items() if k not in dropped}
+    return replace(query, request_rows=rows)
+
+
+def drawn_newcomer(
+    newcomers: Newcomers, user_row: int, rng: np.random.Generator
+) -> NewcomerStore:
+    """Returns the store that has met the user a drawn number of events ago."""
+    return newcomers.store(user_row, int(rng.choice(NUM_KNOWN_EVENTS)))
 
 
 def _drawn_users(

@@ -12,6 +12,7 @@ from stepwell.pipeline.planner import FULL_SHAPE
 from stepwell.training.co_occurrence import CoOccurrenceOptions
 from stepwell.training.event_table import EventTable, PromotionTable
 from stepwell.training.item_columns_export import item_columns
+from stepwell.training.newcomers import NUM_KNOWN_EVENTS
 from stepwell.training.ranking_rows import (
     RankingRows,
     RowOptions,
@@ -19,25 +20,26 @@ from stepwell.training.ranking_rows import (
     ranking_rows,
 )
 from stepwell.training.retrieval_training import AS_OF, train_on_snapshot
+from stepwell.training.rows_as_of import UserRowsAsOf
 from stepwell.training.split import Snapshot, snapshot
 from stepwell.training.training_run import catalogue_of
 from stepwell.training.training_run_rankers import unhurried_plan
 
 SMALL = replace(AS_OF, co_occurrence=CoOccurrenceOptions(regularisation=20.0, rank=16))
-ALL = RowOptions(negatives=10_000)
+ALL = RowOptions(negatives=10_000, drop_view_share=0.0, newcomer_share=0.0)
 
 
 def _source(known: Snapshot, work_dir: Path) -> RowSource:
     artifacts = train_on_snapshot(known, SMALL, work_dir)
     catalogue = catalogue_of(known.table)
     items = ItemColumns.from_tensors(item_columns(known), catalogue)
-    names = artifacts.popular.segment_names
     return RowSource(
         known,
         artifacts.stage(),
         CandidateFeatures(items, catalogue),
         unhurried_plan(FULL_SHAPE),
-        {name: row for row, name in enumerate(names)},
+        UserRowsAsOf(known),
+        tuple(artifacts.popular.segment_names),
     )
 
 
@@ -73,7 +75,7 @@ def test_a_repeat_is_a_purchase_too(rows: RankingRows) -> None:
 def test_weights_stand_for_all_that_was_left_out(
     source: RowSource, rows: RankingRows, end_time: int
 ) -> None:
-    sampled = ranking_rows(source, end_time, RowOptions(negatives=20))
+    sampled = ranking_rows(source, end_time, replace(ALL, negatives=20))
     assert sampled.num_queries == rows.num_queries
     assert sampled.labels.sum() == rows.labels.sum()
     per_query = [np.add.reduceat(r.weights, r.offsets[:-1]) for r in (sampled, rows)]
@@ -100,6 +102,48 @@ def test_features_do_not_see_what_comes_after_the_cut(
     others = ranking_rows(_source(other, tmp_path), end_time, ALL)
     assert not np.array_equal(rows.labels, others.labels)
     np.testing.assert_array_equal(rows.dense, others.dense)
+
+
+def _column(source: RowSource, rows: RankingRows, name: str) -> list[float]:
+    place = source.features.catalogue.dense_names.index(name)
+    return [float(value) for value in rows.dense[rows.offsets[:-1], place]]
+
+
+def test_without_drops_known_users_miss_nothing(
+    source: RowSource, end_time: int
+) -> None:
+    rows = ranking_rows(source, end_time, ALL)
+    for view in ("user_history", "user_activity"):
+        assert not any(_column(source, rows, f"missing_{view}"))
+    assert all(_column(source, rows, "user_activity_purchase_decayed_30d"))
+    assert any(rows.dense[:, -1]), "item_activity_purchase_decayed_7d"
+
+
+def test_a_dropped_view_is_its_default_and_its_indicator(
+    source: RowSource, end_time: int
+) -> None:
+    rows = ranking_rows(source, end_time, replace(ALL, drop_view_share=1.0))
+    for view in ("user_history", "user_activity", "user_profile"):
+        assert all(_column(source, rows, f"missing_{view}"))
+    for name in ("user_trips", "own_is", "user_activity_purchase_decayed_30d"):
+        assert not any(_column(source, rows, name))
+    # Retrieval too did without: these are the candidates of a stranger.
+    assert not any(_column(source, rows, "source_history_score"))
+
+
+def test_each_view_is_dropped_on_its_own_in_its_share_of_the_queries(
+    source: RowSource, end_time: int
+) -> None:
+    rows = ranking_rows(source, end_time, replace(ALL, drop_view_share=0.3))
+    columns = np.array(
+        [
+            _column(source, rows, f"missing_{view}")
+            for view in ("user_history", "user_activity")
+        ]
+    )
+    assert 0.15 < columns[0].mean() < 0.45
+    assert 0.15 < columns[1].mean() < 0.45
+    assert (columns[0] != columns[1]).any()
 
 
 def test_promoted_items_join_as_candidates_of_no_source(
@@ -138,3 +182,15 @@ def test_a_source_that_fails_stops_the_training(
     broken = replace(source, retriever=Broken())  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="broken"):
         ranking_rows(broken, end_time, ALL)
+
+
+def test_newcomers_are_asked_for_with_few_events_and_no_profile(
+    source: RowSource, end_time: int
+) -> None:
+    rows = ranking_rows(source, end_time, replace(ALL, newcomer_share=1.0))
+    assert all(_column(source, rows, "missing_user_profile"))
+    num_items = _column(source, rows, "user_items")
+    assert max(num_items) <= max(NUM_KNOWN_EVENTS)
+    assert len(set(num_items)) > 2
+    missing = _column(source, rows, "missing_user_history")
+    assert missing == [float(number == 0) for number in num_items]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stepwell.retrieval.artifacts import RetrievalArtifacts
+from stepwell.schema.vocabulary import VOCABULARY_FILE
 from stepwell.training.build_index import IndexOptions, build_index, export_towers
 from stepwell.training.co_occurrence import CoOccurrenceOptions, train_co_occurrence
 from stepwell.training.event_table import EventTable
@@ -16,8 +17,6 @@ from stepwell.training.two_tower_trainer import (
     TwoTowerTrainer,
     popularity_features,
 )
-
-VOCABULARY_FILE = "vocabulary.safetensors"
 
 Progress = Callable[[str, float], None]
 

@@ -12,7 +12,7 @@ from stepwell.base.deadline import Deadline
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.retrieval.artifacts import RETRIEVAL_FILES, RetrievalArtifacts
-from stepwell.schema.vocabulary import Vocabulary
+from stepwell.schema.vocabulary import VOCABULARY_FILE, Vocabulary
 from stepwell.training.co_occurrence import CoOccurrenceOptions
 from stepwell.training.event_table import EventTable
 from stepwell.training.item_columns_export import (
@@ -23,7 +23,6 @@ from stepwell.training.item_columns_export import (
 from stepwell.training.retrieval_training import (
     AS_OF,
     QUICK,
-    VOCABULARY_FILE,
     save_retrieval,
     train_on_snapshot,
     train_retrieval,

@@ -153,6 +153,19 @@ class Snapshot:
         distinct = np.unique(pair + self.item_rows[start:end])
         return np.bincount(distinct % self.num_items, minlength=self.num_items)
 
+    def visit_times(self, end_time: int) -> IntArray:
+        """Returns int64 [U]: each user's first event from the cut on, 0 for none.
+
+        Args:
+            end_time: unix seconds, exclusive.
+        """
+        table = self.table
+        start, end = np.searchsorted(table.times, [self.cut_time, end_time])
+        users, first = np.unique(table.user_rows[start:end], return_index=True)
+        times = np.zeros(self.num_users, np.int64)
+        times[users] = table.times[start:end][first]
+        return times
+
     def targets(self, end_time: int) -> Targets:
         """Returns what users did with the catalogue in [cut_time, end_time)."""
         table = self.table

@@ -43,8 +43,11 @@ def room_tests():
             ":ranking_rows",
             ":split",
             "//py/stepwell/features:catalogue",
+            "//py/stepwell/features:view_features",
             "//py/stepwell/models:dlrm",
             "//py/stepwell/models:ranker_config",
+            "//py/stepwell/models:ranker_config_fixture",
+            "//py/stepwell/models:ranker_inputs",
         ],
     )
     stepwell_py_test(
@@ -60,6 +63,20 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "feast_repository_test",
+        srcs = ["feast_repository_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":feast_registry_fixture",
+            ":feast_repository",
+            ":import_events",
+            ":split",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
         name = "import_events_test",
         srcs = ["import_events_test.py"],
         deps = [
@@ -68,6 +85,59 @@ def room_tests():
             ":import_events",
             ":split",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:events",
+        ],
+    )
+    stepwell_py_test(
+        name = "import_feast_test",
+        srcs = ["import_feast_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":feast_registry_fixture",
+            ":import_events",
+            ":import_feast",
+            ":split",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_row",
+            "//py/stepwell/schema:vocabulary",
+            "//py/stepwell/stores:lmdb_key_value_store",
+        ],
+    )
+    stepwell_py_test(
+        name = "impression_rows_run_test",
+        srcs = ["impression_rows_run_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":impression_rows_run",
+            ":impression_rows_writer",
+            ":point_in_time_check",
+            ":split",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/feedback:logged_events",
+            "//py/stepwell/feedback:stream_fold",
+            "//py/stepwell/schema:events",
+            "//py/stepwell/schema:feature_registry",
+            "//py/stepwell/schema:feature_row",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
+        name = "impression_rows_test",
+        srcs = ["impression_rows_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":impression_rows",
+            ":impression_rows_tables",
+            ":split",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/feedback:attribution",
             "//py/stepwell/schema:events",
         ],
     )
@@ -81,6 +151,50 @@ def room_tests():
             ":losses",
             ":negatives",
             ":split",
+        ],
+    )
+    stepwell_py_test(
+        name = "newcomers_test",
+        srcs = ["newcomers_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":newcomers",
+            ":rows_as_of",
+            ":split",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/features:online_reader",
+            "//py/stepwell/schema:feature_registry",
+            "//py/stepwell/schema:user_history",
+        ],
+    )
+    stepwell_py_test(
+        name = "point_in_time_files_test",
+        srcs = ["point_in_time_files_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":point_in_time_files",
+            ":split",
+            "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
+        name = "point_in_time_test",
+        srcs = ["point_in_time_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":point_in_time",
+            ":point_in_time_oracle",
+            ":point_in_time_polars",
+            ":split",
+            "//py/stepwell/base:errors",
         ],
     )
     stepwell_py_test(
@@ -143,8 +257,10 @@ def room_tests():
             ":event_table",
             ":import_events",
             ":item_columns_export",
+            ":newcomers",
             ":ranking_rows",
             ":retrieval_training",
+            ":rows_as_of",
             ":split",
             ":training_run",
             ":training_run_rankers",
@@ -153,6 +269,37 @@ def room_tests():
             "//py/stepwell/pipeline:candidate",
             "//py/stepwell/pipeline:planner",
             "//py/stepwell/pipeline:stages",
+        ],
+    )
+    stepwell_py_test(
+        name = "release_update_test",
+        srcs = ["release_update_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":import_events_report",
+            ":item_changes",
+            ":item_columns_export",
+            ":release_update",
+            ":split",
+            ":training_run",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/features:item_columns",
+            "//py/stepwell/index:ann_index",
+            "//py/stepwell/models:ranker_config",
+            "//py/stepwell/models:ranker_config_fixture",
+            "//py/stepwell/models:two_tower_user",
+            "//py/stepwell/releases:delta",
+            "//py/stepwell/releases:manifest",
+            "//py/stepwell/releases:publisher",
+            "//py/stepwell/releases:signing",
+            "//py/stepwell/releases:verification",
+            "//py/stepwell/retrieval:artifacts",
+            "//py/stepwell/retrieval:category_affinity",
+            "//py/stepwell/retrieval:co_occurrence_model",
+            "//py/stepwell/retrieval:popular_lists",
+            "//py/stepwell/schema:vocabulary",
         ],
     )
     stepwell_py_test(
@@ -184,6 +331,25 @@ def room_tests():
             ":row_wise_adagrad",
             ":split",
             "//py/stepwell/base:errors",
+        ],
+    )
+    stepwell_py_test(
+        name = "rows_as_of_test",
+        srcs = ["rows_as_of_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":rows_as_of",
+            ":split",
+            "//py/stepwell/base:clock",
+            "//py/stepwell/base:deadline",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/features:online_reader",
+            "//py/stepwell/features:row_verdict",
+            "//py/stepwell/feedback:stream_fold",
+            "//py/stepwell/schema:events",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -228,8 +394,11 @@ def room_tests():
             ":training_config",
             ":training_run",
             "//py/stepwell/base:errors",
+            "//py/stepwell/features:baselines",
             "//py/stepwell/features:catalogue",
             "//py/stepwell/features:item_columns",
+            "//py/stepwell/features:skew_profile",
+            "//py/stepwell/features:view_features",
             "//py/stepwell/feedback:user_state_file",
             "//py/stepwell/models:ranker_config",
             "//py/stepwell/ranking:model_scorer",
@@ -237,6 +406,7 @@ def room_tests():
             "//py/stepwell/releases:manifest",
             "//py/stepwell/retrieval:artifacts",
             "//py/stepwell/schema:events",
+            "//py/stepwell/schema:feature_registry",
             "//py/stepwell/schema:vocabulary",
         ],
     )

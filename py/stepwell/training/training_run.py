@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,16 @@ import numpy as np
 from pydantic import JsonValue
 
 from stepwell.base.errors import FailedPreconditionError
+from stepwell.features.baselines import Baselines
 from stepwell.features.catalogue import FeatureCatalogue
+from stepwell.features.view_features import RANKER_VIEWS
 from stepwell.feedback.user_state_file import USER_STATE_NAME, write_user_state
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.retrieval.artifacts import INDEX_FILE, USER_TOWER_FILE, RetrievalArtifacts
 from stepwell.schema.events import HISTORY_MODEL, history_config
+from stepwell.schema.feature_row import FeatureRow
+from stepwell.schema.feature_view import WhenStale
+from stepwell.schema.vocabulary import VOCABULARY_FILE
 from stepwell.training.evaluate import Evaluation
 from stepwell.training.event_table import EventTable
 from stepwell.training.import_events import ImportOptions, import_events
@@ -23,6 +28,7 @@ from stepwell.training.item_columns_export import save_item_columns
 from stepwell.training.model_card import TierFigures, write_model_card
 from stepwell.training.ranker_training import Rankers
 from stepwell.training.retrieval_training import train_on_snapshot
+from stepwell.training.rows_as_of import UserRowsAsOf
 from stepwell.training.split import Snapshot, snapshot
 from stepwell.training.training_config import (
     AFFINITY_PREFERENCE,
@@ -37,7 +43,6 @@ MeasureTiers = Callable[[Path, Evaluation, Progress], Mapping[str, TierFigures]]
 """(folder of artifacts, held-out time, progress) -> figures by tier: the serving path,
 which training may not import, comes in from outside."""
 
-VOCABULARY_FILE = "vocabulary.safetensors"
 RELEASE_FOLDER = "trained"
 
 
@@ -124,9 +129,12 @@ def run_training(
     phases.done("retrieval")
     catalogue = catalogue_of(table)
     work = RankerWork(table, catalogue, cuts, config, work_dir)
-    rankers, ranker_facts = trained_rankers(work, known, artifacts, phases.step)
+    rankers, profile, ranker_facts = trained_rankers(
+        work, known, artifacts, phases.step
+    )
     phases.done("rankers")
     folder = _written(out_dir, known, artifacts, rankers)
+    profile.save(folder)
     tiers: Mapping[str, TierFigures] = {}
     if options.measure_tiers is not None and cuts.evaluation_end > cuts.release_cut:
         held_out = Evaluation.of(known, cuts.evaluation_end, config.max_evaluated_users)
@@ -143,6 +151,7 @@ def catalogue_of(table: EventTable) -> FeatureCatalogue:
     return FeatureCatalogue(
         affinity_columns=tuple(n for n in AFFINITY_PREFERENCE if n in present)[:4],
         embedded_columns=tuple(n for n in EMBEDDED_PREFERENCE if n in present),
+        views=RANKER_VIEWS,
     )
 
 
@@ -166,15 +175,24 @@ def _written(
         embedding_spaces={INDEX_FILE: space, USER_TOWER_FILE: space},
         models=_model_facts(known, rankers),
     ).save(folder)
-    users, histories = known.table.users, known.user_histories()
-    write_user_state(
-        out_dir / USER_STATE_NAME,
-        (
-            (users.id_of_row(int(row)), histories[row])
-            for row in np.flatnonzero(known.num_user_events > 0)
-        ),
-    )
+    _write_users(out_dir / USER_STATE_NAME, folder, known)
     return folder
+
+
+def _write_users(user_state: Path, folder: Path, known: Snapshot) -> None:
+    """Writes every user's rows, and in the folder what is typical of each segment."""
+    table, rows = known.table, UserRowsAsOf(known)
+    typical: list[tuple[int, list[FeatureRow]]] = []
+
+    def users() -> Iterator[tuple[str, list[FeatureRow]]]:
+        for user in np.flatnonzero(known.num_user_events > 0).tolist():
+            found = rows.rows_of(user)
+            kept = [row for row in found if row.view.when_stale is WhenStale.BASELINE]
+            typical.append((int(table.user_segments[user]), kept))
+            yield table.users.id_of_row(user), found
+
+    write_user_state(user_state, users())
+    Baselines.of_users(typical, len(table.segment_names)).save(folder)
 
 
 def _model_facts(known: Snapshot, rankers: Rankers) -> dict[str, JsonValue]:

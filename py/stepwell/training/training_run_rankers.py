@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit
 
 from stepwell.features.candidate_features import CandidateFeatures
 from stepwell.features.catalogue import FeatureCatalogue
 from stepwell.features.item_columns import ItemColumns
+from stepwell.features.skew_profile import FeatureProfile
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 from stepwell.pipeline.planner import FULL_SHAPE, REDUCED_SHAPE, TierShape
@@ -32,11 +35,14 @@ from stepwell.training.ranker_training import (
 )
 from stepwell.training.ranking_rows import RankingRows, RowSource, ranking_rows
 from stepwell.training.retrieval_training import train_on_snapshot
+from stepwell.training.rows_as_of import UserRowsAsOf
 from stepwell.training.split import Snapshot, snapshot
 from stepwell.training.training_config import TrainingConfig
 from stepwell.training.training_cuts import Cuts
 
 Progress = Callable[[str, float], None]
+PROFILED_ITEMS = 10
+"""Best items of a request whose features are its part of the profile: a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,8 @@ def trained_rankers(
     known: Snapshot,
     artifacts: RetrievalArtifacts,
     progress: Progress,
-) -> tuple[Rankers, dict[str, Any]]:
-    """Returns both rankers, and facts for the model card.
+) -> tuple[Rankers, FeatureProfile, dict[str, Any]]:
+    """Returns both rankers, what they are to expect, and facts for the model card.
 
     Args:
         work: data, cuts and settings.
@@ -95,11 +101,35 @@ def trained_rankers(
             feature_schema_hash=work.catalogue.schema_hash(),
             full=full_model,
             reduced=reduced_model,
+            views=work.catalogue.views,
         ),
         full,
         reduced,
     )
-    return rankers, _facts(rankers, rows, asked)
+    logits = logits_of(full, rows)[:, 0]
+    profile = profile_of(work.catalogue, rows, logits)
+    return rankers, profile, _facts(rankers, rows, asked, logits)
+
+
+def profile_of(
+    catalogue: FeatureCatalogue, rows: RankingRows, logits: npt.NDArray[np.float32]
+) -> FeatureProfile:
+    """Returns the distribution of the features that are to be shown.
+
+    Of each query the best items by the full ranker: what serving logs is of the items
+    shown, and all candidates of a request are distributed otherwise.
+
+    Args:
+        rows: that the full ranker learned from.
+        logits: float32 [R], its own.
+    """
+    shown = [
+        start + np.argsort(-logits[start:end], kind="stable")[:PROFILED_ITEMS]
+        for start, end in pairwise(rows.offsets.tolist())
+    ]
+    dense = rows.dense[np.concatenate(shown)]
+    names = catalogue.dense_names
+    return FeatureProfile.of(catalogue.schema_hash(), names, dense, len(shown))
 
 
 def _labelled_rows(work: RankerWork, progress: Progress) -> RankingRows:
@@ -121,13 +151,13 @@ def _labelled_rows(work: RankerWork, progress: Progress) -> RankingRows:
 def _source(
     work: RankerWork, known: Snapshot, artifacts: RetrievalArtifacts, shape: TierShape
 ) -> RowSource:
-    names = artifacts.popular.segment_names
     return RowSource(
         known=known,
         retriever=artifacts.stage(),
         features=CandidateFeatures(_items(known, work.catalogue), work.catalogue),
         plan=unhurried_plan(shape),
-        segment_rows={name: row for row, name in enumerate(names)},
+        users=UserRowsAsOf(known),
+        segment_names=tuple(artifacts.popular.segment_names),
     )
 
 
@@ -148,9 +178,14 @@ def unhurried_plan(shape: TierShape) -> ExecutionPlan:
     )
 
 
-def _facts(rankers: Rankers, rows: RankingRows, asked: RankingRows) -> dict[str, Any]:
+def _facts(
+    rankers: Rankers,
+    rows: RankingRows,
+    asked: RankingRows,
+    logits: npt.NDArray[np.float32],
+) -> dict[str, Any]:
     """Calibration on the training rows, weighted back; agreement of the two models."""
-    predicted = expit(logits_of(rankers.full, rows)[:, 0])
+    predicted = expit(logits)
     full = logits_of(rankers.full, asked)[:, 0]
     taken = narrowed(asked, rankers.config.full, rankers.config.reduced)
     reduced = logits_of(rankers.reduced, taken)[:, 0]

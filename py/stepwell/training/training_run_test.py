@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.features.catalogue import FeatureCatalogue
+from stepwell.features.baselines import Baselines
+from stepwell.features.catalogue import catalogue_for
 from stepwell.features.item_columns import ItemColumns
+from stepwell.features.skew_profile import FeatureProfile
+from stepwell.features.view_features import RANKER_VIEWS
 from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
 from stepwell.models.ranker_config import RankerConfig
 from stepwell.ranking.model_scorer import ModelScorer
@@ -18,7 +21,8 @@ from stepwell.ranking.reduced_scorer import load_reduced_scorer
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.retrieval.artifacts import RetrievalArtifacts
 from stepwell.schema.events import EventType, history_types_of
-from stepwell.schema.vocabulary import Vocabulary
+from stepwell.schema.feature_registry import USER_PROFILE
+from stepwell.schema.vocabulary import VOCABULARY_FILE, Vocabulary, entity_key
 from stepwell.training.co_occurrence import CoOccurrenceOptions
 from stepwell.training.conftest import SMALL
 from stepwell.training.datasets_generated import write_generated
@@ -30,7 +34,6 @@ from stepwell.training.ranker_training import RankerTraining
 from stepwell.training.retrieval_training import AS_OF
 from stepwell.training.training_config import QUICK, TrainingConfig
 from stepwell.training.training_run import (
-    VOCABULARY_FILE,
     Progress,
     RunOptions,
     TrainedRelease,
@@ -55,10 +58,14 @@ TINY = TrainingConfig(
 def _popular(
     folder: Path, held_out: Evaluation, progress: Progress
 ) -> Mapping[str, TierFigures]:
-    """Scores the popular list, straight from the artifacts."""
+    """Scores the popular list, straight from the artifacts; in place of models too."""
     rows = RetrievalArtifacts.load(folder).popular.popular(0, 500).rows
     report = evaluate(lambda *_: rows, held_out, None, progress)
-    return {"popular": TierFigures(report, report.call_us)}
+    return {
+        "popular": TierFigures(report, report.call_us),
+        "full": TierFigures(report, np.array([100, 300, 500])),
+        "reduced": TierFigures(report, np.array([0, 60, 9_000])),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +77,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedRelease:
     return run_training(folder / "data", folder / "out", TINY, options)
 
 
+def test_the_release_says_how_its_features_are_distributed(
+    trained: TrainedRelease,
+) -> None:
+    profile = FeatureProfile.load(trained.folder)
+    config = RankerConfig.load(trained.folder)
+    assert profile is not None
+    assert profile.schema_hash == config.feature_schema_hash
+    assert profile.names == catalogue_for(config).dense_names
+    assert 10 < profile.num_requests <= SMALL.num_users
+    # The best of a request are what its user knows, more often than all candidates.
+    known = profile.names.index("own_is")
+    assert profile.shares[known][-2] > 0.2
+
+
 def test_the_folder_serves(trained: TrainedRelease) -> None:
     folder = trained.folder
     config = RankerConfig.load(folder)
-    catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
-    assert config.feature_schema_hash == catalogue.schema_hash()
+    catalogue = catalogue_for(config)
+    assert catalogue.views == RANKER_VIEWS
     names = (catalogue.dense_names, catalogue.sparse_names)
     ModelScorer.load(folder, *names)
     load_reduced_scorer(folder, *names)
@@ -97,6 +118,18 @@ def test_metadata_names_watermark_space_and_schema(trained: TrainedRelease) -> N
 def test_user_state_lies_beside_the_release(trained: TrainedRelease) -> None:
     state = UserStateFile.load(trained.folder.parent / USER_STATE_NAME)
     assert len(state) == trained.card["num_users"]
+    for rows in next(state.batches(10)).values():
+        assert {"user_history", "user_activity"} <= set(rows)
+
+
+def test_a_release_keeps_what_is_typical_of_each_segment(
+    trained: TrainedRelease,
+) -> None:
+    names = RetrievalArtifacts.load(trained.folder).popular.segment_names
+    kept = Baselines.load(trained.folder, [USER_PROFILE], len(names))
+    for segment_row, name in list(enumerate(names))[1:]:
+        row = kept.row(USER_PROFILE.name, segment_row)
+        assert row["segment"] == entity_key(f"segment={name}")
 
 
 def test_the_card_on_disk_is_plain_json(trained: TrainedRelease) -> None:
@@ -104,6 +137,7 @@ def test_the_card_on_disk_is_plain_json(trained: TrainedRelease) -> None:
     assert card == json.loads(json.dumps(trained.card))
     assert card["quality"]["popular"]["ndcg_at_10"] > 0
     assert set(card["cost_us"]["popular"]) == {"mean", "p50", "p95", "p99"}
+    assert card["reduced"] == {"ndcg_kept": 1.0, "cost": 0.2}
     assert 0.5 < card["reduced_agreement"] <= 1
     assert card["calibration_on_training_rows"] > 0
 
@@ -148,7 +182,7 @@ def test_a_run_with_a_cross_network_serves_too(
     config = RankerConfig.load(crossed.folder)
     assert config.full.interaction == "cross"
     assert config.reduced.interaction == "dot"
-    catalogue = FeatureCatalogue(config.affinity_columns, config.embedded_columns)
+    catalogue = catalogue_for(config)
     ModelScorer.load(crossed.folder, catalogue.dense_names, catalogue.sparse_names)
 
 

@@ -1,0 +1,85 @@
+"""release_warmer_main: reads and prepares a release for the server that started it.
+
+    release_warmer_main --directory=DIR --key=PEM --delta_cache=DIR
+
+Runs when nothing else wants the processor. Verifies every byte of the release, so that
+its pages are in memory too, completes a delta, and keeps the packed ranker in the cache
+from which the server then takes it. Prints one JSON line, {"identity": ...} of what it
+read, or {"error": code, "reason": text}; ends with 0 when it came to a verdict.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import app, flags
+
+# Read by OpenMP when torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from parent_death import end_with_parent
+from stepwell.base.errors import StepwellError, UnavailableError
+from stepwell.base.thread_rank import give_way
+from stepwell.models.precision import DEFAULT_PRECISION, Precision
+from stepwell.ranking.compiled_cache import CompiledCache
+from stepwell.releases.delta import DeltaCache
+from stepwell.releases.signing import VerifyingKey
+from stepwell.releases.verification import verify_release
+from stepwell.releases.verified_records import identity_of
+from stepwell.serving.precompile import precompile
+
+_DIRECTORY = flags.DEFINE_string("directory", None, "The release.", required=True)
+_KEY = flags.DEFINE_string(
+    "key", None, "Public key that it is signed with, in PEM.", required=True
+)
+_DELTA_CACHE = flags.DEFINE_string(
+    "delta_cache", None, "Where complete releases of deltas are kept.", required=True
+)
+_COMPILED_CACHE = flags.DEFINE_string(
+    "compiled_cache", "", "Folder of compiled rankers; empty compiles none."
+)
+_PRECISION = flags.DEFINE_string(
+    "scorer_precision", DEFAULT_PRECISION, "Of the full ranker's products."
+)
+_EAGER = flags.DEFINE_boolean(
+    "eager", False, "Run also when others want the processor, at a low rank."
+)
+_PARENT_PID = flags.DEFINE_integer("parent_pid", 0, "Ends with this process.")
+
+
+def _prepare(directory: Path) -> str:
+    """Returns the identity of the files that were verified."""
+    before = identity_of(directory, links=False)
+    manifest = verify_release(
+        directory, VerifyingKey.from_pem((_KEY.value or "").encode())
+    )
+    complete = DeltaCache(Path(_DELTA_CACHE.value or "")).complete(directory, manifest)
+    if _COMPILED_CACHE.value:
+        precision: Precision = _PRECISION.value  # type: ignore[assignment]
+        cache = CompiledCache(Path(_COMPILED_CACHE.value))
+        precompile(complete, manifest, precision, cache)
+    if identity_of(directory, links=False) != before:
+        raise UnavailableError(f"{directory} changed while it was read")
+    return identity_of(directory)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Returns 0 after a verdict, 2 for wrong flags."""
+    if len(argv) > 1:
+        print(f"release_warmer_main: {argv[1]}", file=sys.stderr)
+        return 2
+    end_with_parent(_PARENT_PID.value)
+    give_way(wholly=not _EAGER.value)
+    try:
+        verdict = {"identity": _prepare(Path(_DIRECTORY.value or ""))}
+    except (StepwellError, OSError) as error:
+        code = error.code if isinstance(error, StepwellError) else "UNAVAILABLE"
+        verdict = {"error": code, "reason": str(error)}
+    print(json.dumps(verdict), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,85 @@
+"""A release is read by a child, whose verdict is this process's; then nobody reads."""
+
+from pathlib import Path
+
+import pytest
+
+from release_warmer import ReleaseWarmer
+from stepwell.base.errors import CancelledError, DataLossError
+from stepwell.releases.manifest import ReleaseMetadata
+from stepwell.releases.publisher import Publisher
+from stepwell.releases.signing import SigningKey
+from stepwell.releases.verified_records import VerifiedRecords, identity_of
+
+KEY = SigningKey.generate()
+
+
+def published(root: Path) -> Path:
+    folder = root / "artifacts"
+    folder.mkdir(exist_ok=True)
+    (folder / "weights.safetensors").write_bytes(b"weights" * 1_000)
+    digest = "ab" * 32
+    metadata = ReleaseMetadata(
+        data_watermark_seconds=0,
+        embedding_space_hash=digest,
+        feature_schema_hash=digest,
+    )
+    return Publisher(root / "registry", KEY).publish(folder, metadata)
+
+
+def serving_warmer(root: Path) -> ReleaseWarmer:
+    """Of a server that has a live release."""
+    flags = [f"--delta_cache={root / 'deltas'}"]
+    warmer = ReleaseWarmer(KEY.verifying_key(), flags, root / "cache")
+    with warmer.turn():
+        warmer.verify(published(root), KEY.verifying_key())
+    assert not (root / "cache").exists()
+    return warmer
+
+
+def test_a_child_reads_what_comes_while_the_server_answers(tmp_path: Path) -> None:
+    warmer = serving_warmer(tmp_path)
+    second = published(tmp_path)
+    with warmer.turn():
+        manifest = warmer.verify(second, KEY.verifying_key())
+    assert manifest.serial == 2
+    assert VerifiedRecords(tmp_path / "cache" / "verified").has(identity_of(second))
+    # A byte that changes now is another release: the record is of no use.
+    (second / "weights.safetensors").write_bytes(b"weightz" * 1_000)
+    with warmer.turn(), pytest.raises(DataLossError, match="SHA-256"):
+        warmer.verify(second, KEY.verifying_key())
+
+
+def test_what_another_server_read_just_now_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmer = serving_warmer(tmp_path)
+    second = published(tmp_path)
+    VerifiedRecords(tmp_path / "cache" / "verified").add(identity_of(second))
+    monkeypatch.setattr(warmer, "_run", lambda *_: pytest.fail("no need"))
+    with warmer.turn():
+        assert warmer.verify(second, KEY.verifying_key()).serial == 2
+
+
+def test_a_folder_that_cannot_be_made_keeps_no_release_out(tmp_path: Path) -> None:
+    warmer = serving_warmer(tmp_path)
+    (tmp_path / "cache").write_text("in the way")
+    second = published(tmp_path)
+    with warmer.turn():
+        assert warmer.verify(second, KEY.verifying_key()).serial == 2
+
+
+def test_a_record_does_not_stand_in_for_the_signature(tmp_path: Path) -> None:
+    warmer = serving_warmer(tmp_path)
+    second = published(tmp_path)
+    VerifiedRecords(tmp_path / "cache" / "verified").add(identity_of(second))
+    with warmer.turn(), pytest.raises(DataLossError, match="signature"):
+        warmer.verify(second, SigningKey.generate().verifying_key())
+
+
+def test_a_server_that_ends_waits_for_no_child(tmp_path: Path) -> None:
+    warmer = serving_warmer(tmp_path)
+    second = published(tmp_path)
+    warmer.close()
+    with warmer.turn(), pytest.raises(CancelledError):
+        warmer.verify(second, KEY.verifying_key())
