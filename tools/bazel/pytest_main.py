@@ -7,6 +7,7 @@ variables; this hands them to pytest.
 import os
 import pathlib
 import sys
+import tempfile
 
 import pytest
 
@@ -14,10 +15,17 @@ import pytest
 def main(argv: list[str]) -> int:
     """Exit status of pytest; no test collected counts as a failure."""
     scratch = pathlib.Path(os.environ.get("TEST_TMPDIR", "/tmp"))
+    os.environ["HOME"] = str(scratch)
+    # Not below Bazel's own: 107 bytes are all that a socket's path may have.
+    with tempfile.TemporaryDirectory(prefix="stepwell-test-") as short:
+        return int(pytest.main([*_options(pathlib.Path(short)), *argv]))
+
+
+def _options(scratch: pathlib.Path) -> list[str]:
     args = [
         f"--rootdir={pathlib.Path.cwd()}",
         "--config-file=pyproject.toml",
-        f"--basetemp={scratch / 'pytest'}",
+        f"--basetemp={scratch / 't'}",
         "-p",
         "no:cacheprovider",
         "-q",
@@ -28,8 +36,7 @@ def main(argv: list[str]) -> int:
     only = os.environ.get("TESTBRIDGE_TEST_ONLY")
     if only:
         args.extend(["-k", only])
-    os.environ["HOME"] = str(scratch)
-    return int(pytest.main([*args, *argv]))
+    return args
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from stepwell.base.latency_histogram import (
 LATENCIES = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=80)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 2**32 - 1))
 def test_a_bucket_holds_its_value_within_a_32nd(latency_us: int) -> None:
     edge = upper_edge_us(bucket_of(latency_us))
@@ -29,7 +29,7 @@ def test_buckets_tile_the_range_in_order() -> None:
     assert all(bucket_of(edge + 1) == i + 1 for i, edge in enumerate(edges[:-1]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(LATENCIES, st.integers(1, 1000))
 def test_a_quantile_equals_the_sorted_list_up_to_its_bucket(
     latencies: list[int], permille: int
@@ -53,7 +53,7 @@ def test_values_out_of_range_are_clamped() -> None:
     assert bucket_of(2**40) == NUM_BUCKETS - 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 9999)), max_size=60))
 def test_a_window_holds_the_samples_of_its_slices_only(
     events: list[tuple[int, int]],

@@ -239,7 +239,7 @@ SNAPSHOTS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SNAPSHOTS, st.integers(1, 5_000), st.integers(1, 50))
 def test_more_pressure_never_gives_a_better_tier(
     snapshot: PolicySnapshot, more_age_us: int, more_waiting: int

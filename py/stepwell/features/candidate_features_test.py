@@ -147,7 +147,7 @@ def test_items_unknown_to_the_release_do_not_shift_the_others(
     assert _column(hydrator, batch, "own_idle_days") == _close([60, 10, 400, 400])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(order=st.permutations(range(7)))
 def test_a_candidates_features_do_not_depend_on_its_place(order: list[int]) -> None:
     hydrator, query, user = _fixed()

@@ -117,7 +117,7 @@ def _query() -> Query:
     return Query("r", "ann", 5, NOW, Deadline.after_us(FakeClock(), 1))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 999), st.integers(0, 120), st.integers(0, NUM_ITEMS))
 def test_both_agree(seed: int, num_events: int, num_candidates: int) -> None:
     items, user = _items(seed), _user(seed, num_events)

@@ -155,7 +155,6 @@ def test_a_death_at_any_write_repeats_nothing_and_loses_nothing(
 
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(

@@ -189,7 +189,7 @@ def test_a_queue_that_stands_refuses_whom_it_would_cost_his_budget() -> None:
     assert queue.offer(_call("welcome")) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=40))
 def test_never_holds_more_than_its_bound_and_loses_nobody(
     arrivals: list[tuple[int, int]],

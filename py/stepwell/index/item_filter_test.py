@@ -77,7 +77,7 @@ PREDICATES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(PREDICATES)
 def test_compile_agrees_with_numpy(predicate: Predicate) -> None:
     found = ATTRIBUTES.compile(predicate)
@@ -86,7 +86,7 @@ def test_compile_agrees_with_numpy(predicate: Predicate) -> None:
     assert len(found) == len(expected)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PREDICATES)
 def test_an_estimate_stays_within_the_items(predicate: Predicate) -> None:
     assert 0 <= ATTRIBUTES.estimate_count(predicate) <= N

@@ -15,7 +15,7 @@ from stepwell.ops.best_first import order_best_first
 SCORES = hnp.arrays(np.float32, st.integers(0, 80), elements=st.integers(-3, 3))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SCORES, st.integers(0, 90), st.randoms(use_true_random=False))
 def test_equals_a_full_sort_with_ties_by_lower_row(
     scores: npt.NDArray[np.float32], limit: int, random: Random

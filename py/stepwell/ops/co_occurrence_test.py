@@ -54,7 +54,7 @@ class _Model:
         return np.asarray(scores, np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 99),
     st.sampled_from([1, 40, 1_023, 1_025, 2_100]),
@@ -74,7 +74,7 @@ def test_scores_are_those_of_the_matrix(
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 99), st.integers(1, 700))
 def test_the_best_are_the_head_of_all_positive_scores(seed: int, limit: int) -> None:
     model = _Model(seed, 600, 8, True)

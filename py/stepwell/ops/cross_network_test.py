@@ -40,7 +40,7 @@ class Cross(nn.Module):
         return cross_network(x, down, up, bias)
 
 
-@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(
     batch=st.integers(0, 9),
     layers=st.integers(0, 4),

@@ -23,7 +23,7 @@ def random_vectors(batch: int, num_sparse: int, dim: int) -> tuple[Tensor, Tenso
     return dense, torch.randn(batch, num_sparse, dim, generator=random)
 
 
-@hypothesis.settings(deadline=None, max_examples=80)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(
     batch=st.integers(0, 5), num_sparse=st.integers(0, 40), dim=st.integers(0, 70)
 )
@@ -95,7 +95,7 @@ def test_more_vectors_than_columns_can_count_are_refused() -> None:
         dot_interaction(torch.zeros(0, 0), torch.zeros(0, 1 << 40, 0))
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     batch=st.integers(0, 3), num_sparse=st.integers(0, 35), dim=st.integers(0, 67)
 )

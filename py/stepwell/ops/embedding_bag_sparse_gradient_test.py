@@ -18,7 +18,7 @@ def resident_bytes() -> int:
     return pages * 4096
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     dims=st.lists(st.integers(1, 40), min_size=1, max_size=4),
     batch=st.integers(0, 8),

@@ -55,7 +55,7 @@ def in_float64(call: dict[str, Any]) -> dict[str, Any]:
     return wide
 
 
-@hypothesis.settings(deadline=None, max_examples=80)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(
     dims=st.lists(st.integers(1, 150), min_size=1, max_size=4),
     batch=st.integers(1, 40),

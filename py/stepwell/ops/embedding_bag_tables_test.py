@@ -49,7 +49,7 @@ def doubled(tensors: list[Tensor]) -> list[Tensor]:
     return [tensor.detach().double().requires_grad_() for tensor in tensors]
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     dims=st.lists(st.integers(1, 70), min_size=1, max_size=5),
     batch=st.integers(0, 9),

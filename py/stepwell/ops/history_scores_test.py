@@ -72,7 +72,7 @@ def test_columns_that_do_not_fit_are_refused_by_name() -> None:
         repeat_scores(count, np.repeat(first, 2)[::2], last, NOW)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 70),
     st.sampled_from([1, 3, 15, 16, 17, 64, 65, 130]),

@@ -16,7 +16,7 @@ KEYS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(KEYS, max_size=70, unique=True), st.lists(KEYS, max_size=30))
 def test_finds_what_is_there_and_nothing_else(
     known: list[int], more: list[int]

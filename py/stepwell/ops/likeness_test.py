@@ -9,7 +9,7 @@ from stepwell.base.errors import InvalidArgumentError
 from stepwell.ops.likeness import choose_diverse, share_of_equal_codes
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 40), st.integers(1, 7), st.integers(0, 99))
 def test_share_counts_equal_known_codes(num_rows: int, columns: int, seed: int) -> None:
     codes = np.random.default_rng(seed).integers(0, 4, (num_rows, columns))
@@ -18,7 +18,7 @@ def test_share_counts_equal_known_codes(num_rows: int, columns: int, seed: int) 
     np.testing.assert_array_equal(got, (equal.sum(2) / columns).astype(np.float32))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 30), st.floats(0, 1), st.integers(0, 99))
 def test_each_step_takes_the_greatest_margin(
     size: int, weight: float, seed: int

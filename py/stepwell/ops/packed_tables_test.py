@@ -49,7 +49,7 @@ def stored_values(packed: PackedTables) -> list[Tensor]:
     return [packed.values(table).double() for table in range(packed.num_tables)]
 
 
-@hypothesis.settings(deadline=None, max_examples=80)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(
     dims=st.lists(st.integers(1, 300), min_size=1, max_size=5),
     batch=st.integers(0, 9),

@@ -45,7 +45,7 @@ def test_a_code_stands_for_scale_times_code_plus_bias() -> None:
         assert torch.equal(got[0], expected)
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     num_rows=st.integers(0, 5),
     dim=st.integers(1, 300),

@@ -39,7 +39,7 @@ LISTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LISTS, st.integers(0, 50), st.sets(st.integers(-1, 60), max_size=20))
 def test_fusion_is_its_definition(
     lists: list[FusedList], kept: int, excluded: set[int]

@@ -34,7 +34,7 @@ def random_request(
     return user, torch.randn(num_candidates, num_items, dim, generator=random)
 
 
-@hypothesis.settings(deadline=None, max_examples=80)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(
     num_user=st.integers(1, 20),
     num_items=st.integers(0, 20),

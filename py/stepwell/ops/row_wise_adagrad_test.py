@@ -22,7 +22,7 @@ def reference(
     return table.double() - steps[:, None] * wide, moments
 
 
-@hypothesis.settings(deadline=None, max_examples=60)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     num_rows=st.integers(1, 300),
     dim=st.integers(1, 70),

@@ -30,7 +30,7 @@ class Top(nn.Module):
         return topk_scores(scores, ids, 20)
 
 
-@hypothesis.settings(deadline=None, max_examples=200)
+@hypothesis.settings(max_examples=200)
 @hypothesis.given(
     scores=st.lists(
         st.sampled_from([-2.0, -0.0, 0.0, 0.5, 1.0])

@@ -63,7 +63,7 @@ def _scorers() -> tuple[ReducedScorer, ModelScorer]:
     return numpy_scorer, ModelScorer(model, CONFIG, DENSE, SPARSE)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(num_rows=st.integers(0, 70), seed=st.integers(0, 2**31))
 def test_equals_the_model_in_torch(num_rows: int, seed: int) -> None:
     ours, theirs = _scorers()

@@ -107,7 +107,7 @@ EVERYTHING_ON = RerankingOptions(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(case=cases, diversity_lambda=st.floats(0, 1))
 def test_shows_nothing_twice_nothing_denied_and_as_much_as_there_is(
     case: Case, diversity_lambda: float
@@ -118,7 +118,7 @@ def test_shows_nothing_twice_nothing_denied_and_as_much_as_there_is(
     assert len(slate) == min(case.num_items, len(case.allowed))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(case=cases)
 def test_keeps_the_ranking_when_every_reranker_is_off(case: Case) -> None:
     assert case.slate(0.0) == case.allowed[: case.num_items]

@@ -88,7 +88,7 @@ LISTS = st.dictionaries(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(LISTS, st.sets(st.integers(0, 60), max_size=20), st.integers(1, 50))
 def test_merge_keeps_its_promises(
     lists: dict[str, list[int]], excluded: set[int], limit: int

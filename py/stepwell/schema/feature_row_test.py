@@ -112,7 +112,7 @@ def test_an_unpacked_row_can_be_read_and_not_written() -> None:
         values["visits"] = 8
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.fixed_dictionaries(
         {
@@ -136,7 +136,7 @@ def test_what_was_packed_is_read_back(
     assert row.pack() == blob
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=120), st.integers(0, len(GOLDEN)), st.booleans())
 def test_bytes_that_are_no_row_are_refused_in_one_way(
     noise: bytes, place: int, keeps_head: bool

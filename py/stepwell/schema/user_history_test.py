@@ -27,7 +27,7 @@ def _folded(events: list[tuple[int, int, float]]) -> UserHistory:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS)
 def test_one_by_one_equals_all_at_once_in_any_order(
     events: list[tuple[int, int, float]],
@@ -46,7 +46,7 @@ def test_one_by_one_equals_all_at_once_in_any_order(
     assert one_by_one.first_event_time == at_once.first_event_time
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(EVENTS, st.text(max_size=20))
 def test_unpack_returns_what_was_packed(
     events: list[tuple[int, int, float]], segment: str

@@ -12,7 +12,7 @@ from stepwell.base.errors import DataLossError, InvalidArgumentError
 from stepwell.schema.vocabulary import Vocabulary, entity_key
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=12), unique=True))
 def test_every_id_maps_to_its_position_and_back(ids: list[str]) -> None:
     vocabulary = Vocabulary.build(ids)

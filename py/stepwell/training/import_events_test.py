@@ -88,7 +88,7 @@ def test_a_bad_row_is_refused_by_its_reason_and_row(
     assert any("events.csv row 2: " in line for line in imported.report.lines())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.binary(max_size=60), max_size=8))
 def test_whatever_the_bytes_every_row_is_accounted_for(
     tmp_path: Path, lines: list[bytes]

@@ -111,7 +111,7 @@ happened = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(slates, max_size=5), st.lists(happened, max_size=25))
 def test_the_rows_and_what_is_left_over_are_those_of_the_plain_join(
     tmp_path_factory: pytest.TempPathFactory,

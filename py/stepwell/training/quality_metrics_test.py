@@ -45,7 +45,7 @@ def _by_ir_measures(lists: list[Rows], targets: list[Rows]) -> dict[str, float]:
     return {str(measure): value for measure, value in values.items()}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 2**31), num_users=st.integers(1, 12))
 def test_agrees_with_ir_measures(seed: int, num_users: int) -> None:
     lists, targets = _random(seed, num_users)

@@ -26,7 +26,7 @@ def _listwise_by_loop(
     return float(np.mean(losses)) if losses else 0.0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**31), num_queries=st.integers(1, 6))
 def test_listwise_equals_its_definition(seed: int, num_queries: int) -> None:
     rng = np.random.default_rng(seed)

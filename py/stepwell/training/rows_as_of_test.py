@@ -44,7 +44,7 @@ def as_of(known: Snapshot) -> UserRowsAsOf:
     return UserRowsAsOf(known)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(EVENTS)
 def test_sums_are_what_the_updater_folds(
     events: list[tuple[int, EventType, int, float]],
