@@ -53,7 +53,11 @@ class Source(Protocol):
         ...
 
     def state(self) -> RegistryState:
-        """Returns the releases with their parts."""
+        """Returns the releases with their parts.
+
+        Raises:
+            StepwellError, OSError: what they are cannot be told now.
+        """
         ...
 
 
@@ -90,6 +94,10 @@ class DirectorySource:
 
         A page that is damaged, unsigned or put back is said in the log, once, and the
         last good one stays in force.
+
+        Raises:
+            StepwellError, OSError: none was good yet. Nobody may take a page that
+                cannot be read for no page, and the newest release for the live one.
         """
         # The page before the listing: what a page names was there when it was written.
         aliases = self._read_aliases()
@@ -98,7 +106,6 @@ class DirectorySource:
         return RegistryState(self.versions(), aliases, MappingProxyType(vetoed))
 
     def _read_aliases(self) -> Aliases | None:
-        problem = ""
         try:
             if self._file is None:
                 key_file = self._registry / TRUSTED_KEY_NAME
@@ -107,11 +114,17 @@ class DirectorySource:
                 self._file = AliasFile(self._registry, VerifyingKey.load(key_file))
             self._aliases = self._file.read() or self._aliases
         except (StepwellError, OSError) as error:
-            problem = str(error)
-        if problem and problem != self._problem:
+            self._say_once(str(error))
+            if self._aliases is None:
+                raise
+        else:
+            self._problem = ""
+        return self._aliases
+
+    def _say_once(self, problem: str) -> None:
+        if problem != self._problem:
             _log.warning("the aliases cannot be used", reason=problem)
         self._problem = problem
-        return self._aliases
 
 
 class ReleaseDirectory:

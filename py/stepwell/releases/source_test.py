@@ -1,8 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import structlog.testing
 
+from stepwell.base.errors import DataLossError
 from stepwell.releases.aliases import ALIASES_NAME, AliasFile, first_page
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import (
@@ -29,6 +31,18 @@ def write(registry: Path, key: SigningKey = KEY) -> None:
     file.update(lambda page: page, key, first_page(2))
 
 
+def _flip(page: Path) -> None:
+    content = bytearray(page.read_bytes())
+    content[len(content) // 2] ^= 1
+    page.write_bytes(content)
+
+
+def _lock_away(page: Path) -> None:
+    # Root may read whatever its mode says; nobody reads a folder.
+    page.unlink()
+    page.mkdir()
+
+
 def test_tells_releases_parts_and_vetoes(registry: Path) -> None:
     source = DirectorySource(registry, KEY.verifying_key())
     state = source.state()
@@ -46,7 +60,28 @@ def test_trusts_the_registrys_own_key_where_no_other_is_given(registry: Path) ->
     write(registry)
     assert DirectorySource(registry).state().aliases is not None
     stranger = SigningKey.generate().verifying_key()
-    assert DirectorySource(registry, stranger).state().aliases is None
+    with pytest.raises(DataLossError, match="signature"):
+        DirectorySource(registry, stranger).state()
+
+
+@pytest.mark.parametrize("damage", [_flip, _lock_away], ids=["a bit", "no access"])
+def test_a_page_that_cannot_be_read_is_not_no_page(
+    registry: Path, damage: Callable[[Path], None]
+) -> None:
+    write(registry)
+    page = registry / ALIASES_NAME
+    good = page.read_bytes()
+    damage(page)
+    source = DirectorySource(registry)
+    for _ in range(2):
+        with pytest.raises((DataLossError, OSError)):
+            source.state()
+    if page.is_dir():
+        page.rmdir()
+    page.write_bytes(good)
+    aliases = source.state().aliases
+    assert aliases is not None
+    assert aliases.live == 2
 
 
 def test_a_damaged_page_leaves_the_last_good_one_and_is_said_once(
