@@ -1,4 +1,4 @@
-"""Thirty ways in which a release is bad, by table: what is done to one, what is said.
+"""The ways in which a release is bad, by table: what is done to one, what is said.
 
 The first kind is what damage and strangers do: the signature is not over what is there.
 The second is signed by the registry's own key: a producer that went wrong, or was taken
@@ -108,6 +108,13 @@ def _manifest(edit: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
         path.write_bytes(canonical_json(fields))
 
     return damage
+
+
+def _not_a_number(directory: Path) -> None:
+    """What the parser takes for a number, and JSON cannot write."""
+    _manifest(lambda fields: fields["metadata"].update(models={"a": "nan"}))(directory)
+    path = directory / MANIFEST_NAME
+    path.write_bytes(path.read_bytes().replace(b'"nan"', b"NaN"))
 
 
 def _by_stranger(directory: Path) -> None:
@@ -276,6 +283,7 @@ STRANGERS = (
     Bad("a file too few", "is missing", lambda d: (d / VOCABULARY).unlink()),
     Bad("manifest is a pickle", "manifest", _pickled(MANIFEST_NAME)),
     Bad("manifest nested deep", "manifest", _content(MANIFEST_NAME, b"[" * 200_000)),
+    Bad("manifest with a NaN", "metadata.models", _not_a_number),
     Bad("manifest of 2 MiB", "may have", _content(MANIFEST_NAME, bytes(2 << 20))),
 )
 PRODUCERS = (

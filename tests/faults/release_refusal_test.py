@@ -1,4 +1,4 @@
-"""S2: thirty bad releases, each refused with its reason; what is live stays."""
+"""S2: bad releases, each refused with its reason; what is live stays."""
 
 import json
 from collections.abc import Iterator
@@ -88,8 +88,8 @@ def served(
     store.close()
 
 
-def test_there_are_thirty_of_them() -> None:
-    assert len({bad.name for bad in BAD_RELEASES}) == 30
+def test_there_are_thirty_of_them_at_least() -> None:
+    assert len({bad.name for bad in BAD_RELEASES}) == len(BAD_RELEASES) >= 30
 
 
 @pytest.mark.parametrize("bad", BAD_RELEASES, ids=lambda bad: bad.name)

@@ -65,6 +65,14 @@ class ReleaseMetadata(StrictModel):
     )
     models: dict[str, JsonValue] = Field(default_factory=dict, max_length=64)
 
+    @field_validator("models")
+    @classmethod
+    def _has_a_canonical_form(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        # The parser takes NaN and 1e999 for numbers; JSON has neither, and what cannot
+        # be written cannot be held against a signature.
+        canonical_json(value)
+        return value
+
     def save(self, folder: Path) -> None:
         """Writes it into a folder of artifacts."""
         (folder / METADATA_NAME).write_bytes(canonical_json(self.model_dump()))

@@ -251,6 +251,11 @@ def test_metadata_that_training_never_wrote_is_named(tmp_path: Path) -> None:
     (tmp_path / "release_metadata.json").write_text('{"data_watermark_seconds": -1}')
     with pytest.raises(DataLossError, match="data_watermark_seconds"):
         ReleaseMetadata.load(tmp_path)
+    METADATA.model_copy(update={"models": {"a": "number"}}).save(tmp_path)
+    page = tmp_path / "release_metadata.json"
+    page.write_bytes(page.read_bytes().replace(b'"number"', b"NaN"))
+    with pytest.raises(DataLossError, match="models"):
+        ReleaseMetadata.load(tmp_path)
 
 
 def test_a_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -87,6 +87,19 @@ def _ignore(_: object) -> None:
     return None
 
 
+def _with_number(number: str) -> Callable[[Path], None]:
+    """A model's configuration that the parser takes, and JSON cannot write."""
+
+    def edit(directory: Path) -> None:
+        edited(None, metadata=METADATA.model_dump() | {"models": {"a": "number"}})(
+            directory
+        )
+        path = directory / "manifest.json"
+        path.write_bytes(path.read_bytes().replace(b'"number"', number.encode()))
+
+    return edit
+
+
 BAD_RELEASES: dict[str, tuple[Callable[[Path], None], str]] = {
     "flipped bit": (_flip, "SHA-256"),
     "truncated": (_write("index.hnsw", b"graph"), "5 bytes, must be 320"),
@@ -99,6 +112,8 @@ BAD_RELEASES: dict[str, tuple[Callable[[Path], None], str]] = {
     "manifest no JSON": (_write("manifest.json", b"\x80\x04."), "manifest"),
     "manifest huge": (_write("manifest.json", b" " * (2 << 20)), "may have"),
     "manifest nested": (_write("manifest.json", b"[" * 100_000), "manifest"),
+    "not a number": (_with_number("NaN"), "metadata.models"),
+    "number too large": (_with_number("1e999"), "metadata.models"),
     "unsigned": (edited(None, signature="0" * 128), "signature"),
     "signature missing": (edited(None, signature=""), "signature"),
     "changed after signing": (edited(None, created_time_seconds=7), "signature"),
