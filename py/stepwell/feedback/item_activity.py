@@ -12,8 +12,8 @@ from stepwell.base.errors import DataLossError
 from stepwell.base.metric_names import ITEMS_LEFT_OUT
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.item_overlay import ItemOverlay
-from stepwell.feedback.item_state import ItemRows, ItemState, item_event
-from stepwell.feedback.logged_events import IMPRESSION_PREFIX
+from stepwell.feedback.item_state import ItemRows, ItemState
+from stepwell.feedback.logged_events import end_of_followed, lines_between
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.stores.event_log import EventLog, StoredEvent
 from stepwell.stores.key_value_store import Guard, KeyValueStore
@@ -27,7 +27,6 @@ SNAPSHOT_INTERVAL_US = 60_000_000
 RANKING_INTERVAL_US = 5_000_000
 _HEAD = struct.Struct("<qq")  # next offset of the log, bytes of the state
 _PART_BYTES = 1 << 19
-_BATCH_LINES = 2_000
 
 
 class ItemActivity:
@@ -132,19 +131,15 @@ class ItemActivity:
             up_to: offset of the log to stop before; None for its end.
         Raises:
             UnavailableError: the log does not answer; try again.
+            FailedPreconditionError: it ends before what was folded in: it is another
+                one. Nothing is folded in.
         """
         # The time first: what came in before it lies before the end.
         now_us = self._clock.wall_us()
-        end = self._event_log.end_offset() if up_to is None else up_to
         start = self._next_offset
-        while self._next_offset < end:
-            lines, next_offset = self._event_log.read_except(
-                IMPRESSION_PREFIX,
-                self._next_offset,
-                min(_BATCH_LINES, end - self._next_offset),
-            )
-            if next_offset == self._next_offset:
-                break
+        end = end_of_followed(self._event_log, start)
+        end = end if up_to is None else up_to
+        for lines, next_offset in lines_between(self._event_log, start, end):
             self._step(lines, next_offset)
         self._followed_us = now_us
         return self._next_offset - start
@@ -207,14 +202,12 @@ class ItemActivity:
 
     def _step(self, lines: list[StoredEvent], next_offset: int) -> None:
         with self._lock:
-            events = filter(None, map(item_event, lines))
-            folded = [self._state.fold(*event) for event in events]
-            slots = sorted({slot for slot in folded if slot >= 0})
+            slots, num_left_out = self._state.fold_lines(lines)
             self._next_offset = next_offset
             keys, rows = self._state.keys[slots], self._state.rows[slots]
             for overlay in self._overlays:
                 overlay.update(keys, rows, next_offset)
-        if num_left_out := folded.count(-1):
+        if num_left_out:
             self._metrics.add(ITEMS_LEFT_OUT, amount=num_left_out)
 
 

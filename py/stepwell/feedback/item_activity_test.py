@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from stepwell.base.clock import FakeClock
+from stepwell.base.errors import FailedPreconditionError
 from stepwell.base.metric_names import ITEMS_LEFT_OUT
 from stepwell.base.metrics import Metrics
 from stepwell.feedback import item_state
@@ -173,6 +174,23 @@ def test_a_snapshot_of_another_log_is_left(
     clock.advance_us(SNAPSHOT_INTERVAL_US)
     assert other.keep_when_due()
     emptied.close()
+
+
+def test_a_log_put_back_under_it_is_told_and_its_age_grows(
+    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
+) -> None:
+    log.append([bought(n, "milk") for n in range(9)])
+    clock = FakeClock(NOW)
+    activity = ItemActivity(log, store, clock, Metrics())
+    activity.catch_up()
+    copy = LmdbEventLog(tmp_path / "copy")
+    copy.append([bought(1, "milk")])
+    activity._event_log = copy
+    clock.advance_us(2_000_000)
+    with pytest.raises(FailedPreconditionError, match="was another log"):
+        activity.catch_up()
+    assert activity.age_seconds() == 2
+    copy.close()
 
 
 def test_what_rises_is_what_grew_within_a_day_and_only_what_the_log_speaks_of(

@@ -6,6 +6,7 @@ release's own counts, as of its training data, are added when they are asked for
 """
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,16 @@ class ItemState:
         fields[_NUM_COUNTS + place] = max(last, time)
         _BODY.pack_into(memory, offset, *fields)
         return slot
+
+    def fold_lines(self, lines: Sequence[StoredEvent]) -> tuple[list[int], int]:
+        """Counts what lines of the log say of items.
+
+        Returns:
+            The places of the items that changed, in order, each once; and the number
+            of events for whose items there was no room.
+        """
+        folded = [self.fold(*event) for event in filter(None, map(item_event, lines))]
+        return sorted({slot for slot in folded if slot >= 0}), folded.count(-1)
 
     def packed(self) -> bytes:
         """Returns all keys and rows, in order; the same bytes for the same events."""

@@ -1,12 +1,10 @@
 """The items' rows of a release as of offsets of the log, in one pass over it."""
 
 from stepwell.feedback.item_overlay import ItemOverlay
-from stepwell.feedback.item_state import ItemRows, ItemState, item_event
-from stepwell.feedback.logged_events import IMPRESSION_PREFIX
+from stepwell.feedback.item_state import ItemRows, ItemState
+from stepwell.feedback.logged_events import lines_between
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.stores.event_log import EventLog
-
-_BATCH_LINES = 2_000
 
 
 class ItemsAsOfLog:
@@ -34,15 +32,9 @@ class ItemsAsOfLog:
         Args:
             offset: not below that of the call before.
         """
-        while self._at < offset:
-            limit = min(_BATCH_LINES, offset - self._at)
-            lines, at = self._event_log.read_except(IMPRESSION_PREFIX, self._at, limit)
-            if at == self._at:
-                break
+        for lines, at in lines_between(self._event_log, self._at, offset):
             self._at = at
-            events = filter(None, map(item_event, lines))
-            folded = {self._state.fold(*event) for event in events}
-            slots = sorted(slot for slot in folded if slot >= 0)
+            slots, _ = self._state.fold_lines(lines)
             keys, rows = self._state.keys[slots], self._state.rows[slots]
             self._overlay.update(keys, rows, at)
         return self._overlay.rows

@@ -8,10 +8,11 @@ from stepwell.base.errors import FailedPreconditionError
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.item_activity import ItemActivity
 from stepwell.feedback.logged_events import (
-    IMPRESSION_PREFIX,
     OnProgress,
     check_whole,
+    end_of_followed,
     event_in,
+    lines_between,
 )
 from stepwell.feedback.user_history_updater import (
     CONSUMER,
@@ -94,8 +95,8 @@ class LogReplay:
         Args:
             history_types: what the store's updater folds into histories.
         Raises:
-            FailedPreconditionError: the log has forgotten lines, the store's updater is
-                paused or has folded nothing, or it does not hold still.
+            FailedPreconditionError: the log has forgotten lines or is not the one that
+                the store follows; or its updater is paused or does not hold still.
         """
         check_whole(self._event_log)
         if self._state is not None:
@@ -109,6 +110,7 @@ class LogReplay:
         again = UserHistoryUpdater(log, self._scratch, clock, metrics, options)
         for _ in range(_MAX_PASSES):
             offset = _offset_of(there)
+            end_of_followed(self._event_log, offset)
             self._fold(again, offset, on_progress)
             report = self._compared(offset)
             if _offset_of(there) == offset:
@@ -153,10 +155,7 @@ class LogReplay:
         return list(known)
 
     def _logged_users(self, offset: int) -> Iterator[str]:
-        at = 0
-        while at < offset:
-            limit = min(_BATCH_LINES, offset - at)
-            lines, at = self._event_log.read_except(IMPRESSION_PREFIX, at, limit)
+        for lines, _ in lines_between(self._event_log, 0, offset):
             events = (event_in(line) for line in lines)
             yield from (event.user_id for event in events if event is not None)
 

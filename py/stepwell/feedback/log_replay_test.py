@@ -16,6 +16,7 @@ from stepwell.feedback.user_history_updater import (
     CONSUMER,
     OFFSETS_VIEW,
     USER_HISTORY_VIEW,
+    packed_offset,
     paused_offset,
 )
 from stepwell.feedback.user_state_file import UserStateFile, write_user_state
@@ -133,4 +134,13 @@ def test_a_store_that_an_import_replaces_is_refused(
 ) -> None:
     store.put_many(OFFSETS_VIEW, {CONSUMER: paused_offset()})
     with pytest.raises(FailedPreconditionError, match="import"):
+        replayed(log, store, scratch)
+
+
+def test_a_log_that_ends_before_the_store_does_is_refused(
+    log: LmdbEventLog, store: LmdbKeyValueStore, scratch: LmdbKeyValueStore
+) -> None:
+    log.append(lines()[:3])
+    store.put_many(OFFSETS_VIEW, {CONSUMER: packed_offset(4)})
+    with pytest.raises(FailedPreconditionError, match="was another log"):
         replayed(log, store, scratch)

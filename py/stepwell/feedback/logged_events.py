@@ -15,7 +15,8 @@ IMPRESSION_PREFIX = "impression:"
 MAX_AHEAD_SECONDS = 86_400
 """An event may lie this far ahead of the server's now: producers' clocks differ."""
 
-_BATCH_LINES = 500
+_BATCH_IMPRESSIONS = 500
+_BATCH_LINES = 2_000
 
 OnProgress = Callable[[int, int], None]
 """Told lines of the log that are done, and lines in all."""
@@ -80,11 +81,51 @@ def impression_lines(
 ) -> Iterator[StoredEvent]:
     """Yields the lines of impressions that are in the log now, in order, undecoded."""
     at, end = 0, log.end_offset()
-    while at < end and (lines := log.read(at, min(_BATCH_LINES, end - at))):
+    while at < end and (lines := log.read(at, min(_BATCH_IMPRESSIONS, end - at))):
         yield from (one for one in lines if one.event_id.startswith(IMPRESSION_PREFIX))
         at = lines[-1].offset + 1
         if on_progress is not None:
             on_progress(at, end)
+
+
+def lines_between(
+    log: EventLog, start: int, end: int
+) -> Iterator[tuple[list[StoredEvent], int]]:
+    """Yields the lines that are no impressions, in batches, as far as the log goes.
+
+    Args:
+        start: offset of the first line.
+        end: offset to stop before.
+    Yields:
+        Lines in order, which may be none, and the offset behind all looked at so far.
+    Cost: impressions are passed by for next to nothing.
+    """
+    at = start
+    while at < end:
+        limit = min(_BATCH_LINES, end - at)
+        lines, behind = log.read_except(IMPRESSION_PREFIX, at, limit)
+        if behind == at:
+            break
+        at = behind
+        yield lines, at
+
+
+def end_of_followed(log: EventLog, next_offset: int) -> int:
+    """Returns the end of a log that was followed up to `next_offset`.
+
+    Args:
+        next_offset: known before the call: others may move both meanwhile.
+    Raises:
+        FailedPreconditionError: the log ends before that. It is another one, such as
+            an older copy put back, and what was folded in is not what it holds.
+    """
+    end = log.end_offset()
+    if next_offset > end:
+        raise FailedPreconditionError(
+            f"the log ends at offset {end} and was followed up to {next_offset}: that "
+            "was another log. Empty the online store and import user state again"
+        )
+    return end
 
 
 def check_whole(log: EventLog) -> None:

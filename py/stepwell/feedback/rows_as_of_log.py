@@ -7,11 +7,11 @@ import numpy as np
 
 from stepwell.base.errors import DataLossError
 from stepwell.feedback.logged_events import (
-    IMPRESSION_PREFIX,
     OnProgress,
     check_whole,
     decoded,
     impression_lines,
+    lines_between,
 )
 from stepwell.feedback.stream_fold import (
     UserActivityFold,
@@ -29,7 +29,6 @@ from stepwell.schema.feature_view import FeatureView
 from stepwell.stores.event_log import EventLog, StoredEvent
 from stepwell_pb.v1 import feedback_pb2
 
-_BATCH_LINES = 500
 _BATCH_USERS = 256
 
 
@@ -157,10 +156,7 @@ class RowsAsOfLog:
         self, users: Collection[str], end: int, on_progress: OnProgress
     ) -> dict[str, list[UserEvent]]:
         found: dict[str, list[UserEvent]] = {}
-        at = 0
-        while at < end:
-            limit = min(_BATCH_LINES, end - at)
-            lines, at = self._event_log.read_except(IMPRESSION_PREFIX, at, limit)
+        for lines, at in lines_between(self._event_log, 0, end):
             for stored in lines:
                 user, event = _user_event(stored)
                 if event is not None and user in users:

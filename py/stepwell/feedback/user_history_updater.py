@@ -20,6 +20,7 @@ from stepwell.feedback.logged_events import (
     IMPRESSION_PREFIX,
     LoggedLine,
     decoded,
+    end_of_followed,
 )
 from stepwell.feedback.stream_fold import (
     UserActivityFold,
@@ -168,6 +169,8 @@ class UserHistoryUpdater:
 
         Raises:
             UnavailableError: the log or the store does not answer; try again.
+            FailedPreconditionError: the store is ahead of the log: it is of another
+                one. Nothing is folded in, and nobody vouches for the rows.
         """
         num_read = 0
         if self._history_types is None:
@@ -175,8 +178,9 @@ class UserHistoryUpdater:
         with self._lock:
             # The time first: what came in before it lies before the end.
             now_us = self._clock.wall_us()
-            last = self._event_log.end_offset() if up_to is None else up_to
-            end = WriterWatermark(now_us, last)
+            followed = unpacked_offset(self._offset_blob())
+            last = end_of_followed(self._event_log, followed)
+            end = WriterWatermark(now_us, last if up_to is None else up_to)
             while (step := self._step(end)) > 0:
                 num_read += step
             self._vouch(end)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stepwell.base.clock import FakeClock
-from stepwell.base.errors import UnavailableError
+from stepwell.base.errors import FailedPreconditionError, UnavailableError
 from stepwell.base.metric_names import (
     EVENTS_LATE,
     ROWS_BEGUN_ANEW,
@@ -85,6 +85,25 @@ def test_nobody_vouches_for_state_that_is_being_replaced(
     import_user_state(UserStateFile.load(path), store, during)
     updater.catch_up()
     assert watermark_of(store) == WriterWatermark(clock.wall_us(), 0)
+
+
+def test_a_store_of_another_log_is_not_vouched_for_and_nothing_is_lost_in_silence(
+    log: LmdbEventLog, store: KeyValueStore, tmp_path: Path
+) -> None:
+    log.append([purchase(n, "u", "milk", n * DAY) for n in range(1, 4)])
+    clock = FakeClock()
+    UserHistoryUpdater(log, store, clock, Metrics()).catch_up()
+    before = watermark_of(store)
+    copy = LmdbEventLog(tmp_path / "copy")
+    copy.append([purchase(1, "u", "milk", DAY)])
+    updater = UserHistoryUpdater(copy, store, clock, Metrics())
+    for number in (4, 5):
+        clock.advance_us(2 * VOUCH_INTERVAL_US)
+        with pytest.raises(FailedPreconditionError, match="was another log"):
+            updater.catch_up()
+        assert watermark_of(store) == before
+        copy.append([purchase(number, "u", "tea", number * DAY)])
+    copy.close()
 
 
 def test_a_row_of_another_schema_gives_way_to_a_new_one(
