@@ -165,10 +165,14 @@ def _linked_folder(directory: Path) -> None:
     (directory / "tables").symlink_to("/etc", target_is_directory=True)
 
 
-def _pipe(directory: Path) -> None:
-    path = directory / "popular.safetensors"
-    path.unlink()
-    os.mkfifo(path)
+def _instead(name: str, make: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Something that is no regular file in the place of one."""
+
+    def damage(directory: Path) -> None:
+        (directory / name).unlink()
+        make(directory / name)
+
+    return damage
 
 
 def _pickled(name: str) -> Callable[[Path], None]:
@@ -278,7 +282,14 @@ STRANGERS = (
     Bad("weights are a link", "not a regular file", _linked(FULL)),
     Bad("manifest is a link", "is a link", _linked(MANIFEST_NAME)),
     Bad("folder is a link", "not a regular file", _linked_folder),
-    Bad("file is a pipe", "not a regular file", _pipe),
+    Bad("file is a pipe", "not a regular file", _instead(POPULAR, os.mkfifo)),
+    Bad("manifest is a pipe", "not a regular", _instead(MANIFEST_NAME, os.mkfifo)),
+    Bad("manifest is a folder", "not a regular", _instead(MANIFEST_NAME, os.mkdir)),
+    Bad(
+        "manifest without an end",
+        "is a link",
+        _instead(MANIFEST_NAME, lambda path: path.symlink_to("/dev/zero")),
+    ),
     Bad("a file too many", "not in the manifest", _pickled("conftest.py")),
     Bad("a file too few", "is missing", lambda d: (d / VOCABULARY).unlink()),
     Bad("manifest is a pickle", "manifest", _pickled(MANIFEST_NAME)),

@@ -9,10 +9,11 @@ from pathlib import Path
 from stepwell.base.errors import (
     DeadlineExceededError,
     ResourceExhaustedError,
+    StepwellError,
     UnavailableError,
 )
-from stepwell.releases.manifest import MANIFEST_NAME
 from stepwell.releases.source import ReleaseVersion
+from stepwell.releases.verification import read_manifest
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 300.0
@@ -96,6 +97,6 @@ class Refusals:
 
 def _manifest_digest(directory: Path) -> str | None:
     try:
-        return hashlib.sha256((directory / MANIFEST_NAME).read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(read_manifest(directory)).hexdigest()
+    except (StepwellError, OSError):
         return None

@@ -167,14 +167,15 @@ def _check_file(directory: Path, expected: ReleaseFile) -> None:
 
 
 def _open_regular(path: Path) -> io.BufferedReader:
+    # Without O_NONBLOCK a pipe would be waited for until somebody writes into it.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise DataLossError(f"{path} is a link") from error
         raise
-    file = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
+        os.close(descriptor)
         raise DataLossError(f"{path} is not a regular file")
-    return file
+    return os.fdopen(descriptor, "rb")

@@ -1,6 +1,7 @@
 """Bad releases: each is refused with its reason, before anything in it is parsed."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,14 @@ def _ignore(_: object) -> None:
     return None
 
 
+def _manifest_as(make: Callable[[Path], None]) -> Callable[[Path], None]:
+    def edit(directory: Path) -> None:
+        (directory / "manifest.json").unlink()
+        make(directory / "manifest.json")
+
+    return edit
+
+
 def _with_number(number: str) -> Callable[[Path], None]:
     """A model's configuration that the parser takes, and JSON cannot write."""
 
@@ -108,6 +117,8 @@ BAD_RELEASES: dict[str, tuple[Callable[[Path], None], str]] = {
     "foreign file": (_write("evil.pkl", b"x"), "evil.pkl is not in the manifest"),
     "link": (_link, "not a regular file"),
     "manifest is a link": (_link_manifest, "is a link"),
+    "manifest is a pipe": (_manifest_as(os.mkfifo), "not a regular file"),
+    "manifest is a folder": (_manifest_as(os.mkdir), "not a regular file"),
     "manifest empty": (_write("manifest.json", b""), "manifest"),
     "manifest no JSON": (_write("manifest.json", b"\x80\x04."), "manifest"),
     "manifest huge": (_write("manifest.json", b" " * (2 << 20)), "may have"),
