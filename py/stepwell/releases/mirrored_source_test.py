@@ -1,6 +1,8 @@
 """A far registry on fsspec's own file systems: one in memory, one in a folder."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,11 @@ import pytest
 import structlog.testing
 
 from stepwell.base.errors import DataLossError, NotFoundError
-from stepwell.releases.manifest import ReleaseMetadata
+from stepwell.releases.manifest import ReleaseMetadata, release_id_of
 from stepwell.releases.mirrored_source import MirroredSource
 from stepwell.releases.publisher import Publisher
+from stepwell.releases.refusals import FIRST_PAUSE_SECONDS
+from stepwell.releases.registry_lock import registry_lock
 from stepwell.releases.registry_mirror import RegistryMirror
 from stepwell.releases.rollout import Rollout
 from stepwell.releases.signing import SigningKey
@@ -55,6 +59,13 @@ class Far:
                 target = f"{self.root}/{path.relative_to(self.here)}"
                 self.files.makedirs(target.rpartition("/")[0], exist_ok=True)
                 self.files.pipe_file(target, path.read_bytes())
+
+    def put_release(self, serial: int) -> None:
+        """Uploads one release again, as it is here."""
+        directory = self.here / release_id_of(serial)
+        for path in directory.rglob("*"):
+            if path.is_file():
+                self.write(str(path.relative_to(self.here)), path.read_bytes())
 
     def write(self, name: str, content: bytes) -> None:
         self.files.pipe_file(f"{self.root}/{name}", content)
@@ -145,6 +156,91 @@ def test_a_registry_that_is_gone_leaves_what_is_here_and_says_so_once(
     assert source.state() == before
     # A process that starts now serves on too.
     assert source_of(far, tmp_path / "mirror").state() == before
+
+
+def test_an_old_page_put_back_changes_nothing_also_for_a_process_that_starts(
+    far: Far, tmp_path: Path
+) -> None:
+    old = (far.here / "aliases.json").read_bytes()
+    far.publish()
+    folder = tmp_path / "mirror"
+    before = source_of(far, folder).state()
+    far.write("aliases.json", old)
+    with structlog.testing.capture_logs() as lines:
+        assert source_of(far, folder).state() == before
+    assert "it had" in lines[0]["reason"]
+    assert [version.serial for version in before.versions] == [1, 2]
+    # A page that is no good here is not held against the far one.
+    (folder / "aliases.json").write_bytes(b"{}")
+    state = source_of(far, folder).state()
+    assert state.aliases is not None and state.aliases.live == 1
+
+
+def test_a_damaged_release_keeps_no_other_one_away(far: Far, tmp_path: Path) -> None:
+    far.publish(promote=False)
+    Rollout(far.here, SIGNER).canary(2, 50_000)
+    far.put()
+    far.write("v000002/manifest.json", b"{}")
+    assert serials(source_of(far, tmp_path / "mirror")) == [1]
+    far.write("v000001/index.hnsw", b"damaged")
+    far.put_release(2)
+    assert serials(source_of(far, tmp_path / "other")) == [2]
+
+
+def test_a_delta_waits_for_the_base_that_it_stands_on(far: Far, tmp_path: Path) -> None:
+    far.publish(base=1)
+    far.write("v000001/index.hnsw", b"damaged")
+    now = [0.0]
+    source = MirroredSource(
+        far.mirror(tmp_path / "mirror"), at_once, monotonic=lambda: now[0]
+    )
+    assert serials(source) == []
+    far.put_release(1)
+    now[0] = FIRST_PAUSE_SECONDS
+    assert serials(source) == [1, 2]
+
+
+def test_a_damaged_release_is_fetched_again_after_a_pause_that_doubles(
+    far: Far, tmp_path: Path
+) -> None:
+    far.write("v000001/index.hnsw", b"damaged")
+    now = [0.0]
+    source = MirroredSource(
+        far.mirror(tmp_path / "mirror"), at_once, monotonic=lambda: now[0]
+    )
+    with structlog.testing.capture_logs() as lines:
+        for second in range(20):
+            now[0] = float(second)
+            assert serials(source) == []
+    assert [line["event"] for line in lines] == ["release not fetched"] * 3
+    assert "tried again in 20 s" in lines[-1]["reason"]
+    # Published again, it is another one.
+    shutil.rmtree(far.here / "v000001")
+    (far.here / "aliases.json").unlink()
+    (far.trained / "tables" / "items").write_bytes(b"bread")
+    far.publish()
+    assert serials(source) == [1]
+
+
+def test_what_a_killed_fetch_left_goes(far: Far, tmp_path: Path) -> None:
+    left = tmp_path / "mirror" / "v000009.tmp" / "tables"
+    left.mkdir(parents=True)
+    source_of(far, tmp_path / "mirror").state()
+    assert not left.parent.exists()
+
+
+def test_mirrors_that_start_together_take_the_key_of_the_first(
+    far: Far, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    far.write("trusted_key.pem", SigningKey.generate().verifying_key().pem())
+    with ThreadPoolExecutor(1) as pool:
+        with registry_lock(folder, ".pages.lock"):
+            second = pool.submit(RegistryMirror, far.url, folder)
+            assert wait([second], timeout=0.2).not_done
+            (folder / "trusted_key.pem").write_bytes(KEY.pem())
+        assert second.result().key.pem() == KEY.pem()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-"""Releases that would not load here, and when one of them is tried again."""
+"""Releases that would not come or load, and when one of them is tried again."""
 
 import hashlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from stepwell.base.errors import (
     DeadlineExceededError,
@@ -17,7 +16,7 @@ from stepwell.releases.verification import read_manifest
 
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 300.0
-_MACHINES_OWN = (
+_MACHINES_OWN: tuple[type[Exception], ...] = (
     OSError,
     ResourceExhaustedError,
     DeadlineExceededError,
@@ -33,6 +32,13 @@ class _Refusal:
     retry_at: float | None
 
 
+def _manifest_digest(version: ReleaseVersion) -> str | None:
+    try:
+        return hashlib.sha256(read_manifest(version.directory)).hexdigest()
+    except (StepwellError, OSError):
+        return None
+
+
 class Refusals:
     """Remembers by serial and manifest: what is published again is tried again.
 
@@ -41,22 +47,31 @@ class Refusals:
 
     Args:
         monotonic: seconds.
+        manifest_digest: SHA-256 of a release's manifest, None where it has none.
+        passing: errors that may be gone next time.
 
     Concurrency: thread-safe.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        manifest_digest: Callable[[ReleaseVersion], str | None] = _manifest_digest,
+        passing: tuple[type[Exception], ...] = _MACHINES_OWN,
+    ) -> None:
         self._monotonic = monotonic
+        self._digest = manifest_digest
+        self._passing = passing
         self._lock = threading.Lock()
         self._by_serial: dict[int, _Refusal] = {}
 
     def add(self, version: ReleaseVersion, error: Exception) -> tuple[str, bool]:
-        """Takes note of a failed load.
+        """Takes note of a failure.
 
         Returns:
             The reason, as an operator reads it, and whether it is final.
         """
-        digest = _manifest_digest(version.directory)
+        digest = self._digest(version)
         with self._lock:
             return self._added(version.serial, digest, error)
 
@@ -66,7 +81,7 @@ class Refusals:
         before = self._by_serial.get(serial)
         again = before is not None and before.manifest_sha256 == digest
         attempts = before.num_attempts + 1 if again and before is not None else 1
-        if not isinstance(error, _MACHINES_OWN):
+        if not isinstance(error, self._passing):
             self._by_serial[serial] = _Refusal(digest, attempts, None)
             return str(error), True
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (attempts - 1), LONGEST_PAUSE_SECONDS)
@@ -79,7 +94,7 @@ class Refusals:
 
         Cost: one read of a manifest for each refused release.
         """
-        present = {v.serial: v.directory for v in versions}
+        present = {version.serial: version for version in versions}
         with self._lock:
             kept = {s: r for s, r in self._by_serial.items() if s in present}
             self._by_serial = dict(kept)
@@ -89,14 +104,7 @@ class Refusals:
             if self._stands(refusal, present[serial])
         )
 
-    def _stands(self, refusal: _Refusal, directory: Path) -> bool:
-        if refusal.manifest_sha256 != _manifest_digest(directory):
+    def _stands(self, refusal: _Refusal, version: ReleaseVersion) -> bool:
+        if refusal.manifest_sha256 != self._digest(version):
             return False
         return refusal.retry_at is None or self._monotonic() < refusal.retry_at
-
-
-def _manifest_digest(directory: Path) -> str | None:
-    try:
-        return hashlib.sha256(read_manifest(directory)).hexdigest()
-    except (StepwellError, OSError):
-        return None

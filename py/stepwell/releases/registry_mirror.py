@@ -11,8 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from stepwell.base.errors import DataLossError, NotFoundError
-from stepwell.releases.aliases import ALIASES_NAME, Aliases, parse_aliases
+from stepwell.base.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+    StepwellError,
+)
+from stepwell.releases.aliases import (
+    ALIASES_NAME,
+    Aliases,
+    AliasFile,
+    parse_aliases,
+)
 from stepwell.releases.delta import chain_of
 from stepwell.releases.durable_files import sync_folder, sync_tree, write_durably
 from stepwell.releases.manifest import (
@@ -26,7 +36,11 @@ from stepwell.releases.manifest import (
 )
 from stepwell.releases.registry_lock import registry_lock
 from stepwell.releases.signing import VerifyingKey
-from stepwell.releases.source import TRUSTED_KEY_NAME, DirectorySource
+from stepwell.releases.source import (
+    TRUSTED_KEY_NAME,
+    DirectorySource,
+    ReleaseVersion,
+)
 from stepwell.releases.vetoes import VETOES_FOLDER, Veto, Vetoes
 
 _PAGES_LOCK = ".pages.lock"
@@ -66,7 +80,9 @@ class RegistryMirror:
         """Takes aliases and vetoes over; what is no good leaves the former ones.
 
         Raises:
-            DataLossError: the far aliases are damaged, or of another key.
+            DataLossError: the far aliases are damaged, of another key, or older than
+                those here: who puts an old page back must not bring an old release
+                back, and this folder remembers when no process does.
         Cost: a few small reads.
         """
         self._files.invalidate_cache()
@@ -74,19 +90,38 @@ class RegistryMirror:
             aliases = self._take_aliases()
             self._take_vetoes(aliases)
 
-    def missing(self) -> tuple[int, ...]:
+    def missing(self) -> tuple[ReleaseVersion, ...]:
         """Returns the releases with a part, and their bases, that are not here yet.
 
-        Where there are no aliases it is the newest.
+        What is served comes first, a base before what stands on it. Where there are no
+        aliases it is the newest.
         """
         here = {version.serial for version in DirectorySource(self.folder).versions()}
-        return tuple(serial for serial in self._wanted() if serial not in here)
+        return tuple(
+            ReleaseVersion(serial, self.folder / release_id_of(serial))
+            for serial in self._wanted()
+            if serial not in here
+        )
+
+    def manifest_digest(self, version: ReleaseVersion) -> str | None:
+        """Returns the SHA-256 of the far manifest; None where there is none to read.
+
+        Cost: a small read over the network.
+        """
+        try:
+            content = self._page(
+                f"{release_id_of(version.serial)}/{MANIFEST_NAME}", MAX_MANIFEST_BYTES
+            )
+        except (StepwellError, OSError):
+            return None
+        return hashlib.sha256(content).hexdigest()
 
     def fetch(self, serial: int) -> None:
         """Copies one release; here it appears whole or not at all.
 
         Raises:
             NotFoundError: it is not there, or not complete yet.
+            FailedPreconditionError: it is a delta, and its base is not here.
             DataLossError: a file is not what the signed manifest says.
         Cost: a read over the network of all that the release stores.
         """
@@ -107,9 +142,13 @@ class RegistryMirror:
     def forget(self) -> None:
         """Removes releases that have no part any more, but for the newest ones.
 
-        A process that has one open keeps its files until it lets go.
+        What a killed process left goes too. A process that has a release open keeps its
+        files until it lets go.
         """
         with registry_lock(self.folder):
+            # Under the lock nobody else is making one.
+            for left in self.folder.glob(f"v*{_STAGING_SUFFIX}"):
+                shutil.rmtree(left)
             versions = DirectorySource(self.folder).versions()
             staying = set(self._wanted())
             spare = [one for one in versions if one.serial not in staying]
@@ -121,10 +160,12 @@ class RegistryMirror:
     def _own_key(self) -> VerifyingKey:
         """The far registry's key as it was first seen: one that changes is refused."""
         path = self.folder / TRUSTED_KEY_NAME
-        if not path.exists():
-            pem = self._page(TRUSTED_KEY_NAME)
-            VerifyingKey.from_pem(pem)
-            write_durably(path, pem)
+        # Processes that start together take the same one.
+        with registry_lock(self.folder, _PAGES_LOCK):
+            if not path.exists():
+                pem = self._page(TRUSTED_KEY_NAME)
+                VerifyingKey.from_pem(pem)
+                write_durably(path, pem)
         return VerifyingKey.load(path)
 
     def _take_aliases(self) -> Aliases | None:
@@ -135,9 +176,22 @@ class RegistryMirror:
             return None
         aliases = parse_aliases(content)
         aliases.verify(self.key)
-        if not path.exists() or path.read_bytes() != content:
+        own = self._own_aliases()
+        if own is not None and aliases.revision < own.revision:
+            raise DataLossError(
+                f"{self._root / ALIASES_NAME} has revision {aliases.revision}, it had "
+                f"{own.revision} before"
+            )
+        if aliases != own:
             write_durably(path, content)
         return aliases
+
+    def _own_aliases(self) -> Aliases | None:
+        """The page that is here; one that is no good counts for nothing."""
+        try:
+            return AliasFile(self.folder, self.key).read()
+        except DataLossError:
+            return None
 
     def _take_vetoes(self, aliases: Aliases | None) -> None:
         """Adds the far ones; one of this folder holds for the trial that it ended."""
@@ -162,9 +216,8 @@ class RegistryMirror:
 
     def _wanted(self) -> list[int]:
         """What is served first; a base before the delta that stands on it."""
-        path = self.folder / ALIASES_NAME
-        if path.exists():
-            aliases = parse_aliases(path.read_bytes())
+        aliases = AliasFile(self.folder, self.key).read()
+        if aliases is not None:
             served = aliases.pinned or aliases.live
             named = sorted(aliases.named(), key=lambda serial: serial != served)
         else:
@@ -176,12 +229,16 @@ class RegistryMirror:
         return list(wanted)
 
     def _chain(self, serial: int) -> tuple[int, ...]:
+        """Bases of a release, nearest first; what cannot be read ends the chain.
+
+        Whoever fetches that release says why.
+        """
         directory = self.folder / release_id_of(serial)
-        if directory.exists():
-            return chain_of(directory)
         try:
+            if directory.exists():
+                return chain_of(directory)
             manifest = self._manifest(release_id_of(serial))
-        except NotFoundError:
+        except (StepwellError, OSError):
             return ()
         if manifest.base is None or manifest.base.serial >= serial:
             return ()
@@ -189,6 +246,11 @@ class RegistryMirror:
 
     def _fill(self, staged: Path, name: str) -> None:
         manifest = self._manifest(name)
+        base = manifest.base
+        if base is not None and not (self.folder / release_id_of(base.serial)).exists():
+            raise FailedPreconditionError(
+                f"{name} is a delta on {release_id_of(base.serial)}, which is not here"
+            )
         staged.mkdir()
         for file in manifest.stored_files:
             self._copy(self._root / name / file.path, file, staged / file.path)
