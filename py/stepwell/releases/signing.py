@@ -1,6 +1,5 @@
 """Ed25519 keys of a registry. The only module that imports cryptography."""
 
-import os
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from stepwell.base.errors import DataLossError, PermissionDeniedError
+from stepwell.releases.durable_files import create_durably, make_folder
 
 _PRIVATE_MODE = 0o600
 
@@ -102,18 +102,6 @@ class SigningKey:
 
     def _save(self, path: Path) -> None:
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        descriptor = os.open(temporary, flags, _PRIVATE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # Unlike a rename, a link never replaces the key that another call made.
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+        make_folder(path.parent)
+        # On disk before it signs: a registry trusts the key of its first publish only.
+        create_durably(path, pem, _PRIVATE_MODE)

@@ -54,6 +54,15 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "durable_files_test",
+        srcs = ["durable_files_test.py"],
+        deps = [
+            ":durable_files",
+            ":signing",
+            ":vetoes",
+        ],
+    )
+    stepwell_py_test(
         name = "handle_test",
         srcs = ["handle_test.py"],
         deps = [
@@ -99,6 +108,8 @@ def room_tests():
             ":manifest",
             ":mirrored_source",
             ":publisher",
+            ":refusals",
+            ":registry_lock",
             ":registry_mirror",
             ":rollout",
             ":signing",
@@ -162,6 +173,7 @@ def room_tests():
             ":signing",
             ":source",
             ":vetoes",
+            "//py/stepwell/base:errors",
         ],
     )
     stepwell_py_test(

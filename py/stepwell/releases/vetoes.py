@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import StringConstraints, ValidationError
 
 from stepwell.releases.aliases import Seconds, Serial
-from stepwell.releases.durable_files import sync_folder, write_durably
+from stepwell.releases.durable_files import make_folder, sync_folder, write_durably
 from stepwell.releases.manifest import (
     StrictModel,
     canonical_json,
@@ -65,7 +65,7 @@ class Vetoes:
             OSError: the registry is not writable from here.
         """
         path = self._path(veto.serial)
-        self._folder.mkdir(exist_ok=True)
+        make_folder(self._folder)
         if not path.exists():
             write_durably(path, canonical_json(veto.model_dump()))
 
