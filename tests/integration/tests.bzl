@@ -363,7 +363,9 @@ def room_tests():
     )
     stepwell_py_test(
         name = "update_test",
+        size = "large",
         srcs = ["update_test.py"],
+        data = ["//py/bin:ranker_main"],
         deps = [
             ":small_project",
             "//loadtest:server_process",
