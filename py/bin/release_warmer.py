@@ -24,7 +24,11 @@ from stepwell.base.errors import (
 )
 from stepwell.releases.manifest import Manifest, parse_manifest
 from stepwell.releases.signing import VerifyingKey
-from stepwell.releases.verification import read_manifest, verify_release
+from stepwell.releases.verification import (
+    read_manifest,
+    verified_manifest,
+    verify_release,
+)
 from stepwell.releases.verified_records import VerifiedRecords, identity_of
 
 if TYPE_CHECKING:
@@ -83,9 +87,8 @@ class ReleaseWarmer:
             return verify_release(directory, key)
         if not self._records.has(identity_of(directory)):
             self._verify_in_child(directory)
-        manifest = parse_manifest(read_manifest(directory))
-        key.verify(manifest.signed_bytes(), bytes.fromhex(manifest.signature))
-        return manifest
+        # A record is of the files' bytes; who left it may have another key and version.
+        return verified_manifest(directory, key)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

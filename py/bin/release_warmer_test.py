@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 
 from release_warmer import ReleaseWarmer
-from stepwell.base.errors import CancelledError, DataLossError
-from stepwell.releases.manifest import ReleaseMetadata
+from stepwell.base.errors import CancelledError, DataLossError, FailedPreconditionError
+from stepwell.releases.manifest import (
+    MANIFEST_NAME,
+    ReleaseMetadata,
+    parse_manifest,
+)
 from stepwell.releases.publisher import Publisher
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.verified_records import VerifiedRecords, identity_of
@@ -75,6 +79,19 @@ def test_a_record_does_not_stand_in_for_the_signature(tmp_path: Path) -> None:
     VerifiedRecords(tmp_path / "cache" / "verified").add(identity_of(second))
     with warmer.turn(), pytest.raises(DataLossError, match="signature"):
         warmer.verify(second, SigningKey.generate().verifying_key())
+
+
+def test_a_record_does_not_stand_in_for_this_versions_features(tmp_path: Path) -> None:
+    warmer = serving_warmer(tmp_path)
+    second = published(tmp_path)
+    page = second / MANIFEST_NAME
+    changes = {"feature_service_hash": "cd" * 32}
+    unsigned = parse_manifest(page.read_bytes()).model_copy(update=changes)
+    signature = KEY.sign(unsigned.signed_bytes()).hex()
+    page.write_bytes(unsigned.model_copy(update={"signature": signature}).to_json())
+    VerifiedRecords(tmp_path / "cache" / "verified").add(identity_of(second))
+    with warmer.turn(), pytest.raises(FailedPreconditionError, match="cdcdcdcd"):
+        warmer.verify(second, KEY.verifying_key())
 
 
 def test_a_server_that_ends_waits_for_no_child(tmp_path: Path) -> None:
