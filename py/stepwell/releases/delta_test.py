@@ -14,7 +14,6 @@ import pytest
 from stepwell.base.errors import (
     DataLossError,
     FailedPreconditionError,
-    InvalidArgumentError,
 )
 from stepwell.releases import delta
 from stepwell.releases.delta import MAX_CHAIN, DeltaCache, chain_of, default_cache
@@ -217,14 +216,6 @@ def test_a_base_that_is_not_there_cannot_be_published_on(site: Site) -> None:
     with pytest.raises(FailedPreconditionError, match="v000007 is not in"):
         site.publish(base=7)
     assert not (site.registry / "v000002").exists()
-
-
-def test_a_folder_of_the_registry_is_not_taken_apart_for_a_delta(site: Site) -> None:
-    own = site.registry / "mine.tmp"
-    shutil.copytree(site.trained, own)
-    with pytest.raises(InvalidArgumentError, match="outside of the registry"):
-        Publisher(site.registry, KEY).publish(own, METADATA, base=1)
-    assert files_in(own) == files_in(site.trained)
 
 
 def test_a_damaged_base_cannot_be_published_on(site: Site) -> None:

@@ -1,36 +1,51 @@
 """Publishing: from a folder of artifacts to a signed release, in one rename."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
+from pydantic import ValidationError
+
 from stepwell.base.clock import Clock, SystemClock
 from stepwell.base.errors import (
-    DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    StepwellError,
     check_range,
 )
 from stepwell.releases.aliases import Aliases, AliasFile, first_page
 from stepwell.releases.delta import chain_of
 from stepwell.releases.delta_publishing import (
     DeltaFields,
+    checked_base,
     complete_base,
     delta_fields,
 )
-from stepwell.releases.durable_files import sync_folder, sync_tree, write_durably
+from stepwell.releases.durable_files import (
+    make_folder,
+    sync_folder,
+    sync_tree,
+    write_durably,
+)
 from stepwell.releases.manifest import (
     MANIFEST_NAME,
     METADATA_NAME,
     Manifest,
     ReleaseFile,
     ReleaseMetadata,
+    first_problem,
     parse_manifest,
     release_id_of,
 )
-from stepwell.releases.registry_lock import registry_lock
+from stepwell.releases.registry_lock import (
+    STAGING_SUFFIX,
+    leftovers,
+    registry_lock,
+    remove_leftovers,
+)
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import (
     TRUSTED_KEY_NAME,
@@ -42,9 +57,10 @@ from stepwell.releases.verification import (
     describe_file,
     release_paths,
 )
+from stepwell.releases.vetoes import Vetoes
 from stepwell.schema.feature_registry import RANKER_SERVICE
 
-_STAGING_SUFFIX = ".tmp"
+_log = structlog.get_logger(__name__)
 _UNSIGNED = "0" * 128
 DEFAULT_KEPT = 3
 
@@ -76,6 +92,30 @@ class Publisher:
         self._clock = clock or SystemClock()
         self._aliases = AliasFile(registry, key.verifying_key())
 
+    def check(
+        self,
+        folder: Path,
+        metadata: ReleaseMetadata,
+        *,
+        promote: bool = True,
+        base: int | None = None,
+    ) -> Manifest:
+        """Returns the manifest that `publish` would sign; changes nothing.
+
+        Of a delta it is the one of the whole release. Arguments and errors are those of
+        `publish`; the content of a delta's base is not looked at.
+
+        Cost: one read of every file.
+        """
+        self._check_folder(folder)
+        self._trusts_key()
+        existing = DirectorySource(self._registry).versions()
+        page = self._aliases.read()
+        serial = _next_serial(existing, page, promote=promote)
+        if base is not None:
+            checked_base(self._registry, base)
+        return self._manifest(serial, metadata, _described(folder), {})
+
     def publish(
         self,
         folder: Path,
@@ -84,11 +124,12 @@ class Publisher:
         promote: bool = True,
         base: int | None = None,
     ) -> Path:
-        """Publishes the files in `folder` as the next release; returns its directory.
+        """Publishes a copy of `folder` as the next release; returns its directory.
 
         A reader of the registry sees the release whole or not at all, also when this
-        process dies at any point. `folder` is moved when it is `*.tmp` in the registry
-        itself, and copied otherwise. A publish that fails leaves nothing behind.
+        process dies at any point. A publish that fails leaves nothing behind. What
+        cannot be tidied up once the release is there is said in the log, and is left to
+        the next publish.
 
         Args:
             promote: make it live; the first release of a registry always is.
@@ -97,32 +138,25 @@ class Publisher:
 
         Raises:
             NotFoundError: `folder` does not exist.
-            InvalidArgumentError: it is empty or holds a file with an unfit name, or is
-                to be moved and stored as a delta.
+            InvalidArgumentError: it is empty, holds a file with an unfit name or more
+                files than a release may have, or is one of the registry's own `*.tmp`,
+                which a publish clears away.
             DataLossError: it holds a link, or a file of another embedding space; or the
                 registry's aliases are damaged.
             FailedPreconditionError: the registry trusts another key, is empty and
                 must not promote, or has no such base for one more delta.
         """
-        if not folder.is_dir():
-            raise NotFoundError(f"there is no folder {folder} to publish")
-        self._registry.mkdir(parents=True, exist_ok=True)
-        if base is not None and self._is_own(folder):
-            raise InvalidArgumentError(
-                f"{folder} would be moved, and a delta takes files out of its folder; "
-                "publish it from outside of the registry",
-                "folder",
-            )
+        self._check_folder(folder)
+        make_folder(self._registry)
         with registry_lock(self._registry):
-            self._trust_key()
-            self._remove_leftovers(keep=folder)
+            if not self._trusts_key():
+                pem = self._key.verifying_key().pem()
+                write_durably(self._registry / TRUSTED_KEY_NAME, pem)
+            self._tidy(lambda: remove_leftovers(self._registry))
             existing = DirectorySource(self._registry).versions()
-            page = self._page(existing)
-            if page is None and not promote:
-                raise FailedPreconditionError(
-                    f"{self._registry} is empty: its first release goes live"
-                )
-            serial = _following(existing, page)
+            page = self._aliases.read()
+            serial = _next_serial(existing, page, promote=promote)
+            page = page or self._first_page(existing)
             published = self._registry / release_id_of(serial)
             with self._staged(folder, release_id_of(serial)) as staged:
                 self._finalise(staged, serial, metadata, base)
@@ -130,84 +164,84 @@ class Publisher:
             sync_folder(self._registry)
             if promote:
                 page = self._make_live(serial)
-            self._retire(existing, page)
+            self._tidy(lambda: self._retire(page))
         return published
 
-    def _is_own(self, folder: Path) -> bool:
-        """Whether a publish moves the folder in place of copying it."""
-        is_staged = folder.suffix == _STAGING_SUFFIX
-        return is_staged and folder.parent.samefile(self._registry)
+    def _check_folder(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise NotFoundError(f"there is no folder {folder} to publish")
+        inside = folder.resolve()
+        if any(
+            inside.is_relative_to(left.resolve()) for left in leftovers(self._registry)
+        ):
+            raise InvalidArgumentError(
+                f"{folder} is what a publish that died leaves in a registry, and is "
+                "cleared away; publish it from outside of the registry",
+                "folder",
+            )
 
-    def _trust_key(self) -> None:
+    def _trusts_key(self) -> bool:
+        """Whether the registry trusts our key; False where it trusts none yet."""
         path = self._registry / TRUSTED_KEY_NAME
-        own = self._key.verifying_key().pem()
         if not path.exists():
-            write_durably(path, own)
-        elif path.read_bytes() != own:
+            return False
+        if path.read_bytes() != self._key.verifying_key().pem():
             raise FailedPreconditionError(
                 f"{path} is another key than the one that signs; publish with that "
                 "registry's key, or into a new registry"
             )
-
-    def _remove_leftovers(self, keep: Path) -> None:
-        """Clears what a publish left that died; under the lock nobody else owns it."""
-        for entry in self._registry.glob(f"*{_STAGING_SUFFIX}"):
-            if entry.resolve() == keep.resolve():
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        return True
 
     @contextmanager
     def _staged(self, folder: Path, release_id: str) -> Iterator[Path]:
         """A folder of the registry with the release's files; gone after a failure."""
-        staged = self._registry / f"{release_id}{_STAGING_SUFFIX}"
-        is_own = self._is_own(folder)
+        staged = self._registry / f"{release_id}{STAGING_SUFFIX}"
         try:
-            if not is_own:
-                list(release_paths(folder))  # a link would be followed by the copy
-                shutil.copytree(folder, staged)
-            elif folder.name != staged.name:
-                folder.rename(staged)
+            list(release_paths(folder))  # a link would be followed by the copy
+            shutil.copytree(folder, staged)
             for name in (MANIFEST_NAME, METADATA_NAME):
                 (staged / name).unlink(missing_ok=True)
             yield staged
         except BaseException:
-            # A disk that is full has room again; what was moved is the caller's.
-            if is_own and staged.exists():
-                staged.rename(folder)
-            elif not is_own:
-                shutil.rmtree(staged, ignore_errors=True)
+            # A disk that is full has room again.
+            shutil.rmtree(staged, ignore_errors=True)
             raise
 
     def _finalise(
         self, staged: Path, serial: int, metadata: ReleaseMetadata, base: int | None
     ) -> None:
-        paths = list(release_paths(staged))
-        if not paths:
-            raise InvalidArgumentError(f"{staged} holds no files", "folder")
-        try:
-            files = tuple(describe_file(staged, path) for path in paths)
-            delta = self._delta(staged, files, base)
-        except ValueError as error:
-            raise InvalidArgumentError(f"{staged}: {error}", "folder") from error
-        unsigned = Manifest(
-            format_version=1,
-            serial=serial,
-            release_id=release_id_of(serial),
-            created_time_seconds=self._clock.event_seconds(),
-            metadata=metadata,
-            feature_service_hash=RANKER_SERVICE.schema_hash(),
-            files=files,
-            signature=_UNSIGNED,
-            **delta,
-        )
+        files = _described(staged)
+        delta = self._delta(staged, files, base)
+        unsigned = self._manifest(serial, metadata, files, delta)
         signature = self._key.sign(unsigned.signed_bytes()).hex()
-        content = unsigned.model_copy(update={"signature": signature}).to_json()
-        check_embedding_spaces(parse_manifest(content))
-        (staged / MANIFEST_NAME).write_bytes(content)
+        signed = unsigned.model_copy(update={"signature": signature})
+        (staged / MANIFEST_NAME).write_bytes(signed.to_json())
         sync_tree(staged)
+
+    def _manifest(
+        self,
+        serial: int,
+        metadata: ReleaseMetadata,
+        files: tuple[ReleaseFile, ...],
+        delta: DeltaFields,
+    ) -> Manifest:
+        """A manifest that readers will take once it is signed."""
+        try:
+            manifest = Manifest(
+                format_version=1,
+                serial=serial,
+                release_id=release_id_of(serial),
+                created_time_seconds=self._clock.event_seconds(),
+                metadata=metadata,
+                feature_service_hash=RANKER_SERVICE.schema_hash(),
+                files=files,
+                signature=_UNSIGNED,
+                **delta,
+            )
+        except ValidationError as error:
+            raise InvalidArgumentError(first_problem(error), "folder") from error
+        check_embedding_spaces(parse_manifest(manifest.to_json()))
+        return manifest
 
     def _delta(
         self, staged: Path, files: tuple[ReleaseFile, ...], base: int | None
@@ -216,18 +250,21 @@ class Publisher:
         if base is None:
             return {}
         with complete_base(self._registry, base) as (old, manifest):
-            return delta_fields(staged, files, old, manifest)
+            try:
+                return delta_fields(staged, files, old, manifest)
+            except ValidationError as error:
+                # A name that leaves no room for a patch's.
+                raise InvalidArgumentError(first_problem(error), "folder") from error
 
-    def _page(self, existing: tuple[ReleaseVersion, ...]) -> Aliases | None:
-        """Returns the aliases; a registry that has releases and none is given them.
+    def _first_page(self, existing: tuple[ReleaseVersion, ...]) -> Aliases | None:
+        """Gives a registry from before aliases its page; an empty one has none.
 
         They are there before the new release is: a server never has to guess.
         """
-        page = self._aliases.read()
-        if page is None and existing:
-            first = first_page(existing[-1].serial, self._clock)
-            page = self._aliases.update(lambda page: page, self._key, first)
-        return page
+        if not existing:
+            return None
+        first = first_page(existing[-1].serial, self._clock)
+        return self._aliases.update(lambda page: page, self._key, first)
 
     def _make_live(self, serial: int) -> Aliases:
         def change(page: Aliases) -> Aliases:
@@ -238,42 +275,77 @@ class Publisher:
             change, self._key, initial=first_page(serial, self._clock)
         )
 
-    def _retire(
-        self, existing: tuple[ReleaseVersion, ...], page: Aliases | None
-    ) -> None:
-        staying = self._staying(page)
+    def _tidy(self, work: Callable[[], None]) -> None:
+        """Does what no release depends on; the next publish does what fails here."""
+        try:
+            work()
+        except (StepwellError, OSError) as error:
+            _log.warning("the registry is not tidied up", reason=str(error))
+
+    def _retire(self, page: Aliases | None) -> None:
+        """Removes the releases that do not stay, and every veto of a release gone.
+
+        Raises:
+            DataLossError: a release that stays cannot be read, and so not what it
+                stands on: nothing is removed.
+        """
+        versions = DirectorySource(self._registry).versions()
+        staying = self._staying(versions, page)
         # A reader that has a retired release open keeps its files until it lets go.
-        gone = [version for version in existing if version.serial not in staying]
-        doomed = [v.directory.with_suffix(_STAGING_SUFFIX) for v in gone]
+        gone = [version for version in versions if version.serial not in staying]
+        doomed = [v.directory.with_suffix(STAGING_SUFFIX) for v in gone]
         for version, name in zip(gone, doomed, strict=True):
             version.directory.rename(name)
         if doomed:
             # Before the files go: after a power cut no release is there in part.
             sync_folder(self._registry)
+        vetoes = Vetoes(self._registry)
+        for serial in set(vetoes.read()) - staying:
+            vetoes.remove(serial)
         for name in doomed:
             shutil.rmtree(name)
 
-    def _staying(self, page: Aliases | None) -> set[int]:
+    def _staying(
+        self, versions: tuple[ReleaseVersion, ...], page: Aliases | None
+    ) -> set[int]:
         """The newest releases, those with a part, and what their deltas stand on."""
-        versions = DirectorySource(self._registry).versions()
         staying = {version.serial for version in versions[-self._kept :]}
         staying |= page.named() if page is not None else frozenset()
         for version in versions:
             if version.serial in staying:
-                staying.update(_bases(version.directory))
+                staying.update(chain_of(version.directory))
         return staying
 
 
-def _bases(directory: Path) -> tuple[int, ...]:
+def _described(folder: Path) -> tuple[ReleaseFile, ...]:
+    """The files of a release, but for what training says of them.
+
+    Raises:
+        InvalidArgumentError: there are none, or a name or a size is unfit.
+        DataLossError: there is a link.
+    """
+    paths = [path for path in release_paths(folder) if path != METADATA_NAME]
+    if not paths:
+        raise InvalidArgumentError(f"{folder} holds no files", "folder")
+    return tuple(_described_file(folder, path) for path in paths)
+
+
+def _described_file(folder: Path, path: str) -> ReleaseFile:
     try:
-        return chain_of(directory)
-    except DataLossError:
-        # A release that was damaged since must not keep others from being published.
-        return ()
+        return describe_file(folder, path)
+    except ValidationError as error:
+        problem = f"{folder / path}: {first_problem(error)}"
+        raise InvalidArgumentError(problem, "folder") from error
 
 
-def _following(existing: tuple[ReleaseVersion, ...], page: Aliases | None) -> int:
+def _next_serial(
+    existing: tuple[ReleaseVersion, ...], page: Aliases | None, *, promote: bool
+) -> int:
     """A serial is never given twice, even where somebody removed the newest folder."""
     serials = {version.serial for version in existing}
     named = frozenset[int]() if page is None else page.named()
+    if not serials | named and not promote:
+        raise FailedPreconditionError(
+            "the registry is empty: its first release goes live"
+        )
     return max(serials | named, default=0) + 1

@@ -1,10 +1,12 @@
 import errno
 import json
+import os
 import shutil
 import threading
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 import stepwell.releases.publisher
 from stepwell.base.clock import FakeClock
@@ -14,14 +16,16 @@ from stepwell.base.errors import (
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
+    StepwellError,
 )
 from stepwell.releases.aliases import ALIASES_NAME, AliasFile
-from stepwell.releases.manifest import ReleaseMetadata, parse_manifest
+from stepwell.releases.manifest import MAX_FILES, ReleaseMetadata, parse_manifest
 from stepwell.releases.publisher import Publisher
 from stepwell.releases.rollout import Rollout
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import TRUSTED_KEY_NAME, DirectorySource
 from stepwell.releases.verification import verify_release
+from stepwell.releases.vetoes import Veto, Vetoes
 from stepwell.schema.feature_registry import RANKER_SERVICE
 
 KEY = SigningKey.generate()
@@ -75,11 +79,16 @@ def test_publishes_a_release_that_verifies(folder: Path, registry: Path) -> None
     assert (folder / "index.hnsw").exists()  # a copy: the trained folder stays
 
 
-def test_a_staged_folder_of_the_registry_is_moved(folder: Path, registry: Path) -> None:
-    registry.mkdir()
-    staged = shutil.move(folder, registry / "train.tmp")
-    Publisher(registry, KEY).publish(Path(staged), METADATA)
-    assert names(registry) == ["v000001"]
+@pytest.mark.parametrize("name", ["train.tmp", "train.tmp/inner"])
+def test_a_folder_that_the_next_publish_clears_away_is_refused(
+    folder: Path, registry: Path, name: str
+) -> None:
+    staged = Path(shutil.copytree(folder, registry / name))
+    publisher = Publisher(registry, KEY)
+    for refuses in (publisher.publish, publisher.check):
+        with pytest.raises(InvalidArgumentError, match="outside of the registry"):
+            refuses(staged, METADATA)
+    assert (staged / "index.hnsw").exists()
 
 
 def test_serials_grow_and_the_newest_releases_stay(
@@ -115,9 +124,9 @@ def test_a_published_release_is_live_and_the_one_before_it_previous(
 def test_a_release_that_must_wait_is_published_and_not_live(
     folder: Path, registry: Path
 ) -> None:
+    refused = Refused(registry)(folder, "first release goes live", promote=False)
+    assert refused is FailedPreconditionError
     publisher = Publisher(registry, KEY)
-    with pytest.raises(FailedPreconditionError, match="its first release goes live"):
-        publisher.publish(folder, METADATA, promote=False)
     publisher.publish(folder, METADATA)
     publisher.publish(folder, METADATA, promote=False)
     assert names(registry) == ["v000001", "v000002"]
@@ -157,9 +166,86 @@ def test_what_a_kept_delta_stands_on_stays(folder: Path, registry: Path) -> None
     assert names(registry) == ["v000001", "v000002", "v000003", "v000004"]
     for _ in range(2):
         publisher.publish(folder, METADATA)
-    (registry / "v000006" / "manifest.json").write_bytes(b"damaged since")
+    assert names(registry) == ["v000005", "v000006"]
+
+
+def test_nothing_goes_while_nobody_knows_what_a_damaged_release_stands_on(
+    folder: Path, registry: Path
+) -> None:
+    publisher = Publisher(registry, KEY, kept=2)
     publisher.publish(folder, METADATA)
-    assert names(registry) == ["v000006", "v000007"]
+    publisher.publish(folder, METADATA, base=1)
+    manifest = registry / "v000002" / "manifest.json"
+    good = manifest.read_bytes()
+    manifest.write_bytes(b"damaged since")
+    with structlog.testing.capture_logs() as lines:
+        assert publisher.publish(folder, METADATA).name == "v000003"
+    assert [line["event"] for line in lines] == ["the registry is not tidied up"]
+    assert names(registry) == ["v000001", "v000002", "v000003"]
+    manifest.write_bytes(good)
+    for _ in range(2):
+        publisher.publish(folder, METADATA)
+    assert names(registry) == ["v000004", "v000005"]
+
+
+def test_a_release_that_is_there_is_published_whatever_cannot_be_tidied_up(
+    folder: Path, registry: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher = Publisher(registry, KEY, kept=2)
+    for _ in range(2):
+        publisher.publish(folder, METADATA)
+    (registry / "delta_base.tmp").mkdir()
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refused)
+        assert publisher.publish(folder, METADATA).name == "v000003"
+    assert parts(registry) == (3, 2)
+    publisher.publish(folder, METADATA)
+    assert names(registry) == ["v000003", "v000004"]
+
+
+def test_a_retired_release_takes_its_veto_along(folder: Path, registry: Path) -> None:
+    publisher = Publisher(registry, KEY, kept=2)
+    publisher.publish(folder, METADATA)
+    vetoes = Vetoes(registry)
+    for serial in (1, 2):
+        vetoes.write(Veto(serial=serial, reason="psi", time_seconds=1))
+    for _ in range(2):
+        publisher.publish(folder, METADATA)
+    assert set(vetoes.read()) == {2}
+
+
+def test_a_new_registrys_own_name_is_synced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+
+    def note(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        if path.is_dir():
+            synced.update(str(entry) for entry in path.iterdir())
+
+    monkeypatch.setattr(os, "fsync", note)
+    Publisher(tmp_path / "new" / "registry", KEY).publish(folder, METADATA)
+    assert {str(tmp_path / "new"), str(tmp_path / "new" / "registry")} <= synced
+
+
+def test_a_check_says_what_a_publish_would_sign_and_changes_nothing(
+    folder: Path, registry: Path
+) -> None:
+    publisher = Publisher(registry, KEY)
+    assert publisher.check(folder, METADATA).serial == 1
+    assert not registry.exists()
+    published = publisher.publish(folder, METADATA)
+    shutil.rmtree(publisher.publish(folder, METADATA))
+    before = sorted(registry.rglob("*"))
+    # What an export wrote is published again: its manifest is no file of the release.
+    checked = publisher.check(published, METADATA, base=1)
+    assert (checked.serial, len(checked.files), checked.total_bytes) == (3, 2, 1_500)
+    assert sorted(registry.rglob("*")) == before
 
 
 def test_a_serial_is_not_given_twice(folder: Path, registry: Path) -> None:
@@ -182,11 +268,6 @@ def test_a_publish_that_finds_no_room_leaves_nothing_behind(
     with pytest.raises(OSError, match="no space"):
         publisher.publish(folder, METADATA)
     assert names(registry) == ["v000001"]
-    staged = Path(shutil.move(folder, registry / "train.tmp"))
-    with pytest.raises(OSError, match="no space"):
-        publisher.publish(staged, METADATA)
-    # What was to be moved is still the caller's.
-    assert names(registry) == ["train.tmp", "v000001"]
 
 
 def test_two_publishers_at_once_make_two_releases(folder: Path, registry: Path) -> None:
@@ -203,21 +284,42 @@ def test_two_publishers_at_once_make_two_releases(folder: Path, registry: Path) 
     assert names(registry) == ["v000001", "v000002"]
 
 
+class Refused:
+    """A publish that must not be, and is told so by a check of it as well."""
+
+    def __init__(self, registry: Path, key: SigningKey = KEY) -> None:
+        self._registry, self._publisher = registry, Publisher(registry, key)
+
+    def __call__(
+        self,
+        folder: Path,
+        reason: str,
+        metadata: ReleaseMetadata = METADATA,
+        *,
+        promote: bool = True,
+    ) -> type[Exception]:
+        before = names(self._registry) if self._registry.exists() else []
+        kinds = set()
+        for refuses in (self._publisher.check, self._publisher.publish):
+            with pytest.raises(StepwellError, match=reason) as refused:
+                refuses(folder, metadata, promote=promote)
+            kinds.add(refused.type)
+        assert not self._registry.exists() or names(self._registry) == before
+        (kind,) = kinds
+        return kind
+
+
 def test_refuses_a_registry_of_another_key(folder: Path, registry: Path) -> None:
     Publisher(registry, KEY).publish(folder, METADATA)
-    other = Publisher(registry, SigningKey.generate())
-    with pytest.raises(FailedPreconditionError, match=TRUSTED_KEY_NAME):
-        other.publish(folder, METADATA)
-    assert names(registry) == ["v000001"]
+    refused = Refused(registry, SigningKey.generate())
+    assert refused(folder, TRUSTED_KEY_NAME) is FailedPreconditionError
 
 
 def test_refuses_an_index_of_another_embedding_space(
     folder: Path, registry: Path
 ) -> None:
     mixed = METADATA.model_copy(update={"embedding_spaces": {"index.hnsw": "d" * 64}})
-    with pytest.raises(DataLossError, match="embedding space dddd"):
-        Publisher(registry, KEY).publish(folder, mixed)
-    assert DirectorySource(registry).versions() == ()
+    assert Refused(registry)(folder, "embedding space dddd", mixed) is DataLossError
 
 
 @pytest.mark.parametrize("name", [".hidden", "with blank", "ümlaut", "a" * 200])
@@ -225,24 +327,29 @@ def test_refuses_a_file_with_an_unfit_name(
     folder: Path, registry: Path, name: str
 ) -> None:
     (folder / name).write_bytes(b"x")
-    with pytest.raises(InvalidArgumentError, match="path"):
-        Publisher(registry, KEY).publish(folder, METADATA)
-    assert DirectorySource(registry).versions() == ()
+    assert Refused(registry)(folder, f"{name}: path") is InvalidArgumentError
+
+
+def test_refuses_an_empty_file_and_too_many(folder: Path, registry: Path) -> None:
+    (folder / "empty").touch()
+    assert Refused(registry)(folder, "empty: size_bytes") is InvalidArgumentError
+    (folder / "empty").unlink()
+    for number in range(MAX_FILES):
+        (folder / f"file{number}").write_bytes(b"x")
+    assert Refused(registry)(folder, "at most 256 items") is InvalidArgumentError
 
 
 def test_refuses_a_link(folder: Path, registry: Path) -> None:
     (folder / "link").symlink_to("/etc/hostname")
-    with pytest.raises(DataLossError, match="not a regular file"):
-        Publisher(registry, KEY).publish(folder, METADATA)
+    assert Refused(registry)(folder, "not a regular file") is DataLossError
 
 
 def test_refuses_a_missing_and_an_empty_folder(tmp_path: Path, registry: Path) -> None:
-    publisher = Publisher(registry, KEY)
-    with pytest.raises(NotFoundError, match="no folder"):
-        publisher.publish(tmp_path / "missing", METADATA)
+    refused = Refused(registry)
+    assert refused(tmp_path / "missing", "no folder") is NotFoundError
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidArgumentError, match="no files"):
-        publisher.publish(tmp_path / "empty", METADATA)
+    METADATA.save(tmp_path / "empty")
+    assert refused(tmp_path / "empty", "no files") is InvalidArgumentError
 
 
 def test_metadata_that_training_never_wrote_is_named(tmp_path: Path) -> None:

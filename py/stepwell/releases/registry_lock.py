@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 LOCK_NAME = ".publish.lock"
+STAGING_SUFFIX = ".tmp"
+"""Of whatever is not whole yet, and of what goes."""
 
 
 @contextmanager
@@ -25,3 +28,17 @@ def registry_lock(registry: Path, name: str = LOCK_NAME) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def leftovers(registry: Path) -> list[Path]:
+    """Returns what has no name yet, or none any more; without the lock, of others."""
+    return list(registry.glob(f"*{STAGING_SUFFIX}"))
+
+
+def remove_leftovers(registry: Path) -> None:
+    """Clears what a process left that died; under the lock nobody else owns it."""
+    for entry in leftovers(registry):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -34,7 +34,11 @@ from stepwell.releases.manifest import (
     release_id_of,
     serial_of,
 )
-from stepwell.releases.registry_lock import registry_lock
+from stepwell.releases.registry_lock import (
+    STAGING_SUFFIX,
+    registry_lock,
+    remove_leftovers,
+)
 from stepwell.releases.signing import VerifyingKey
 from stepwell.releases.source import (
     TRUSTED_KEY_NAME,
@@ -44,7 +48,6 @@ from stepwell.releases.source import (
 from stepwell.releases.vetoes import VETOES_FOLDER, Veto, Vetoes
 
 _PAGES_LOCK = ".pages.lock"
-_STAGING_SUFFIX = ".tmp"
 _MAX_PAGE_BYTES = 16 << 10
 _CHUNK = 1 << 20
 _SPARE = 2
@@ -130,7 +133,7 @@ class RegistryMirror:
             directory = self.folder / name
             if directory.exists():
                 return
-            staged = directory.with_suffix(_STAGING_SUFFIX)
+            staged = directory.with_suffix(STAGING_SUFFIX)
             shutil.rmtree(staged, ignore_errors=True)
             try:
                 self._fill(staged, name)
@@ -146,14 +149,14 @@ class RegistryMirror:
         files until it lets go.
         """
         with registry_lock(self.folder):
-            # Under the lock nobody else is making one.
-            for left in self.folder.glob(f"v*{_STAGING_SUFFIX}"):
-                shutil.rmtree(left)
+            # Whoever makes one holds one of the two.
+            with registry_lock(self.folder, _PAGES_LOCK):
+                remove_leftovers(self.folder)
             versions = DirectorySource(self.folder).versions()
             staying = set(self._wanted())
             spare = [one for one in versions if one.serial not in staying]
             for version in spare[: max(0, len(spare) - _SPARE)]:
-                doomed = version.directory.with_suffix(_STAGING_SUFFIX)
+                doomed = version.directory.with_suffix(STAGING_SUFFIX)
                 version.directory.rename(doomed)
                 shutil.rmtree(doomed)
 
