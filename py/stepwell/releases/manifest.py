@@ -30,7 +30,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILES = 256
 MAX_FILE_BYTES = 1 << 40
 
-_RELEASE_ID = re.compile(r"^v[0-9]{6,12}$")
+_RELEASE_ID = re.compile(r"v[0-9]{6,12}")
 # One folder deep at most; no dot in front, so neither "..", hidden files nor "/".
 _PATH_PATTERN = (
     r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?$"
@@ -133,7 +133,7 @@ class Manifest(StrictModel):
     @field_validator("release_id")
     @classmethod
     def _is_a_release_id(cls, value: str) -> str:
-        if not _RELEASE_ID.match(value):
+        if serial_of(value) is None:
             raise ValueError(f"{value!r} is not v and 6 to 12 digits")
         return value
 
@@ -173,8 +173,14 @@ def release_id_of(serial: int) -> str:
 
 
 def serial_of(release_id: str) -> int | None:
-    """Returns the serial of a release's directory; None for any other name."""
-    return int(release_id[1:]) if _RELEASE_ID.match(release_id) else None
+    """Returns the serial of a release's directory; None for any other name.
+
+    A serial has one name: "v0000042" is none, and neither is "v000000".
+    """
+    if not _RELEASE_ID.fullmatch(release_id):
+        return None
+    serial = int(release_id[1:])
+    return serial if serial and release_id_of(serial) == release_id else None
 
 
 def canonical_json(value: object) -> bytes:

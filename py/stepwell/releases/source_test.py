@@ -19,7 +19,8 @@ KEY = SigningKey.generate()
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Path:
-    for name in ("v000002", "v000001", "v000003.tmp", "notes"):
+    others = ("v000003.tmp", "notes", "v000000", "v0000002", "v000002\n")
+    for name in ("v000002", "v000001", *others):
         (tmp_path / name).mkdir()
     (tmp_path / "v000009").symlink_to(tmp_path / "v000001")
     (tmp_path / TRUSTED_KEY_NAME).write_bytes(KEY.verifying_key().pem())
