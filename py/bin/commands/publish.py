@@ -3,31 +3,27 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, Progress
 
 from project_state import DATA_SETS, DEFAULT_DATA_SET, ProjectState, project_root
 from registry_command import admin_address, print_heard, release_serial, told
 from stepwell.base.errors import NotFoundError, StepwellError
+from stepwell.feedback.user_history_updater import CONSUMER, OFFSETS_VIEW
 from stepwell.feedback.user_state_file import USER_STATE_NAME, UserStateFile
 from stepwell.feedback.user_state_import import import_user_state
 from stepwell.releases.archive import read_archive
-from stepwell.releases.delta_publishing import checked_base, default_base
+from stepwell.releases.delta_publishing import default_base
 from stepwell.releases.loader import trusted_key
 from stepwell.releases.manifest import (
     METADATA_NAME,
+    Manifest,
     ReleaseMetadata,
     parse_manifest,
     release_id_of,
@@ -39,8 +35,8 @@ from stepwell.releases.reduced_check import (
     check_reduced,
 )
 from stepwell.releases.signing import SigningKey
-from stepwell.releases.source import DirectorySource
 from stepwell.releases.verification import read_manifest
+from stepwell.stores.key_value_store import KeyValueStore
 from stepwell.stores.locations import open_key_value_store
 from stepwell.stores.redaction import without_secrets
 
@@ -97,6 +93,7 @@ class Published:
         base: of a delta, else None.
         reduced_ndcg_kept, reduced_cost: as ReducedFigures.
         is_live: it is what servers should serve.
+        user_state_problem: why the release is there and its users' state is not.
     """
 
     release: str
@@ -110,6 +107,7 @@ class Published:
     reduced_ndcg_kept: float | None = None
     reduced_cost: float | None = None
     is_live: bool = True
+    user_state_problem: str = ""
     dry_run: bool = False
 
 
@@ -170,7 +168,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the full model's time, for the reduced one (default: %(default)s)",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="check everything, change nothing"
+        "--dry-run",
+        action="store_true",
+        help="check everything but the store, change nothing",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line")
 
@@ -206,7 +206,10 @@ def _add_delta_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publishes; returns 1, with one line that says why, when that is refused."""
+    """Publishes; returns 1, with one line that says why, when that is refused.
+
+    Also where the release is there, and its users' state or a server does not follow.
+    """
     console = Console(stderr=args.json)
     heard = None
     try:
@@ -221,13 +224,20 @@ def run(args: argparse.Namespace) -> int:
         what = f"published {release_id_of(published.serial)}"
         heard = told(address, plan.registry, what)
     if args.json:
-        fields = {name: getattr(published, name) for name in Published.__slots__}
-        print(json.dumps(fields))
+        print(json.dumps(asdict(published)))
     else:
         _describe(published, console)
     if heard is not None:
         print_heard(heard, console)
-    return int(heard is not None and bool(heard.problems))
+    if problem := published.user_state_problem:
+        name = release_id_of(published.serial)
+        state = "live" if published.is_live else "published"
+        print(
+            f"publish: {name} is {state}; its users' state is missing: {problem}; "
+            "to bring it: publish again",
+            file=sys.stderr,
+        )
+    return int(bool(problem) or (heard is not None and bool(heard.problems)))
 
 
 @contextmanager
@@ -271,28 +281,24 @@ def plan_of(args: argparse.Namespace, trained: Path) -> PublishPlan:
 
 
 def preview(plan: PublishPlan) -> Published:
-    """Returns what `publish` would do; reads, checks and changes nothing."""
-    ReleaseMetadata.load(plan.trained)
+    """Returns what `publish` would do; reads, checks and changes nothing.
+
+    Raises:
+        StepwellError: `publish` would be refused, with the reason. The store is not
+            asked, for to open one is to make it.
+    """
+    metadata = ReleaseMetadata.load(plan.trained)
     reduced = check_reduced(plan.trained, plan.reduced)
-    if plan.base is not None:
-        checked_base(plan.registry, plan.base)
-    files = [path for path in plan.trained.rglob("*") if path.is_file()]
-    files = [path for path in files if path.name != METADATA_NAME]
-    versions = DirectorySource(plan.registry).versions()
-    serial = versions[-1].serial + 1 if versions else 1
-    return Published(
-        release=str(plan.registry / f"v{serial:06d}"),
-        serial=serial,
-        num_files=len(files),
-        total_bytes=sum(path.stat().st_size for path in files),
-        num_users=len(UserStateFile.load(plan.user_state)) if plan.user_state else 0,
-        store=without_secrets(plan.store),
-        base=plan.base,
-        reduced_ndcg_kept=reduced.ndcg_kept,
-        reduced_cost=reduced.cost,
-        is_live=plan.promote,
-        dry_run=True,
+    num_users = len(UserStateFile.load(plan.user_state)) if plan.user_state else 0
+    has_key = plan.signing_key.exists()
+    load = SigningKey.load_or_create
+    key = load(plan.signing_key) if has_key else SigningKey.generate()
+    manifest = Publisher(plan.registry, key, plan.kept).check(
+        plan.trained, metadata, promote=plan.promote, base=plan.base
     )
+    done = _published(plan, manifest, reduced, num_users)
+    stored_bytes = done.stored_bytes if plan.base is None else None
+    return replace(done, stored_bytes=stored_bytes, dry_run=True)
 
 
 def publish(plan: PublishPlan, console: Console) -> Published:
@@ -300,21 +306,30 @@ def publish(plan: PublishPlan, console: Console) -> Published:
 
     Raises:
         StepwellError: with the reason; a refused release leaves registry and store as
-            they were.
+            they were. An error after the release is there is in what is returned.
     """
     metadata = ReleaseMetadata.load(plan.trained)
     reduced = check_reduced(plan.trained, plan.reduced)
-    # Read before anything is changed: a broken file must not follow a new release.
-    state = UserStateFile.load(plan.user_state) if plan.user_state else None
-    key = SigningKey.load_or_create(plan.signing_key)
-    publisher = Publisher(plan.registry, key, plan.kept)
-    directory = publisher.publish(
-        plan.trained, metadata, promote=plan.promote, base=plan.base
-    )
-    num_users = _import_state(state, plan.store, console) if state is not None else 0
+    with _state_import(plan, console) as import_state:
+        key = SigningKey.load_or_create(plan.signing_key)
+        directory = Publisher(plan.registry, key, plan.kept).publish(
+            plan.trained, metadata, promote=plan.promote, base=plan.base
+        )
+        num_users, problem = 0, ""
+        try:
+            num_users = import_state()
+        except (StepwellError, OSError) as error:
+            problem = str(error)
     manifest = parse_manifest(read_manifest(directory))
+    done = _published(plan, manifest, reduced, num_users)
+    return replace(done, user_state_problem=problem)
+
+
+def _published(
+    plan: PublishPlan, manifest: Manifest, reduced: ReducedFigures, num_users: int
+) -> Published:
     return Published(
-        release=str(directory),
+        release=str(plan.registry / manifest.release_id),
         serial=manifest.serial,
         num_files=len(manifest.files),
         total_bytes=manifest.total_bytes,
@@ -328,22 +343,29 @@ def publish(plan: PublishPlan, console: Console) -> Published:
     )
 
 
-def _import_state(state: UserStateFile, location: str, console: Console) -> int:
-    store = open_key_value_store(location, _STORE_TIMEOUT_MS)
-    columns = (
-        TextColumn("user state"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    try:
-        with Progress(*columns, console=console, transient=True) as progress:
-            bar = progress.add_task("user state", total=len(state))
-            return import_user_state(
-                state, store, lambda number: progress.update(bar, completed=number)
-            )
-    finally:
-        store.close()
+@contextmanager
+def _state_import(plan: PublishPlan, console: Console) -> Iterator[Callable[[], int]]:
+    """Gives what puts the users' state into the store and returns how many they are.
+
+    File and store are read first: neither a broken file nor a store that does not
+    answer may follow a new release.
+    """
+    if plan.user_state is None:
+        yield lambda: 0
+        return
+    state = UserStateFile.load(plan.user_state)
+    with closing(open_key_value_store(plan.store, _STORE_TIMEOUT_MS)) as store:
+        store.get_many(OFFSETS_VIEW, [CONSUMER])
+        yield lambda: _import_state(state, store, console)
+
+
+def _import_state(state: UserStateFile, store: KeyValueStore, console: Console) -> int:
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("user state", total=len(state))
+        return import_user_state(
+            state, store, lambda number: progress.update(bar, completed=number)
+        )
 
 
 def _newest_trained(training: Path) -> Path:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from commands import publish
+from registry_command import Heard
+from stepwell.base.errors import UnavailableError
 from stepwell.feedback.user_history_updater import USER_HISTORY_VIEW
 from stepwell.feedback.user_state_file import write_user_state
+from stepwell.releases.archive import complete_release, write_archive
 from stepwell.releases.loader import trusted_key
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.releases.source import DirectorySource
@@ -78,6 +81,40 @@ def test_a_dry_run_says_what_would_happen_and_changes_nothing(
     assert sorted(root.rglob("*")) == before
 
 
+def test_a_dry_run_refuses_what_a_publish_would(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = root / ".stepwell" / "generated" / "training" / "v001.tmp"
+    assert run("--dry-run", "--no-promote") == 1
+    assert "first release goes live" in capsys.readouterr().err
+    for number in range(256):
+        (trained / f"file{number}").write_bytes(b"x")
+    for words in (("--dry-run",), ()):
+        assert run(*words) == 1
+        assert "at most 256 items" in capsys.readouterr().err
+    (trained / "file0").unlink()
+    assert run() == 0
+    stranger = str(root / "stranger.key")
+    assert run("--dry-run", "--key", stranger) == 1
+    assert "another key" in capsys.readouterr().err
+    assert not Path(stranger).exists()
+
+
+def test_a_dry_run_of_an_archive_counts_what_a_publish_does(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--json") == 0
+    registry = root / ".stepwell" / "generated" / "registry"
+    with complete_release(registry, 1, trusted_key(registry)) as (directory, manifest):
+        write_archive(directory, manifest, root / "v000001.tar")
+    words = ("--from", str(root / "v000001.tar"), "--json")
+    assert run(*words, "--dry-run") == 0
+    assert run(*words) == 0
+    _, dry, done = map(json.loads, capsys.readouterr().out.splitlines())
+    assert dry == done | {"dry_run": True}
+    assert (done["num_files"], done["total_bytes"]) == (1, 5)
+
+
 def test_says_what_to_do_when_nothing_was_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +138,29 @@ def test_a_store_that_is_down_is_one_line(
 ) -> None:
     assert run("--store", "redis://127.0.0.1:1/0") == 1
     assert capsys.readouterr().err.startswith("publish: ")
+    assert not (root / ".stepwell" / "generated" / "registry").exists()
+
+
+def test_a_store_that_fails_later_is_said_and_the_server_hears_of_the_release(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def fails(*_: object) -> int:
+        raise UnavailableError("connection reset")
+
+    def hears(address: str, _: Path, reason: str) -> Heard:
+        heard.append(reason)
+        return Heard(address, "v000001", 0.0, ())
+
+    monkeypatch.setattr(publish, "import_user_state", fails)
+    monkeypatch.setattr(publish, "admin_address", lambda _: "unix:admin")
+    monkeypatch.setattr(publish, "told", hears)
+    assert run("--json") == 1
+    said = capsys.readouterr()
+    assert "v000001 is live; its users' state is missing: connection" in said.err
+    assert json.loads(said.out)["user_state_problem"] == "connection reset"
+    assert heard == ["published v000001"]
 
 
 def test_the_stores_password_is_not_printed(
