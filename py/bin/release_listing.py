@@ -1,21 +1,43 @@
 """What a registry holds, a line a release: for the commands that show or choose one."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from stepwell.base.errors import StepwellError
+from pydantic import BaseModel, ValidationError
+
+from stepwell.base.errors import DataLossError, StepwellError
 from stepwell.releases.aliases import Aliases
-from stepwell.releases.manifest import Manifest, parse_manifest, release_id_of
+from stepwell.releases.delta import MAX_CHAIN
+from stepwell.releases.manifest import (
+    PATCH_SUFFIX,
+    Manifest,
+    first_problem,
+    parse_manifest,
+    release_id_of,
+)
+from stepwell.releases.reduced_check import MODEL_CARD_NAME
 from stepwell.releases.source import DirectorySource, RegistryState
 from stepwell.releases.verification import read_manifest
 
-_CARD = "model_card.json"
 _MAX_CARD_BYTES = 1 << 20
 _TIERS = ("full", "reduced", "popular")
+_Figures = Mapping[str, int | float | None]
+
+
+class _Tier(BaseModel):
+    """What is listed of a tier; a card says more."""
+
+    ndcg_at_10: int | float | None = None
+    mean: int | float | None = None
+
+
+class _Card(BaseModel):
+    """What is listed of a model card."""
+
+    quality: dict[str, _Tier] = {}
+    cost_us: dict[str, _Tier] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +51,7 @@ class ListedRelease:
         base: of a delta, else "".
         ndcg, cost_us: by tier, as its model card has them.
         veto: why a server took it down, "" where none did.
-        problem: why its manifest cannot be read, "" where it can.
+        problem: why its manifest or its model card cannot be read, "" where they can.
     """
 
     release: str
@@ -38,8 +60,8 @@ class ListedRelease:
     total_bytes: int = 0
     stored_bytes: int = 0
     base: str = ""
-    ndcg: Mapping[str, float] | None = None
-    cost_us: Mapping[str, int] | None = None
+    ndcg: _Figures | None = None
+    cost_us: _Figures | None = None
     veto: str = ""
     problem: str = ""
 
@@ -72,9 +94,13 @@ def _listed(directory: Path, serial: int, state: RegistryState) -> ListedRelease
     name, parts = release_id_of(serial), parts_of(serial, state.aliases)
     try:
         manifest = parse_manifest(read_manifest(directory))
-        card = _card(directory, manifest)
-    except (StepwellError, OSError, ValueError) as error:
+    except (StepwellError, OSError) as error:
         return ListedRelease(name, parts, problem=str(error))
+    card, problem = _Card(), ""
+    try:
+        card = _card(directory, manifest)
+    except (StepwellError, OSError) as error:
+        problem = str(error)
     return ListedRelease(
         name,
         parts,
@@ -82,29 +108,34 @@ def _listed(directory: Path, serial: int, state: RegistryState) -> ListedRelease
         total_bytes=manifest.total_bytes,
         stored_bytes=manifest.stored_bytes,
         base="" if manifest.base is None else release_id_of(manifest.base.serial),
-        ndcg=_figures(card, "quality", "ndcg_at_10"),
-        cost_us=_figures(card, "cost_us", "mean"),
+        ndcg=_by_tier({name: tier.ndcg_at_10 for name, tier in card.quality.items()}),
+        cost_us=_by_tier({name: tier.mean for name, tier in card.cost_us.items()}),
         veto=state.vetoed.get(serial, ""),
+        problem=problem,
     )
 
 
-def _card(directory: Path, manifest: Manifest) -> Mapping[str, Any]:
+def _card(directory: Path, manifest: Manifest) -> _Card:
     """Returns the model card; that of the base where the delta left it as it was."""
-    while not (directory / _CARD).exists() and manifest.base is not None:
-        if any(file.path == f"{_CARD}.delta" for file in manifest.stored_files):
-            return {}
+    # What is beside a release says of itself which base it has: a bound.
+    for _ in range(MAX_CHAIN):
+        if (directory / MODEL_CARD_NAME).is_file() or manifest.base is None:
+            break
+        patch = MODEL_CARD_NAME + PATCH_SUFFIX
+        if any(file.path == patch for file in manifest.stored_files):
+            return _Card()
         directory = directory.parent / release_id_of(manifest.base.serial)
         manifest = parse_manifest(read_manifest(directory))
-    if not (directory / _CARD).exists():
-        return {}
-    with (directory / _CARD).open("rb") as file:
-        card = json.loads(file.read(_MAX_CARD_BYTES))
-    return card if isinstance(card, dict) else {}
+    path = directory / MODEL_CARD_NAME
+    if not path.is_file():
+        return _Card()
+    with path.open("rb") as file:
+        content = file.read(_MAX_CARD_BYTES)
+    try:
+        return _Card.model_validate_json(content)
+    except ValidationError as error:
+        raise DataLossError(f"{path}: {first_problem(error)}") from error
 
 
-def _figures(
-    card: Mapping[str, Any], table: str, figure: str
-) -> Mapping[str, Any] | None:
-    tiers = card.get(table, {})
-    found = {tier: tiers[tier].get(figure) for tier in _TIERS if tier in tiers}
-    return found or None
+def _by_tier(figures: _Figures) -> _Figures | None:
+    return {tier: figures[tier] for tier in _TIERS if tier in figures} or None

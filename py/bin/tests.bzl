@@ -62,6 +62,16 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "release_listing_test",
+        srcs = ["release_listing_test.py"],
+        deps = [
+            ":release_listing",
+            "//py/stepwell/releases:manifest",
+            "//py/stepwell/releases:publisher",
+            "//py/stepwell/releases:signing",
+        ],
+    )
+    stepwell_py_test(
         name = "release_warmer_test",
         srcs = ["release_warmer_test.py"],
         deps = [
