@@ -1,9 +1,9 @@
 """A registry that is no folder: --registry=s3://bucket/registry."""
 
 import hashlib
-import os
 from pathlib import Path
 
+from stepwell.base.user_cache import user_cache
 from stepwell.releases.registry_mirror import RegistryMirror
 from stepwell.releases.signing import VerifyingKey
 
@@ -29,6 +29,5 @@ def far_registry(
 
 
 def _own_folder(url: str) -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return Path(home) / "stepwell" / "registries" / name
+    return user_cache() / "registries" / name

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from stepwell.base.errors import NotFoundError
-from stepwell.releases.delta import DeltaCache, default_cache
+from stepwell.releases.archive import completed
+from stepwell.releases.delta import default_cache
 from stepwell.releases.live_release import live_release
 from stepwell.releases.loader import trusted_key
-from stepwell.releases.manifest import Manifest, release_id_of
-from stepwell.releases.source import DirectorySource
-from stepwell.releases.verification import verify_release
+from stepwell.releases.manifest import Manifest
 
 
 def live_serial(registry: Path) -> int:
@@ -34,12 +33,5 @@ def complete_release(
         NotFoundError: the registry has no such release.
         StepwellError: it does not verify, or its base is not there.
     """
-    directory = registry / release_id_of(serial)
-    if not directory.is_dir():
-        there = [one.directory.name for one in DirectorySource(registry).versions()]
-        raise NotFoundError(
-            f"no release {directory.name} in {registry}, only {', '.join(there)}"
-        )
-    manifest = verify_release(directory, trusted_key(registry))
-    cache = cache or default_cache(registry)
-    return DeltaCache(cache).complete(directory, manifest), manifest
+    folder = cache or default_cache(registry)
+    return completed(registry, serial, trusted_key(registry), folder)

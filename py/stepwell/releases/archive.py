@@ -19,7 +19,7 @@ from stepwell.base.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-from stepwell.releases.delta import materialised
+from stepwell.releases.delta import DeltaCache
 from stepwell.releases.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -29,6 +29,7 @@ from stepwell.releases.manifest import (
     serial_of,
 )
 from stepwell.releases.signing import VerifyingKey
+from stepwell.releases.source import DirectorySource
 from stepwell.releases.verification import verify_release
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -36,26 +37,34 @@ _CHUNK = 1 << 20
 _MODE = 0o644
 
 
-@contextmanager
-def complete_release(
-    registry: Path, serial: int, key: VerifyingKey, cache: Path | None = None
-) -> Iterator[tuple[Path, Manifest]]:
-    """A release's complete files, verified; a delta's are made for the while.
+def completed(
+    registry: Path, serial: int, key: VerifyingKey, cache: Path
+) -> tuple[Path, Manifest]:
+    """Returns the folder of all files of a release, every digest of it checked.
 
     Args:
-        cache: where they are made; None takes a folder of temporary files.
+        cache: where deltas are made complete, and stay.
     Raises:
         NotFoundError: the registry has no such release.
         StepwellError: it is damaged, not ours, or lacks what it stands on.
     """
     directory = registry / release_id_of(serial)
     if not directory.is_dir():
-        raise NotFoundError(f"there is no {directory.name} in {registry}")
+        there = [one.directory.name for one in DirectorySource(registry).versions()]
+        raise NotFoundError(
+            f"no release {directory.name} in {registry}, only {', '.join(there)}"
+        )
     manifest = verify_release(directory, key)
-    base = manifest.base.serial if manifest.base is not None else serial
-    with TemporaryDirectory(prefix="stepwell-", dir=cache) as made:
-        base_directory = registry / release_id_of(base)
-        yield materialised(directory, manifest, base_directory, Path(made)), manifest
+    return DeltaCache(cache).complete(directory, manifest), manifest
+
+
+@contextmanager
+def complete_release(
+    registry: Path, serial: int, key: VerifyingKey
+) -> Iterator[tuple[Path, Manifest]]:
+    """As `completed`; a delta's files are made for the while, among temporary ones."""
+    with TemporaryDirectory(prefix="stepwell-") as made:
+        yield completed(registry, serial, key, Path(made))
 
 
 def write_archive(directory: Path, manifest: Manifest, path: Path) -> None:

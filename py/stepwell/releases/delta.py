@@ -8,12 +8,9 @@ other lies there whole.
 A chain is a delta, its base, that one's base and so on to a full release.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -35,6 +32,7 @@ from stepwell.releases.manifest import (
     release_id_of,
     serial_of,
 )
+from stepwell.releases.registry_lock import registry_lock
 from stepwell.releases.verification import check_files, read_manifest, release_paths
 from stepwell.releases.verified_records import VerifiedRecords, identity_of
 
@@ -73,7 +71,7 @@ def materialised(
     if manifest.base is None or _lists_all(directory, manifest):
         return directory
     cache_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(cache_folder):
+    with registry_lock(cache_folder, _LOCK_NAME):
         _forget_gone(cache_folder, registry=directory.parent)
         return _complete(directory, manifest, base_directory, cache_folder, MAX_CHAIN)
 
@@ -285,14 +283,3 @@ def _forget_gone(cache: Path, registry: Path) -> None:
         gone = known and not (registry / release_id).is_dir()
         if entry.is_dir() and (gone or entry.suffix == _STAGING_SUFFIX):
             shutil.rmtree(entry)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    descriptor = os.open(folder / _LOCK_NAME, flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

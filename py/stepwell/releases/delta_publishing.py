@@ -22,7 +22,12 @@ from stepwell.releases.manifest import (
     release_id_of,
 )
 from stepwell.releases.source import DirectorySource
-from stepwell.releases.verification import check_files, describe_file, read_manifest
+from stepwell.releases.verification import (
+    check_files,
+    describe_file,
+    listed_files,
+    read_manifest,
+)
 
 _WORK_NAME = "delta_base.tmp"
 """Of a registry; a publish that dies leaves it to the next one."""
@@ -66,7 +71,7 @@ def complete_base(registry: Path, serial: int) -> Iterator[tuple[Path, Manifest]
     directory = checked_base(registry, serial)
     manifest = parse_manifest(read_manifest(directory))
     # A delta on what is damaged here could be made complete nowhere.
-    check_files(directory, manifest.stored_files)
+    check_files(directory, listed_files(directory, manifest))
     made = registry / _WORK_NAME
     try:
         yield DeltaCache(made).complete(directory, manifest), manifest

@@ -363,6 +363,19 @@ def test_a_delta_in_its_complete_form_needs_no_base(site: Site) -> None:
     assert site.materialise(directory) == directory
 
 
+def test_a_delta_may_lie_on_one_in_its_complete_form(site: Site) -> None:
+    site.change(100, b"new row")
+    directory = site.publish(base=1)
+    complete = site.materialise(directory)
+    shutil.rmtree(directory)
+    shutil.copytree(complete, directory)
+    site.change(200, b"another row")
+    assert files_in(site.materialise(site.publish(base=2))) == files_in(site.trained)
+    (directory / "index.hnsw").write_bytes(b"damaged")
+    with pytest.raises(DataLossError, match=r"index\.hnsw"):
+        site.publish(base=2)
+
+
 def test_each_registry_has_a_cache_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from stepwell.base.errors import (
     UnavailableError,
 )
 from stepwell.releases.handle import Content, Release
-from stepwell.releases.manifest import Manifest
+from stepwell.releases.manifest import Manifest, release_id_of
 from stepwell.releases.signing import VerifyingKey
 from stepwell.releases.source import TRUSTED_KEY_NAME
 from stepwell.releases.verification import verify_release
@@ -27,8 +27,8 @@ def only_full(directory: Path, manifest: Manifest) -> Path:
     """
     if manifest.base is not None:
         raise FailedPreconditionError(
-            f"{manifest.release_id} is a delta of v{manifest.base.serial:06d}; "
-            "this process takes complete releases only"
+            f"{manifest.release_id} is a delta of {release_id_of(manifest.base.serial)}"
+            "; this process takes complete releases only"
         )
     return directory
 

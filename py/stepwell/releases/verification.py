@@ -40,7 +40,7 @@ def verify_release(directory: Path, key: VerifyingKey) -> Manifest:
     Cost: one read of every file; about 1 s a GB and thread, hashing outside the GIL.
     """
     manifest = verified_manifest(directory, key)
-    check_files(directory, _listed_files(directory, manifest))
+    check_files(directory, listed_files(directory, manifest))
     return manifest
 
 
@@ -63,6 +63,23 @@ def verified_manifest(directory: Path, key: VerifyingKey) -> Manifest:
     check_feature_service(manifest)
     check_embedding_spaces(manifest)
     return manifest
+
+
+def listed_files(directory: Path, manifest: Manifest) -> tuple[ReleaseFile, ...]:
+    """Returns the files that must lie there: a delta's own, or all of a complete one.
+
+    Raises:
+        DataLossError: one is missing, or something else lies there.
+    """
+    present = set(release_paths(directory))
+    complete = present == {file.path for file in manifest.files}
+    files = manifest.files if complete else manifest.stored_files
+    listed = {file.path for file in files}
+    if missing := listed - present:
+        raise DataLossError(f"{directory}: {min(missing)} is missing")
+    if foreign := present - listed:
+        raise DataLossError(f"{directory}: {min(foreign)} is not in the manifest")
+    return files
 
 
 def check_files(directory: Path, files: Iterable[ReleaseFile]) -> None:
@@ -118,19 +135,6 @@ def _check_name(directory: Path, manifest: Manifest) -> None:
     names = {directory.name, manifest.release_id, release_id_of(manifest.serial)}
     if len(names) != 1:
         raise DataLossError(f"one release has several names: {sorted(names)}")
-
-
-def _listed_files(directory: Path, manifest: Manifest) -> tuple[ReleaseFile, ...]:
-    """The files that must lie there: a delta's own, or all when it is complete."""
-    present = set(release_paths(directory))
-    complete = present == {file.path for file in manifest.files}
-    files = manifest.files if complete else manifest.stored_files
-    listed = {file.path for file in files}
-    if missing := listed - present:
-        raise DataLossError(f"{directory}: {min(missing)} is missing")
-    if foreign := present - listed:
-        raise DataLossError(f"{directory}: {min(foreign)} is not in the manifest")
-    return files
 
 
 def check_feature_service(manifest: Manifest) -> None:
