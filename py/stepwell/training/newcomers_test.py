@@ -7,10 +7,10 @@ from stepwell.base.clock import SystemClock
 from stepwell.base.deadline import Deadline
 from stepwell.base.metrics import Metrics
 from stepwell.features.online_reader import OnlineReader
-from stepwell.schema.feature_registry import USER_ACTIVITY
+from stepwell.schema.feature_registry import USER_ACTIVITY, USER_VIEWS
 from stepwell.schema.user_history import UserHistory
 from stepwell.training.newcomers import Newcomers
-from stepwell.training.rows_as_of import USER_VIEWS, UserRowsAsOf
+from stepwell.training.rows_as_of import UserRowsAsOf
 from stepwell.training.split import Snapshot
 
 EVERYTHING = 1 << 20

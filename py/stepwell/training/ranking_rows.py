@@ -18,14 +18,14 @@ from stepwell.pipeline.candidate import CandidateSet
 from stepwell.pipeline.plan import ExecutionPlan
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.pipeline.stages import Retriever
-from stepwell.schema.feature_registry import REQUEST_CONTEXT
+from stepwell.schema.feature_registry import REQUEST_CONTEXT, USER_VIEWS
 from stepwell.schema.vocabulary import RowArray
 from stepwell.training.newcomers import (
     NUM_KNOWN_EVENTS,
     Newcomers,
     NewcomerStore,
 )
-from stepwell.training.rows_as_of import USER_VIEWS, RowsWithout, UserRowsAsOf
+from stepwell.training.rows_as_of import RowsWithout, UserRowsAsOf
 from stepwell.training.split import Snapshot, Targets
 
 OBJECTIVES = ("purchase", "repeat")

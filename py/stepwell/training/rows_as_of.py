@@ -21,7 +21,6 @@ from stepwell.schema.feature_registry import (
     ITEM_ACTIVITY_TYPES,
     SESSION_GAP_SECONDS,
     USER_ACTIVITY,
-    USER_HISTORY,
     USER_PROFILE,
 )
 from stepwell.schema.feature_row import FeatureRow
@@ -34,9 +33,6 @@ from stepwell.training.split import Snapshot
 
 Rows = npt.NDArray[np.void]
 IntArray = npt.NDArray[np.int64]
-
-USER_VIEWS = (USER_HISTORY, USER_ACTIVITY, USER_PROFILE)
-"""What a ranker's request reads of its user."""
 
 
 class Events(NamedTuple):

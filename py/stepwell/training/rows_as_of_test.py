@@ -16,9 +16,9 @@ from stepwell.schema.feature_registry import (
     ACTIVITY_TYPES,
     ITEM_ACTIVITY,
     USER_ACTIVITY,
+    USER_VIEWS,
 )
 from stepwell.training.rows_as_of import (
-    USER_VIEWS,
     Events,
     RowsWithout,
     UserRowsAsOf,
