@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ WINDOW = 3_600
 END = 5 * DAY
 USERS = [f"u{number}" for number in range(12)]
 ITEMS = [f"i{number}" for number in range(20)]
+Made = tuple[Path, pl.DataFrame, tuple[ViewTable, ...]]
 KINDS = [
     common_pb2.EVENT_TYPE_CLICK,
     common_pb2.EVENT_TYPE_PURCHASE,
@@ -36,22 +38,28 @@ KINDS = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame, Any]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """The tables, DuckDB's rows, and the views, one of them with backfills."""
     folder = tmp_path_factory.mktemp("rows")
     write_log(folder / "log")
-    options = RowsOptions(str(folder / "log"), window_seconds=WINDOW)
-    prepared = prepare(options, folder / "tables", lambda *_: None)
-    views = (*prepared.views, backfilled(folder / "loyalty.parquet"))
-    out = folder / "rows.parquet"
-    writer = RowsWriter(prepared.folder, views, out, options, Resources(num_threads=1))
-    report = writer.write(END, lambda *_: None)
-    assert report.num_leaked == 0
-    assert set(report.joined_by["loyalty"]) == {"newest", "by_event", "searched"}
-    rows = pl.concat([pl.read_parquet(part) for part in sorted(out.glob("*.parquet"))])
+    more = (backfilled(folder / "loyalty.parquet"),)
+    tables, rows, views = written(folder / "log", folder, more)
     assert rows.height > 500
     assert rows["is_click"].sum() > 20
-    return prepared.folder, rows, views
+    return tables, rows, views
+
+
+def written(source: Path, folder: Path, more: tuple[ViewTable, ...]) -> Made:
+    options = RowsOptions(str(source), window_seconds=WINDOW)
+    prepared = prepare(options, folder / "tables", lambda *_: None)
+    prepared = replace(prepared, views=(*prepared.views, *more))
+    out = folder / "rows.parquet"
+    writer = RowsWriter(prepared, out, options, Resources(num_threads=1))
+    report = writer.write(END, lambda *_: None)
+    for view in more:
+        assert set(report.joined_by[view.name]) == {"newest", "by_event", "searched"}
+    rows = pl.concat([pl.read_parquet(part) for part in sorted(out.glob("*.parquet"))])
+    return prepared.folder, rows, prepared.views
 
 
 def write_log(folder: Path) -> None:
@@ -140,10 +148,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.sort("line", "position")
+    return rows.sort("line", "position", "item_id")
 
 
-def test_polars_finds_the_same_features(made: Any) -> None:
+def test_polars_finds_the_same_features(made: Made) -> None:
     _, rows, views = made
     bare = rows.drop(column for view in views for column in view.columns)
     again = bare.with_row_index("row_number")
@@ -152,13 +160,31 @@ def test_polars_finds_the_same_features(made: Any) -> None:
     assert again.drop("row_number").equals(rows)
 
 
-def test_spark_makes_the_same_rows(made: Any, spark: Any, tmp_path: Path) -> None:
+def test_spark_makes_the_same_rows(made: Made, spark: Any, tmp_path: Path) -> None:
+    assert_same_on_spark(made, spark, tmp_path / "spark.parquet")
+
+
+def test_spark_makes_the_same_rows_where_positions_are_unknown(
+    spark: Any, tmp_path: Path
+) -> None:
+    lines = ["user_id,item_id,event_time,event_type,request_id"]
+    for number in range(40):
+        user, time, request = USERS[number % 4], DAY + number * 60, f"r{number}"
+        shown = [f"{user},{item},{time},impression,{request}" for item in ITEMS]
+        lines += [*shown, f"{user},{ITEMS[number % 7]},{time + 30},click,{request}"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "events.csv").write_text("\n".join(lines))
+    made = written(tmp_path / "data", tmp_path, ())
+    assert set(made[1]["position"]) == {-1}
+    assert_same_on_spark(made, spark, tmp_path / "spark.parquet")
+
+
+def assert_same_on_spark(made: Made, spark: Any, out: Path) -> None:
     from stepwell.training.impression_rows_spark import rows_on_spark
 
     tables, rows, views = made
-    out = tmp_path / "spark.parquet"
     rows_on_spark(spark, tables, views, WINDOW, END).write.parquet(str(out))
     again = pl.read_parquet(out / "*.parquet")
     assert sorted(again.columns) == sorted(rows.columns)
-    again = in_order(again.select(rows.columns).cast(dict(rows.schema)))
+    again = in_order(again.select(rows.columns).cast(rows.schema))
     assert again.equals(in_order(rows))

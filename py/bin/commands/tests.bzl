@@ -125,8 +125,11 @@ def room_tests():
         srcs = ["publish_test.py"],
         deps = [
             ":publish",
+            "//py/bin:registry_command",
+            "//py/stepwell/base:errors",
             "//py/stepwell/feedback:user_history_updater",
             "//py/stepwell/feedback:user_state_file",
+            "//py/stepwell/releases:archive",
             "//py/stepwell/releases:loader",
             "//py/stepwell/releases:manifest",
             "//py/stepwell/releases:source",
@@ -158,7 +161,13 @@ def room_tests():
     stepwell_py_test(
         name = "rows_test",
         srcs = ["rows_test.py"],
-        deps = ["//py/bin:stepwell_main"],
+        deps = [
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/bin:stepwell_main",
+            "//py/stepwell/feedback:logged_events",
+            "//py/stepwell/stores:event_log",
+            "//py/stepwell/stores:lmdb_event_log",
+        ],
     )
     stepwell_py_test(
         name = "serve_test",

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stepwell.base.errors import DataLossError, FailedPreconditionError
+from stepwell.releases.durable_files import write_durably
+from stepwell.schema.feature_registry import DAY_SECONDS
 
 MANIFEST = "rows.json"
-DAY_SECONDS = 86_400
 
 
 def day_name(day: int) -> str:
@@ -58,8 +59,22 @@ class WrittenDays:
         """Returns the names of the days that need no second look."""
         return {name for name, day in self._days.items() if day.is_done}
 
+    def check_growth(self, num_rows: Mapping[str, int]) -> None:
+        """Raises FailedPreconditionError where a day had more rows than it would get.
+
+        So it is when the source has lost lines since, or is looked at as of an earlier
+        time: what the part has cannot be made again.
+        """
+        for name, new in num_rows.items():
+            old = self._days[name].num_rows if name in self._days else 0
+            if new < old:
+                raise FailedPreconditionError(
+                    f"{self._path.parent / name}.parquet has {old} rows and would get "
+                    f"{new}: the source has less than it had, or --as-of is earlier"
+                )
+
     def add(self, days: Mapping[str, Day]) -> None:
-        """Remembers parts that lie in the folder."""
+        """Remembers parts that lie durably in the folder; the list is then durable."""
         self._days = dict(sorted({**self._days, **days}.items()))
         text = {
             "options": self._options,
@@ -68,9 +83,7 @@ class WrittenDays:
                 for name, day in self._days.items()
             },
         }
-        made = self._path.with_suffix(".tmp")
-        made.write_text(json.dumps(text, indent=1) + "\n")
-        made.replace(self._path)
+        write_durably(self._path, (json.dumps(text, indent=1) + "\n").encode())
 
     def _load(self) -> None:
         try:
@@ -82,10 +95,10 @@ class WrittenDays:
             }
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataLossError(f"{self._path}: no list of days: {error}") from error
-        other = [k for k, v in self._options.items() if options.get(k) != v]
-        if other:
-            name = other[0]
-            raise FailedPreconditionError(
-                f"{self._path.parent} has rows of {name} {options.get(name)!r}, not "
-                f"{self._options[name]!r}; write to another folder"
-            )
+        for name in (*self._options, *options):
+            old, new = options.get(name), self._options.get(name)
+            if old != new:
+                raise FailedPreconditionError(
+                    f"{self._path.parent} has rows of {name} {old!r}, not {new!r}; "
+                    "write to another folder"
+                )

@@ -3,14 +3,16 @@
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
 
 from stepwell.base.errors import InvalidArgumentError, NotFoundError
 from stepwell.feedback.stream_fold import UserEvent
+from stepwell.releases.durable_files import sync_tree, write_durably
 from stepwell.schema.vocabulary import entity_key
 from stepwell.stores.locations import open_event_log
 from stepwell.stores.redaction import without_secrets
@@ -19,7 +21,13 @@ from stepwell.training.import_events_files import find_file
 from stepwell.training.import_events_report import ImportReport
 from stepwell.training.impression_rows_folder import tables_of_events
 from stepwell.training.impression_rows_log import tables_of_log
-from stepwell.training.impression_rows_tables import FEEDBACK_FILE, SHOWN_FILE
+from stepwell.training.impression_rows_tables import (
+    FEEDBACK_FILE,
+    SHOWN_FILE,
+    Extent,
+    Prepared,
+    RowKind,
+)
 from stepwell.training.impression_rows_writer import (
     Progress,
     Resources,
@@ -27,9 +35,8 @@ from stepwell.training.impression_rows_writer import (
     RowsReport,
     RowsWriter,
 )
-from stepwell.training.point_in_time import ViewTable
 from stepwell.training.point_in_time_files import view_tables
-from stepwell.training.point_in_time_views import STREAM_VIEWS, write_views
+from stepwell.training.point_in_time_views import COLUMN_VIEWS, write_views
 
 _READY = "tables.json"
 _HISTORY = "history"
@@ -43,23 +50,6 @@ _EVENT_COLUMNS = [
     "ingestion_time_us",
 ]
 WORK = ".work"
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What the rows are made from, as Parquet.
-
-    Attributes:
-        folder: with the tables.
-        views: feature rows over time.
-        newest_time: unix seconds of the newest line, 0 when there is none.
-        report: of the import of a folder; None for a log, and when it was made before.
-    """
-
-    folder: Path
-    views: tuple[ViewTable, ...]
-    newest_time: int
-    report: ImportReport | None
 
 
 def prepare(options: RowsOptions, folder: Path, progress: Progress) -> Prepared:
@@ -77,19 +67,21 @@ def prepare(options: RowsOptions, folder: Path, progress: Progress) -> Prepared:
             and needs no history.
     Cost: 1.5 M events take half a minute and 1 GiB.
     """
-    views = tuple(view.table(folder) for view in STREAM_VIEWS)
+    views = tuple(view.table(folder) for view in COLUMN_VIEWS)
     source = _Source(options, folder)
-    state = source.state()
-    mark = folder / _READY
-    report = None
-    if not mark.exists() or json.loads(mark.read_text())["state"] != state:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        report = source.write_tables(progress)
-        newest = _fold(folder, progress)
-        mark.write_text(json.dumps({"state": state, "newest_time": newest}))
-    newest_time = int(json.loads(mark.read_text())["newest_time"])
-    return Prepared(folder, views, newest_time, report)
+    state = [*source.state(), *([view.name, view.schema] for view in views)]
+    extent = _left(folder, state)
+    if extent is not None:
+        return Prepared(folder, views, extent)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    report = source.write_tables(progress)
+    _fold(folder, progress)
+    extent = _extent(folder, source.is_log)
+    sync_tree(folder)
+    mark = {"state": state, "extent": asdict(extent)}
+    write_durably(folder / _READY, json.dumps(mark).encode())
+    return Prepared(folder, views, extent, report)
 
 
 def write_rows(
@@ -105,18 +97,19 @@ def write_rows(
     was interrupted goes on; `forget_work` removes it.
 
     Args:
-        as_of_seconds: when it is now; None is the time of the newest line.
+        as_of_seconds: when it is now; None is the time of the newest slate, or event
+            where events are the rows.
     """
     # Looked at first: what is wrong with them is said before the work is done.
     more = view_tables(Path(options.features)) if options.features else ()
-    own = {view.view.name for view in STREAM_VIEWS}
+    own = {view.view.name for view in COLUMN_VIEWS}
     twice = [view.name for view in more if view.name in own]
     if twice:
         raise InvalidArgumentError(f"the view {twice[0]} is made here", "features")
     prepared = prepare(options, out / WORK, progress)
     prepared = replace(prepared, views=(*prepared.views, *more))
-    writer = RowsWriter(prepared.folder, prepared.views, out, options, resources)
-    now = prepared.newest_time if as_of_seconds is None else as_of_seconds
+    writer = RowsWriter(prepared, out, options, resources)
+    now = prepared.extent.newest_time if as_of_seconds is None else as_of_seconds
     return writer.write(now, progress), prepared
 
 
@@ -133,13 +126,13 @@ class _Source:
         self._history = options.history
         self._out = out
         folder = Path(self._location)
-        self._is_log = "://" in self._location or (folder / "data.mdb").exists()
-        if not self._is_log and find_file(folder, "events") is None:
+        self.is_log = "://" in self._location or (folder / "data.mdb").exists()
+        if not self.is_log and find_file(folder, "events") is None:
             raise NotFoundError(
                 f"{without_secrets(self._location)} holds neither an event log nor "
                 "events.parquet or events.csv"
             )
-        if self._history and not self._is_log:
+        if self._history and not self.is_log:
             raise InvalidArgumentError(
                 f"history is {self._history!r}, but events of a folder have their own",
                 "history",
@@ -149,9 +142,9 @@ class _Source:
         """Returns what differs when the source has changed."""
         folder = Path(self._history or self._location)
         state: list[object] = [without_secrets(self._location), self._history]
-        if self._is_log:
+        if self.is_log:
             state.append(self._end_offset())
-        if self._history or not self._is_log:
+        if self._history or not self.is_log:
             path = find_file(folder, "events")
             if path is None:
                 raise NotFoundError(f"{folder} has neither events.parquet nor .csv")
@@ -161,7 +154,7 @@ class _Source:
 
     def write_tables(self, progress: Progress) -> ImportReport | None:
         """Writes the tables; returns the report of what was imported."""
-        if not self._is_log:
+        if not self.is_log:
             progress("import", 0.0)
             imported = import_events(Path(self._location))
             tables_of_events(imported.table, self._out)
@@ -187,17 +180,50 @@ class _Source:
             log.close()
 
 
-def _fold(folder: Path, progress: Progress) -> int:
-    """Writes the views of the tables; returns the source's newest event time."""
+def _left(folder: Path, state: list[object]) -> Extent | None:
+    """Returns the extent of what an earlier run left of the source; None for nothing.
+
+    A mark that cannot be read is one of another version, or damaged: it is no mark.
+    """
+    try:
+        mark = json.loads((folder / _READY).read_text())
+        extent = dict(mark["extent"])
+        extent["kind"] = RowKind(extent["kind"])
+        return Extent(**extent) if mark["state"] == state else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _fold(folder: Path, progress: Progress) -> None:
+    """Writes the views of the tables."""
     parts = [path for path in (folder / _HISTORY, folder) if path.exists()]
     events = _events([path / FEEDBACK_FILE for path in parts], progress)
-    write_views(STREAM_VIEWS, events, folder)
-    return max(_newest(folder / file) for file in (FEEDBACK_FILE, SHOWN_FILE))
+    write_views(COLUMN_VIEWS, events, folder)
 
 
-def _newest(table: Path) -> int:
-    times = pl.scan_parquet(table).select(pl.col("event_time").max().fill_null(0))
-    return int(times.collect().item())
+def _extent(folder: Path, is_log: bool) -> Extent:
+    shown, feedback = (_span(folder / file) for file in (SHOWN_FILE, FEEDBACK_FILE))
+    kind = RowKind.SLATES if is_log or shown else RowKind.EVENTS
+    rows = shown if kind == RowKind.SLATES else feedback
+    num_forgotten = min((span["line"] for span in (shown, feedback) if span), default=0)
+    return Extent(
+        kind,
+        newest_time=rows.get("newest_time", 0),
+        num_forgotten=num_forgotten,
+        whole_from=rows.get("first_time", 0) if num_forgotten else 0,
+    )
+
+
+def _span(table: Path) -> dict[str, Any]:
+    """Returns the first line, its event time and the newest one; {} of no rows."""
+    line, time = pl.col("line"), pl.col("event_time")
+    span = pl.scan_parquet(table).select(
+        line.min(),
+        time.filter(line == line.min()).first().alias("first_time"),
+        time.max().alias("newest_time"),
+    )
+    found = span.collect().row(0, named=True)
+    return {} if found["line"] is None else found
 
 
 def _events(

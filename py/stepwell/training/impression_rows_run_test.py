@@ -1,6 +1,5 @@
-"""From a log, or a folder of events, to rows: once for each day, and no further."""
+"""From a log, or a folder of events, to rows: what a row has, and when it is one."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,79 +10,28 @@ from stepwell.base.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
-    ResourceExhaustedError,
 )
-from stepwell.feedback.logged_events import event_record, impression_record
 from stepwell.feedback.stream_fold import activity_after
 from stepwell.schema.events import EventType
 from stepwell.schema.feature_registry import USER_ACTIVITY
 from stepwell.schema.feature_row import FeatureRow
-from stepwell.stores.lmdb_event_log import LmdbEventLog
-from stepwell.training.impression_rows_run import WORK, forget_work, write_rows
-from stepwell.training.impression_rows_writer import (
-    Resources,
-    RowsOptions,
-    RowsReport,
+from stepwell.training.impression_rows_fixture import (
+    CLICK,
+    DAY,
+    US,
+    events_folder,
+    logged,
+    options,
+    reaction,
+    run,
+    slate,
 )
+from stepwell.training.impression_rows_run import WORK, forget_work, write_rows
+from stepwell.training.impression_rows_writer import Resources
 from stepwell.training.point_in_time_check import check_rows, num_different_by_polars
-from stepwell_pb.v1 import common_pb2, feedback_pb2
+from stepwell_pb.v1 import common_pb2
 
-DAY = 86_400
-US = 1_000_000
-CLICK, PURCHASE = common_pb2.EVENT_TYPE_CLICK, common_pb2.EVENT_TYPE_PURCHASE
-
-
-def slate(request: str, time: int) -> feedback_pb2.Impression:
-    return feedback_pb2.Impression(
-        request_id=request,
-        user_id="u",
-        event_time_seconds=time,
-        tier=common_pb2.TIER_FULL,
-        release_id="v000001",
-        items=[
-            feedback_pb2.ShownItem(item_id=item, score=0.5, propensity=0.25)
-            for item in "ab"
-        ],
-    )
-
-
-def reaction(
-    number: int, request: str, time: int, kind: common_pb2.EventType = CLICK
-) -> feedback_pb2.Event:
-    return feedback_pb2.Event(
-        event_id=f"e{number}",
-        user_id="u",
-        item_id="a",
-        event_type=kind,
-        event_time_seconds=time,
-        value=3.0,
-        request_id=request,
-    )
-
-
-def logged(folder: Path, lines: list[tuple[object, int]]) -> str:
-    log = LmdbEventLog(folder)
-    for event, taken_in_us in lines:
-        if isinstance(event, feedback_pb2.Impression):
-            log.append([impression_record(event, taken_in_us)])
-        elif isinstance(event, feedback_pb2.Event):
-            log.append([event_record(event, taken_in_us)])
-    log.close()
-    return str(folder)
-
-
-def run(
-    out: Path, options: RowsOptions, as_of: int | None = None
-) -> tuple[RowsReport, pl.DataFrame]:
-    report, _ = write_rows(out, options, Resources(), lambda *_: None, as_of)
-    parts = sorted(out.glob("*.parquet"))
-    rows = pl.concat([pl.read_parquet(p) for p in parts]) if parts else pl.DataFrame()
-    return report, rows
-
-
-def options(source: str, **changes: object) -> RowsOptions:
-    fields: dict[str, object] = {"source": source, "window_seconds": 1_000, **changes}
-    return RowsOptions(**fields)  # type: ignore[arg-type]
+PURCHASE = common_pb2.EVENT_TYPE_PURCHASE
 
 
 def test_a_row_of_the_log_has_its_outcome_and_what_was_known_when_it_was_shown(
@@ -102,7 +50,6 @@ def test_a_row_of_the_log_has_its_outcome_and_what_was_known_when_it_was_shown(
         ],
     )
     report, rows = run(tmp_path / "rows", options(source), as_of=2_000)
-    assert report.num_leaked == 0
     assert report.unattributed == {"NO_REQUEST": 2}
     assert rows["request_id"].to_list() == ["r", "r", "s", "s"]
     assert rows["is_click"].to_list() == [True, False, False, False]
@@ -138,60 +85,42 @@ def test_features_as_served_and_slates_of_nothing_are_in_the_tables(
     assert rows["served_dense"][0].to_list() == [1.0, 2.0]
 
 
-def test_a_day_that_is_done_is_kept_and_the_others_are_made_anew(
-    tmp_path: Path,
-) -> None:
+def test_a_click_dated_tomorrow_ends_no_window_of_today(tmp_path: Path) -> None:
     lines: list[tuple[object, int]] = [
         (slate("r", 100), 100 * US),
-        (slate("s", DAY + 100), (DAY + 100) * US),
-        (slate("t", 2 * DAY + 100), (2 * DAY + 100) * US),
+        (slate("s", 1_099), 1_099 * US),
+        (reaction(1, "", 1_100 + DAY), 1_100 * US),
     ]
-    source, out = logged(tmp_path / "log", lines), tmp_path / "rows"
-    report, rows = run(out, options(source))
-    # The last slate waits for its window; its day and the one before may yet change.
-    assert (report.num_rows, report.days_written, report.days_kept) == (4, 2, 0)
-    days = json.loads((out / "rows.json").read_text())["days"]
-    assert days == {
-        "1970-01-01": {"rows": 2, "done": True},
-        "1970-01-02": {"rows": 2, "done": False},
-    }
-    first = (out / "1970-01-01.parquet").stat()
-    logged(tmp_path / "log", [(reaction(1, "s", DAY + 200), (DAY + 200) * US)])
-    report, rows = run(out, options(source), as_of=3 * DAY + 2_000)
-    assert (report.num_rows, report.days_written, report.days_kept) == (6, 2, 1)
-    assert rows["is_click"].to_list() == [False, False, True, False, False, False]
-    assert (out / "1970-01-01.parquet").stat().st_ino == first.st_ino
-    assert run(out, options(source), as_of=3 * DAY + 2_000)[0].days_written == 0
+    source = logged(tmp_path / "log", lines)
+    assert run(tmp_path / "rows", options(source))[0].num_rows == 0
+    logged(tmp_path / "log", [(slate("t", 1_100), 1_100 * US)])
+    assert run(tmp_path / "rows", options(source))[1]["request_id"][0] == "r"
+
+
+def test_a_log_in_which_nothing_was_shown_yet_has_no_rows(tmp_path: Path) -> None:
+    source = logged(tmp_path / "log", [(reaction(1, "", 100), 100 * US)])
+    assert run(tmp_path / "rows", options(source), as_of=DAY)[0].num_rows == 0
+    logged(tmp_path / "log", [(slate("r", 200), 200 * US)])
+    _, rows = run(tmp_path / "rows", options(source), as_of=DAY)
+    assert rows["request_id"].to_list() == ["r", "r"]
 
 
 def test_a_run_that_was_interrupted_uses_what_it_had_prepared(tmp_path: Path) -> None:
     source = logged(tmp_path / "log", [(slate("r", 100), 100 * US)])
     out = tmp_path / "rows"
     run(out, options(source), as_of=90)
-    table = out / WORK / "shown.parquet"
-    prepared = table.stat().st_ino
+    sign = out / WORK / "sign"
+    sign.touch()
     assert run(out, options(source), as_of=5_000)[0].num_rows == 2
-    assert table.stat().st_ino == prepared
+    assert sign.exists()
+    # What a power cut left of the mark is no mark.
+    (out / WORK / "tables.json").write_text("")
+    assert run(out, options(source), as_of=5_000)[0].num_rows == 2
+    assert not sign.exists()
     logged(tmp_path / "log", [(slate("s", 200), 200 * US)])
     assert run(out, options(source), as_of=5_000)[0].num_rows == 4
     forget_work(out)
     assert not (out / WORK).exists()
-
-
-def test_rows_of_other_options_are_not_mixed(tmp_path: Path) -> None:
-    source = logged(tmp_path / "log", [(slate("r", 100), 100 * US)])
-    run(tmp_path / "rows", options(source), as_of=5_000)
-    with pytest.raises(FailedPreconditionError, match="window_seconds 1000, not 60"):
-        run(tmp_path / "rows", options(source, window_seconds=60))
-
-
-def events_folder(folder: Path, extra: str = "") -> str:
-    folder.mkdir()
-    (folder / "events.csv").write_text(
-        "user_id,item_id,event_time,event_type,value,request_id,position\n"
-        "u,a,100,purchase,2.5,,\nu,b,100,purchase,1,,\nu,a,160,click,,,\n" + extra
-    )
-    return str(folder)
 
 
 def test_events_of_a_folder_see_what_came_before_their_second(tmp_path: Path) -> None:
@@ -244,6 +173,9 @@ def test_views_of_a_folder_are_joined_as_they_were_created(tmp_path: Path) -> No
     with_views = options(source, features=str(folder))
     _, rows = run(tmp_path / "rows", with_views, as_of=5_000)
     assert rows["prices:price"].to_list() == [1.5, None]
+    view.cast({"price": pl.Float32}).write_parquet(folder / "prices.parquet")
+    with pytest.raises(FailedPreconditionError, match="rows of view prices"):
+        run(tmp_path / "rows", with_views, as_of=5_000)
     (folder / "prices.parquet").rename(folder / "item_activity.parquet")
     with pytest.raises(InvalidArgumentError, match="item_activity is made here"):
         run(tmp_path / "rows", with_views)
@@ -253,27 +185,19 @@ def test_the_check_finds_a_row_that_sees_the_future(tmp_path: Path) -> None:
     source, out = events_folder(tmp_path / "data"), tmp_path / "rows"
     _, prepared = write_rows(out, options(source), Resources(), lambda *_: None)
     view = prepared.views[0]
-    right = check_rows(out, view, 10)
-    assert num_different_by_polars(out, view) == 0
+    part = out / "1970-01-01.parquet"
+    right = check_rows([part], view, 10)
+    assert num_different_by_polars([part], view) == 0
     assert (right.num_entities, right.num_rows) == (1, 3)
     assert (right.num_leaked, right.num_different) == (0, 0)
-    part = out / "1970-01-01.parquet"
     late = {
         f"{view.name}:event_timestamp": pl.lit(160),
         f"{view.name}:created_timestamp": pl.lit(150 * US),
     }
     pl.read_parquet(part).with_columns(**late).write_parquet(part)
-    wrong = check_rows(out, view, 10)
+    wrong = check_rows([part], view, 10)
     assert (wrong.num_leaked, wrong.num_different) == (2, 3)
-    assert num_different_by_polars(out, view) == 3
-
-
-def test_a_limit_that_is_too_little_is_said_and_leaves_no_rows(tmp_path: Path) -> None:
-    source, out = events_folder(tmp_path / "data"), tmp_path / "rows"
-    with pytest.raises(ResourceExhaustedError, match="memory_limit 1MiB is too little"):
-        write_rows(out, options(source), Resources("1MiB", 1), lambda *_: None)
-    assert not list(out.glob("*.parquet"))
-    assert run(out, options(source))[0].num_rows == 3
+    assert num_different_by_polars([part], view) == 3
 
 
 def test_says_what_it_did_not_find(tmp_path: Path) -> None:

@@ -14,6 +14,11 @@ from stepwell.training.point_in_time import ViewTable
 from stepwell.training.point_in_time_spark import joined_on_spark
 
 _MAX_SLATE = 65_536
+# Positions may be unknown, all -1: rows are numbered, each slate's by itself.
+_NUMBERED = (
+    f"SELECT *, line * {_MAX_SLATE} - 1 + row_number() OVER"
+    " (PARTITION BY line ORDER BY position, item_id) AS row_number FROM outcomes"
+)
 
 
 def rows_on_spark(
@@ -39,9 +44,7 @@ def rows_on_spark(
         spark.read.parquet(str(tables / file)).createOrReplaceTempView(name)
     for name, query in attribution_statements(window_seconds, as_of_seconds):
         spark.sql(query).createOrReplaceTempView(name)
-    rows = spark.sql(
-        f"SELECT *, line * {_MAX_SLATE} + position AS row_number FROM outcomes"
-    )
+    rows = spark.sql(_NUMBERED)
     for view in views:
         rows = joined_on_spark(spark, rows, view)
     return rows.drop("row_number")

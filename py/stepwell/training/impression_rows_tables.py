@@ -1,12 +1,17 @@
 """What training rows are made from, as Parquet: what was shown and what happened."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from stepwell.training.import_events_report import ImportReport
+from stepwell.training.point_in_time import ViewTable
 
 SHOWN = pa.schema(
     [
@@ -49,6 +54,49 @@ FEEDBACK = pa.schema(
 
 SHOWN_FILE, FEEDBACK_FILE = "shown.parquet", "feedback.parquet"
 _CHUNK_ROWS = 100_000
+
+
+class RowKind(StrEnum):
+    """What a training row is: a shown item, or an event where nothing is ever shown."""
+
+    SLATES = "slates"
+    EVENTS = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What of its source the tables hold; times are unix seconds.
+
+    Attributes:
+        kind: of the rows.
+        newest_time: of the newest slate, or event where events are the rows: clients
+            date events, and one of tomorrow must not end the windows of today. 0 when
+            there is none.
+        num_forgotten: first lines that the log no longer had.
+        whole_from: slates before it may be among those; 0 when none was forgotten.
+    """
+
+    kind: RowKind
+    newest_time: int
+    num_forgotten: int = 0
+    whole_from: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the rows are made from, as Parquet.
+
+    Attributes:
+        folder: with the tables.
+        views: feature rows over time.
+        extent: of the tables.
+        report: of the import of a folder; None for a log, and when it was made before.
+    """
+
+    folder: Path
+    views: tuple[ViewTable, ...]
+    extent: Extent
+    report: ImportReport | None = None
 
 
 class TableWriter:

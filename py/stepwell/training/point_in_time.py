@@ -41,6 +41,7 @@ class ViewTable:
             features. No two rows have key and both times in common.
         features: columns to join.
         ttl_seconds: a feature row older than this is not seen; 0 is no limit.
+        schema: what the features are, such as a hash; rows of two are not mixed.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ViewTable:
     files: Path
     features: tuple[str, ...]
     ttl_seconds: int = 0
+    schema: str = ""
 
     @property
     def stored(self) -> tuple[str, ...]:

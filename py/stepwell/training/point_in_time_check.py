@@ -1,5 +1,6 @@
 """Training rows held against the rule itself, and against a second engine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,19 +33,23 @@ class Checked:
 
 
 def check_rows(
-    parts: Path, view: ViewTable, num_entities: int, check_ingestion: bool = True
+    parts: Sequence[Path],
+    view: ViewTable,
+    num_entities: int,
+    check_ingestion: bool = True,
 ) -> Checked:
     """Compares all rows of some entities with the brute-force rule.
 
     Args:
-        parts: a folder of training rows.
-        view: feature rows they were joined with.
+        parts: files of training rows, one or more.
+        view: feature rows they were joined with; those of today's log know less than
+            a part of long ago.
         num_entities: to draw, always the same ones.
         check_ingestion: as the rows were joined.
     Cost: O(rows x feature rows) of each entity, in Python.
     """
     times = [f"{view.name}:{name}" for name in (EVENT_TIMESTAMP, CREATED_TIMESTAMP)]
-    rows = pl.scan_parquet(parts / "*.parquet").select(
+    rows = pl.scan_parquet(list(parts)).select(
         view.key, "event_time", "ingestion_time_us", *times
     )
     drawn = _drawn(rows, view.key, num_entities)
@@ -69,16 +74,16 @@ def check_rows(
     return Checked(drawn.height, asked.height, num_leaked, num_different)
 
 
-def num_different_by_polars(parts: Path, view: ViewTable) -> int:
+def num_different_by_polars(parts: Sequence[Path], view: ViewTable) -> int:
     """Returns how many of all rows have other features than Polars finds for them.
 
     Args:
-        parts: a folder of training rows, joined with ingestion checked.
+        parts: as for check_rows, joined with ingestion checked.
         view: feature rows they were joined with.
     Cost: all rows with the view's columns in memory, twice.
     """
     asked = [view.key, "event_time", "ingestion_time_us"]
-    rows = pl.read_parquet(parts / "*.parquet", columns=[*asked, *view.columns])
+    rows = pl.read_parquet(list(parts), columns=[*asked, *view.columns])
     again = joined_by_polars(rows.select(asked).with_row_index("row_number"), view)
     # NaN equals itself here, and so does null.
     is_other = [

@@ -54,7 +54,8 @@ def _view_table(path: Path) -> ViewTable:
         if found != dtype and (dtype, found) != (pa.string(), pa.large_string()):
             raise InvalidArgumentError(f"{path}: {name} is {found}, not {dtype}", name)
     features = tuple(name for name in schema.names if name not in wanted)
+    types = ", ".join(f"{name} {schema.field(name).type}" for name in features)
     ttl = (footer.metadata or {}).get(TTL_METADATA, b"0")
     if not ttl.isdigit():
         raise InvalidArgumentError(f"{path}: ttl_seconds is {ttl!r}, must be a number")
-    return ViewTable(path.stem, keys[0], path, features, int(ttl))
+    return ViewTable(path.stem, keys[0], path, features, int(ttl), types)

@@ -91,10 +91,11 @@ class StreamView:
             files=folder / f"{self.view.name}.parquet",
             features=tuple(feature.name for feature in self.view.features),
             ttl_seconds=self.view.ttl_seconds,
+            schema=self.view.schema_hash(),
         )
 
 
-STREAM_VIEWS = (
+COLUMN_VIEWS = (
     StreamView(USER_ACTIVITY, "user_id", UserActivityRows),
     StreamView(ITEM_ACTIVITY, "item_id", ItemActivityRows),
 )

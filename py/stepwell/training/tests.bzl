@@ -111,18 +111,17 @@ def room_tests():
             ":datasets_generated",
             ":event_table",
             ":import_events",
+            ":impression_rows_fixture",
             ":impression_rows_run",
             ":impression_rows_writer",
             ":point_in_time_check",
             ":split",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:errors",
-            "//py/stepwell/feedback:logged_events",
             "//py/stepwell/feedback:stream_fold",
             "//py/stepwell/schema:events",
             "//py/stepwell/schema:feature_registry",
             "//py/stepwell/schema:feature_row",
-            "//py/stepwell/stores:lmdb_event_log",
         ],
     )
     stepwell_py_test(
@@ -139,6 +138,23 @@ def room_tests():
             "//py/stepwell/base:errors",
             "//py/stepwell/feedback:attribution",
             "//py/stepwell/schema:events",
+        ],
+    )
+    stepwell_py_test(
+        name = "impression_rows_writer_test",
+        srcs = ["impression_rows_writer_test.py"],
+        deps = [
+            ":datasets_generated",
+            ":event_table",
+            ":import_events",
+            ":impression_rows_fixture",
+            ":impression_rows_run",
+            ":impression_rows_writer",
+            ":point_in_time",
+            ":point_in_time_views",
+            ":split",
+            "//py/stepwell/base:errors",
+            "//py/stepwell/stores:lmdb_event_log",
         ],
     )
     stepwell_py_test(
