@@ -21,7 +21,6 @@ from safetensors.numpy import load_file, save_file
 
 from bench.serving_release import EF_CONSTRUCTION, WATERMARK, BenchRelease, M
 from bench.serving_spec import ITEM_DENSE, USER_DENSE, number_of
-from stepwell.features.catalogue import DAY_SECONDS
 from stepwell.features.item_columns import ITEM_COLUMNS_NAME
 from stepwell.feedback.user_state_file import UserStateFile
 from stepwell.index.ann_index import HnswIndex
@@ -30,7 +29,7 @@ from stepwell.models.ranker_inputs import DenseInputs
 from stepwell.models.two_tower_user import UserTower
 from stepwell.retrieval.artifacts import INDEX_FILE, POPULAR_FILE, USER_TOWER_FILE
 from stepwell.retrieval.popular_lists import PopularLists
-from stepwell.schema.feature_registry import USER_HISTORY
+from stepwell.schema.feature_registry import DAY_SECONDS, USER_HISTORY
 from stepwell.schema.history_row import history_of_row
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import Vocabulary

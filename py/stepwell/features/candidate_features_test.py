@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from stepwell.features.candidate_features import CandidateFeatures
 from stepwell.features.catalogue import (
     ABSENT_RANK,
-    DAY_SECONDS,
     OWN_FEATURES,
     USER_FEATURES,
     FeatureCatalogue,
@@ -18,6 +17,7 @@ from stepwell.features.catalogue import (
 from stepwell.features.item_columns import ItemColumns
 from stepwell.pipeline.candidate import SOURCE_NAMES, CandidateSet
 from stepwell.pipeline.query import FeatureBatch, Query, UserContext
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.schema.user_history import UserHistory
 
 ROWS = np.array([3, 0, 5, 1], np.int64)

@@ -16,7 +16,6 @@ from stepwell.pipeline.candidate import FEATURE_SOURCES
 from stepwell.schema.feature_registry import RANKER_SERVICE, REQUEST_CONTEXT
 
 MAX_AFFINITY_COLUMNS = 4
-DAY_SECONDS = 86_400
 FAR_DAYS = 400.0
 """Days that stand for "never"."""
 ABSENT_RANK = 1_000.0

@@ -6,9 +6,10 @@ import pytest
 
 from stepwell.base.clock import FakeClock
 from stepwell.base.deadline import Deadline
-from stepwell.features.catalogue import DAY_SECONDS, FeatureCatalogue
+from stepwell.features.catalogue import FeatureCatalogue
 from stepwell.features.item_columns import ItemColumns
 from stepwell.pipeline.query import Query, UserContext
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import Vocabulary
 

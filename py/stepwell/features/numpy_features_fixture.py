@@ -9,7 +9,6 @@ import numpy.typing as npt
 from stepwell.features import view_features
 from stepwell.features.catalogue import (
     ABSENT_RANK,
-    DAY_SECONDS,
     FAR_DAYS,
     OWN_FEATURES,
     USER_FEATURES,
@@ -18,7 +17,7 @@ from stepwell.features.catalogue import (
 from stepwell.features.item_columns import ItemColumns
 from stepwell.pipeline.candidate import FEATURE_SOURCES, CandidateSet
 from stepwell.pipeline.query import FeatureBatch, Query, UserContext
-from stepwell.schema.feature_registry import REQUEST_CONTEXT
+from stepwell.schema.feature_registry import DAY_SECONDS, REQUEST_CONTEXT
 from stepwell.schema.vocabulary import RowArray
 
 Array = npt.NDArray[np.float64]

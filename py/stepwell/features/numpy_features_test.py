@@ -13,14 +13,14 @@ from stepwell.base.clock import FakeClock
 from stepwell.base.deadline import Deadline
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.features.candidate_features import CandidateFeatures
-from stepwell.features.catalogue import DAY_SECONDS, ITEM_FEATURES, FeatureCatalogue
+from stepwell.features.catalogue import ITEM_FEATURES, FeatureCatalogue
 from stepwell.features.item_columns import ItemColumns
 from stepwell.features.numpy_features_fixture import NumpyFeatures
 from stepwell.features.request_features import request_rows
 from stepwell.features.view_features import RANKER_VIEWS
 from stepwell.pipeline.candidate import FEATURE_SOURCES, SOURCE_NAMES, CandidateSet
 from stepwell.pipeline.query import Query, UserContext
-from stepwell.schema.feature_registry import ITEM_ACTIVITY, USER_ACTIVITY
+from stepwell.schema.feature_registry import DAY_SECONDS, ITEM_ACTIVITY, USER_ACTIVITY
 from stepwell.schema.feature_view import FeatureView, RowValues
 from stepwell.schema.user_history import UserHistory
 

@@ -11,7 +11,8 @@ from scipy import sparse
 
 from stepwell.retrieval.category_affinity import CategoryAffinity
 from stepwell.retrieval.co_occurrence_model import CoOccurrenceModel
-from stepwell.training.split import DAY_SECONDS, Snapshot
+from stepwell.schema.feature_registry import DAY_SECONDS
+from stepwell.training.split import Snapshot
 
 FloatArray = npt.NDArray[np.float32]
 Progress = Callable[[str, float], None]

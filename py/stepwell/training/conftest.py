@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.datasets_generated import GeneratedOptions, write_generated
 from stepwell.training.event_table import EventTable
 from stepwell.training.import_events import import_events
-from stepwell.training.split import DAY_SECONDS, Snapshot, snapshot
+from stepwell.training.split import Snapshot, snapshot
 
 SMALL = GeneratedOptions(num_users=160, num_items=300, events_per_user=60)
 

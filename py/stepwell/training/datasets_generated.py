@@ -8,8 +8,8 @@ import numpy.typing as npt
 import polars as pl
 
 from stepwell.base.errors import InvalidArgumentError
+from stepwell.schema.feature_registry import DAY_SECONDS
 
-DAY_SECONDS = 86_400
 _START = 1_483_228_800  # 2017-01-01 00:00 UTC
 
 

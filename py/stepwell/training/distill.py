@@ -10,6 +10,7 @@ from scipy.special import expit
 from stepwell.models.dlrm import Dlrm
 from stepwell.models.ranker_config import DOT, ModelConfig
 from stepwell.models.reduced_ranker import ReducedRanker
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.newcomers import Newcomers
 from stepwell.training.ranker_trainer import Progress, RankerTrainer, TrainerOptions
 from stepwell.training.ranker_training import logits_of
@@ -21,8 +22,6 @@ from stepwell.training.ranking_rows import (
     dropped_views,
     query_without,
 )
-
-DAY_SECONDS = 86_400
 
 REDUCED_DENSE = (
     "user_trips_per_week",

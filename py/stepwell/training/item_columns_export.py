@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from stepwell.schema.feature_registry import ITEM_ACTIVITY
+from stepwell.schema.feature_registry import DAY_SECONDS, ITEM_ACTIVITY
 from stepwell.training.rows_as_of import item_rows
-from stepwell.training.split import DAY_SECONDS, Snapshot
+from stepwell.training.split import Snapshot
 
 ITEM_COLUMNS_FILE = "item_columns.safetensors"
 ITEM_NAMES_FILE = "item_names.safetensors"

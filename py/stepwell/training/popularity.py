@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stepwell.retrieval.popular_lists import PopularLists
-from stepwell.training.split import DAY_SECONDS, Snapshot
+from stepwell.schema.feature_registry import DAY_SECONDS
+from stepwell.training.split import Snapshot
 
 FloatArray = npt.NDArray[np.float64]
 

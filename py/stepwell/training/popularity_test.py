@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.event_table import EventTable
 from stepwell.training.import_events import import_events
 from stepwell.training.popularity import PopularityOptions, new_items, popular_lists
-from stepwell.training.split import DAY_SECONDS, snapshot
+from stepwell.training.split import snapshot
 
 CUT = 1_500_000_000
 

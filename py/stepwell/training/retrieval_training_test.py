@@ -12,6 +12,7 @@ from stepwell.base.deadline import Deadline
 from stepwell.pipeline.plan import ExecutionPlan, StageBudgets
 from stepwell.pipeline.query import Query, UserContext
 from stepwell.retrieval.artifacts import RETRIEVAL_FILES, RetrievalArtifacts
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.schema.vocabulary import VOCABULARY_FILE, Vocabulary
 from stepwell.training.co_occurrence import CoOccurrenceOptions
 from stepwell.training.event_table import EventTable
@@ -27,7 +28,7 @@ from stepwell.training.retrieval_training import (
     train_on_snapshot,
     train_retrieval,
 )
-from stepwell.training.split import DAY_SECONDS, Snapshot
+from stepwell.training.split import Snapshot
 
 CONFIG = replace(QUICK, co_occurrence=CoOccurrenceOptions(regularisation=20.0, rank=16))
 LIMITS = {"history": 50, "co_occurrence": 80, "ann": 50, "trending": 10, "popular": 50}

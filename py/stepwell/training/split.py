@@ -10,6 +10,7 @@ from scipy import sparse
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.history_weights import affinity_weights
 from stepwell.schema.events import HISTORY_EVENT_TYPES
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.schema.user_history import UserHistory
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.training.event_table import EventTable
@@ -17,7 +18,6 @@ from stepwell.training.event_table import EventTable
 MIN_COUNT = 5
 """Events before the cut that make an item part of the catalogue."""
 
-DAY_SECONDS = 86_400
 IntArray = npt.NDArray[np.int64]
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.history_weights import affinity_weights
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.event_table import EventTable
 from stepwell.training.import_events import import_events
-from stepwell.training.split import DAY_SECONDS, Snapshot, snapshot
+from stepwell.training.split import Snapshot, snapshot
 
 HEADER = "user_id,item_id,event_time,event_type,value\n"
 

@@ -13,6 +13,7 @@ def room_tests():
             ":event_table",
             ":import_events",
             ":split",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -28,6 +29,7 @@ def room_tests():
             ":split",
             "//py/stepwell/base:errors",
             "//py/stepwell/schema:events",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -48,6 +50,7 @@ def room_tests():
             "//py/stepwell/models:ranker_config",
             "//py/stepwell/models:ranker_config_fixture",
             "//py/stepwell/models:ranker_inputs",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -59,6 +62,7 @@ def room_tests():
             ":event_table",
             ":import_events",
             ":split",
+            "//py/stepwell/schema:feature_registry",
             "//py/stepwell/schema:vocabulary",
         ],
     )
@@ -74,6 +78,7 @@ def room_tests():
             ":split",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -86,6 +91,7 @@ def room_tests():
             ":split",
             "//py/stepwell/base:errors",
             "//py/stepwell/schema:events",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -99,6 +105,7 @@ def room_tests():
             ":import_feast",
             ":split",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_registry",
             "//py/stepwell/schema:feature_row",
             "//py/stepwell/schema:vocabulary",
             "//py/stepwell/stores:lmdb_key_value_store",
@@ -138,6 +145,7 @@ def room_tests():
             "//py/stepwell/base:errors",
             "//py/stepwell/feedback:attribution",
             "//py/stepwell/schema:events",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -154,6 +162,7 @@ def room_tests():
             ":point_in_time_views",
             ":split",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_registry",
             "//py/stepwell/stores:lmdb_event_log",
         ],
     )
@@ -167,6 +176,7 @@ def room_tests():
             ":losses",
             ":negatives",
             ":split",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -197,6 +207,7 @@ def room_tests():
             ":point_in_time_files",
             ":split",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -211,6 +222,7 @@ def room_tests():
             ":point_in_time_polars",
             ":split",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -222,6 +234,7 @@ def room_tests():
             ":import_events",
             ":popularity",
             ":split",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -233,6 +246,7 @@ def room_tests():
             ":import_events",
             ":quality_metrics",
             ":split",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -244,6 +258,7 @@ def room_tests():
             ":import_events",
             ":ranker_losses",
             ":split",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -262,6 +277,7 @@ def room_tests():
             "//py/stepwell/base:errors",
             "//py/stepwell/models:dlrm",
             "//py/stepwell/models:ranker_config",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -285,6 +301,7 @@ def room_tests():
             "//py/stepwell/pipeline:candidate",
             "//py/stepwell/pipeline:planner",
             "//py/stepwell/pipeline:stages",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -315,6 +332,7 @@ def room_tests():
             "//py/stepwell/retrieval:category_affinity",
             "//py/stepwell/retrieval:co_occurrence_model",
             "//py/stepwell/retrieval:popular_lists",
+            "//py/stepwell/schema:feature_registry",
             "//py/stepwell/schema:vocabulary",
         ],
     )
@@ -334,6 +352,7 @@ def room_tests():
             "//py/stepwell/pipeline:plan",
             "//py/stepwell/pipeline:query",
             "//py/stepwell/retrieval:artifacts",
+            "//py/stepwell/schema:feature_registry",
             "//py/stepwell/schema:vocabulary",
         ],
     )
@@ -347,6 +366,7 @@ def room_tests():
             ":row_wise_adagrad",
             ":split",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -378,6 +398,7 @@ def room_tests():
             ":split",
             "//py/stepwell/base:errors",
             "//py/stepwell/models:history_weights",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -390,6 +411,7 @@ def room_tests():
             ":split",
             ":training_cuts",
             "//py/stepwell/base:errors",
+            "//py/stepwell/schema:feature_registry",
         ],
     )
     stepwell_py_test(
@@ -437,5 +459,6 @@ def room_tests():
             ":import_events",
             ":split",
             ":two_tower_trainer",
+            "//py/stepwell/schema:feature_registry",
         ],
     )

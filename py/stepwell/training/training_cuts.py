@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from stepwell.base.errors import InvalidArgumentError
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.event_table import EventTable
 
-DAY_SECONDS = 86_400
 HELD_OUT_SHARE = 0.1
 MAX_SNAPSHOTS = 16
 SPLITS = ("test", "validation", "none")

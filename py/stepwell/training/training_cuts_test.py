@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from stepwell.base.errors import InvalidArgumentError
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.event_table import EventTable
-from stepwell.training.training_cuts import DAY_SECONDS, cuts_of, natural_period_days
+from stepwell.training.training_cuts import cuts_of, natural_period_days
 
 
 def _seconds(text: str) -> int:

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from scipy import sparse
 
 from stepwell.models.two_tower import HistoryBatch, TwoTower, TwoTowerConfig
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.losses import sampled_softmax_loss
 from stepwell.training.negatives import MixedNegatives
-from stepwell.training.split import DAY_SECONDS, Snapshot
+from stepwell.training.split import Snapshot
 
 FloatArray = npt.NDArray[np.float32]
 Progress = Callable[[str, float], None]

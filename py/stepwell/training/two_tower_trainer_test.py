@@ -8,9 +8,10 @@ import pytest
 import torch
 from scipy import sparse
 
+from stepwell.schema.feature_registry import DAY_SECONDS
 from stepwell.training.build_index import build_index, export_towers, index_recall
 from stepwell.training.co_occurrence import CoOccurrenceOptions, train_co_occurrence
-from stepwell.training.split import DAY_SECONDS, Snapshot
+from stepwell.training.split import Snapshot
 from stepwell.training.two_tower_trainer import (
     TwoTowerOptions,
     TwoTowerTrainer,
