@@ -98,6 +98,7 @@ def test_a_dry_run_changes_nothing(
         (canary, ("v000001", "--percent", "0"), r"must be in \[0.0001, 100\]"),
         (canary, ("v000001", "--percent", "101"), r"must be in \[0.0001, 100\]"),
         (canary, ("v000001", "--percent", "nan"), r"must be in \[0.0001, 100\]"),
+        (canary, ("v000001", "--percent", "51"), "promote it instead"),
         (canary, ("v000001", "--stop"), "--stop takes neither"),
         (pin, (), "give ID or --none"),
         (pin, ("v000001", "--none"), "give ID or --none"),

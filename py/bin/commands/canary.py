@@ -12,8 +12,9 @@ live one. Who is in is a hash of the user's id, the same in every server; while 
 share of a trial grows, who is in stays in.
 
 Servers watch the canary: when it is slower, fails, gives wrong scores or is clicked
-less, they take it down by themselves and say why (./stepwell releases). With --shadow
-nobody sees its slates: they are computed after the answer, and compared."""
+less, they take it down by themselves and say why (./stepwell releases). More than half
+of the users are too many for that: promote it instead. With --shadow nobody sees its
+slates: they are computed after the answer, and compared."""
 
 _EXAMPLES = """\
 examples:  ./stepwell publish --no-promote
@@ -29,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "release", nargs="?", type=release_serial, metavar="ID", help="such as v000004"
     )
     parser.add_argument(
-        "--percent", type=float, metavar="P", help="of the users, 0.0001 to 100"
+        "--percent",
+        type=float,
+        metavar="P",
+        help="of the users, 0.0001 to 50; of a shadow to 100",
     )
     parser.add_argument(
         "--shadow", action="store_true", help="compute its slates and show them nobody"

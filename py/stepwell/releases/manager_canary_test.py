@@ -9,6 +9,8 @@ from stepwell.releases.manager_world_fixture import World, content_of, states
 from stepwell.releases.state import ReleaseState
 
 ALL_PPM = 1_000_000
+HALF_PPM = ALL_PPM // 2
+"""Of the users; somebody is among them in every trial here."""
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def with_canary(world: World, *, share_ppm: int = ALL_PPM) -> Manager[str]:
+def with_canary(world: World, *, share_ppm: int = HALF_PPM) -> Manager[str]:
     manager = world.manager(keep_previous=True)
     manager.poll()
     world.rollout.canary(2, share_ppm)
@@ -61,7 +63,7 @@ def test_a_shadow_answers_nobody_and_can_be_borrowed_by_name(world: World) -> No
 
 def test_another_share_moves_the_route_without_a_load(world: World) -> None:
     manager = with_canary(world, share_ppm=1)
-    world.rollout.canary(2, ALL_PPM)
+    world.rollout.canary(2, HALF_PPM)
     assert manager.poll()
     assert asked(manager, "somebody") == "content of v000002"
     assert world.built == [1, 2]
@@ -150,7 +152,7 @@ def test_a_trial_started_anew_outlives_an_earlier_veto(world: World) -> None:
     world.rollout.stop_canary()
     manager.poll()
     world.clock.advance_us(1_000_000)
-    world.rollout.canary(2, ALL_PPM, again=True)
+    world.rollout.canary(2, HALF_PPM, again=True)
     assert manager.poll()
     assert asked(manager, "somebody") == "content of v000002"
 
@@ -176,7 +178,7 @@ def test_a_canary_that_cannot_be_built_leaves_the_live_one(world: World) -> None
     world.unfit = {2}
     manager = world.manager()
     manager.poll()
-    world.rollout.canary(2, ALL_PPM)
+    world.rollout.canary(2, HALF_PPM)
     assert not manager.poll()
     assert manager.canary is None and content_of(manager) == "content of v000001"
     assert states(manager)[2] is ReleaseState.ERROR

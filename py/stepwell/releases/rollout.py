@@ -4,7 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stepwell.base.clock import Clock, SystemClock
-from stepwell.base.errors import FailedPreconditionError, NotFoundError
+from stepwell.base.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 from stepwell.releases.aliases import Aliases, AliasFile, Canary, first_page
 from stepwell.releases.manifest import release_id_of
 from stepwell.releases.registry_lock import registry_lock
@@ -13,6 +17,8 @@ from stepwell.releases.source import DirectorySource
 from stepwell.releases.vetoes import Vetoes
 
 Change = Callable[[Aliases], Aliases]
+MAX_CANARY_PPM = 500_000
+"""Above it the live release answers too few to tell whether the canary is worse."""
 
 
 class Rollout:
@@ -59,8 +65,20 @@ class Rollout:
         """Puts a release on trial, or gives the running trial another share.
 
         Args:
+            share_ppm: of the users, in parts per million, 1 to MAX_CANARY_PPM; a shadow
+                may have all.
             again: takes the veto of an earlier trial back.
+
+        Raises:
+            InvalidArgumentError: the share is too large to be judged.
         """
+        if share_ppm > MAX_CANARY_PPM and not is_shadow:
+            raise InvalidArgumentError(
+                f"a canary of {share_ppm / 1e4:g} % leaves too few users to live to be "
+                f"compared with it, {MAX_CANARY_PPM / 1e4:g} % is the most: promote it "
+                "instead, or try it as a shadow",
+                "share_ppm",
+            )
 
         def change(page: Aliases) -> Aliases:
             _check_not_pinned(page)

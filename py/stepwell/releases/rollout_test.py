@@ -10,12 +10,13 @@ from stepwell.base.clock import FakeClock
 from stepwell.base.errors import (
     DataLossError,
     FailedPreconditionError,
+    InvalidArgumentError,
     NotFoundError,
 )
 from stepwell.releases.aliases import ALIASES_NAME, Aliases, AliasFile
 from stepwell.releases.manifest import ReleaseMetadata
 from stepwell.releases.publisher import Publisher
-from stepwell.releases.rollout import Rollout
+from stepwell.releases.rollout import MAX_CANARY_PPM, Rollout
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.vetoes import Veto, Vetoes
 
@@ -76,6 +77,19 @@ def test_a_trial_that_grows_keeps_its_users_and_one_of_another_kind_does_not(
     assert grown == first.model_copy(update={"share_ppm": 200_000})
     assert shadow is not None
     assert shadow.salt != first.salt
+
+
+def test_a_share_that_leaves_live_too_few_users_is_for_a_shadow_only(
+    world: World,
+) -> None:
+    world.rollout.canary(3, MAX_CANARY_PPM)
+    before = world.page()
+    with pytest.raises(InvalidArgumentError, match="promote it instead"):
+        world.rollout.canary(3, MAX_CANARY_PPM + 1)
+    assert world.page() == before
+    shadow = world.rollout.canary(3, 1_000_000, is_shadow=True).canary
+    assert shadow is not None
+    assert shadow.share_ppm == 1_000_000
 
 
 def test_a_promoted_canary_is_live_and_no_canary(world: World) -> None:
