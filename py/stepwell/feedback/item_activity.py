@@ -12,7 +12,7 @@ from stepwell.base.errors import DataLossError
 from stepwell.base.metric_names import ITEMS_LEFT_OUT
 from stepwell.base.metrics import Metrics
 from stepwell.feedback.item_overlay import ItemOverlay
-from stepwell.feedback.item_state import ItemRows, ItemState
+from stepwell.feedback.item_state import MAX_STATE_BYTES, ItemRows, ItemState
 from stepwell.feedback.logged_events import end_of_followed, lines_between
 from stepwell.schema.vocabulary import Vocabulary
 from stepwell.stores.event_log import EventLog, StoredEvent
@@ -191,6 +191,8 @@ class ItemActivity:
         if len(head) != _HEAD.size:
             raise DataLossError(f"its head has {len(head)} bytes")
         next_offset, num_bytes = _HEAD.unpack(head)
+        if next_offset < 0 or not 0 <= num_bytes <= MAX_STATE_BYTES:
+            raise DataLossError(f"its head names {num_bytes} bytes as of {next_offset}")
         numbers = [str(number) for number in range(-(-num_bytes // _PART_BYTES))]
         parts = self._store.get_many(SNAPSHOT_VIEW, numbers)
         if any(part is None or not part.startswith(head) for part in parts):

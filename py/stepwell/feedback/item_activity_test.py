@@ -1,5 +1,6 @@
 """Items' state follows the log, comes back from its snapshot, and shows in overlays."""
 
+import struct
 import threading
 from pathlib import Path
 
@@ -132,10 +133,17 @@ def test_of_two_processes_one_keeps_the_minutes_snapshot(
 
 
 @pytest.mark.parametrize(
-    ("part", "reason"), [("0", "different times"), (HEAD, "head has")]
+    ("part", "blob", "reason"),
+    [
+        ("0", b"?", "different times"),
+        (HEAD, b"?", "head has"),
+        (HEAD, struct.pack("<qq", 1, 1 << 62), "head names"),
+        (HEAD, struct.pack("<qq", 1, -1), "head names"),
+        (HEAD, struct.pack("<qq", -1, 0), "head names"),
+    ],
 )
 def test_a_damaged_snapshot_is_left_and_the_log_folded_from_its_start(
-    log: LmdbEventLog, store: KeyValueStore, part: str, reason: str
+    log: LmdbEventLog, store: KeyValueStore, part: str, blob: bytes, reason: str
 ) -> None:
     log.append([bought(1, "milk")])
     clock = FakeClock(NOW)
@@ -143,7 +151,7 @@ def test_a_damaged_snapshot_is_left_and_the_log_folded_from_its_start(
     first.catch_up()
     clock.advance_us(SNAPSHOT_INTERVAL_US)
     assert first.keep_when_due()
-    store.put_many(SNAPSHOT_VIEW, {part: b"?"})
+    store.put_many(SNAPSHOT_VIEW, {part: blob})
     second = activity_of(log, store)
     with capture_logs() as said:
         assert not second.restore()

@@ -33,6 +33,8 @@ _HALF_LIVES = tuple(ITEM_ACTIVITY_HALF_LIVES.values())
 _NUM_COUNTS = len(KINDS) * len(_HALF_LIVES)
 _BODY = struct.Struct(f"<{_NUM_COUNTS}f{len(KINDS)}q")
 _ENTRY = np.dtype([("key", "<u8"), ("row", ITEM_ACTIVITY.row_dtype)])
+MAX_STATE_BYTES = MAX_ITEMS * _ENTRY.itemsize
+"""Of a packed state."""
 _NAMES = tuple(kind.name.lower() for kind in ITEM_ACTIVITY_TYPES)
 _FIRST_CAPACITY = 1_024
 

@@ -54,6 +54,7 @@ def room_tests():
             ":logged_events",
             "//proto/stepwell_pb/v1:v1_py",
             "//py/stepwell/base:clock",
+            "//py/stepwell/base:errors",
             "//py/stepwell/base:metric_names",
             "//py/stepwell/base:metrics",
             "//py/stepwell/schema:feature_registry",

@@ -71,8 +71,16 @@ def packed_offset(offset: int) -> bytes:
 
 
 def unpacked_offset(blob: bytes | None) -> int:
-    """Returns a consumer's next offset; 0 where none was stored yet."""
-    return 0 if blob is None else int(_OFFSET.unpack(blob)[0])
+    """Returns a consumer's next offset; 0 where none was stored yet.
+
+    Raises:
+        DataLossError: it is of another length.
+    """
+    if blob is None:
+        return 0
+    if len(blob) != _OFFSET.size:
+        raise DataLossError(f"an offset has {len(blob)} bytes, must be {_OFFSET.size}")
+    return int(_OFFSET.unpack(blob)[0])
 
 
 def paused_offset() -> bytes:
@@ -171,6 +179,7 @@ class UserHistoryUpdater:
             UnavailableError: the log or the store does not answer; try again.
             FailedPreconditionError: the store is ahead of the log: it is of another
                 one. Nothing is folded in, and nobody vouches for the rows.
+            DataLossError: the offset is damaged, or a line of the log.
         """
         num_read = 0
         if self._history_types is None:
@@ -233,7 +242,7 @@ class UserHistoryUpdater:
         # has had these events, and keeps the offset that says so.
         behind = {
             user: offset
-            for user, offset in self._own_offsets(list(by_user))
+            for user, offset in self._own_offsets(by_user)
             if offset < next_offset
         }
         due = {
@@ -250,9 +259,16 @@ class UserHistoryUpdater:
             changes[fold.view.name] = self._folded(fold, due)
         return changes, sum(len(events) for events in due.values())
 
-    def _own_offsets(self, users: Sequence[str]) -> Iterator[tuple[str, int]]:
-        blobs = self._store.get_many(USER_OFFSETS_VIEW, users)
-        return zip(users, map(unpacked_offset, blobs), strict=True)
+    def _own_offsets(
+        self, by_user: Mapping[str, Sequence[UserEvent]]
+    ) -> Iterator[tuple[str, int]]:
+        """Yields what each user has had; not for one of whom that cannot be read."""
+        blobs = self._store.get_many(USER_OFFSETS_VIEW, list(by_user))
+        for (user, events), blob in zip(by_user.items(), blobs, strict=True):
+            try:
+                yield user, unpacked_offset(blob)
+            except DataLossError as error:
+                self._skip(f"{USER_OFFSETS_VIEW} of {user}", error, len(events))
 
     def _folded(
         self, fold: UserFold, due: Mapping[str, Sequence[UserEvent]]

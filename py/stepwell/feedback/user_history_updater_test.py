@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stepwell.base.clock import FakeClock
-from stepwell.base.errors import UnavailableError
+from stepwell.base.errors import DataLossError, UnavailableError
 from stepwell.base.metric_names import (
     EVENTS_APPLIED,
     EVENTS_SKIPPED,
@@ -23,8 +23,11 @@ from stepwell.feedback.updater_fixture import (
     updater_of,
 )
 from stepwell.feedback.user_history_updater import (
+    CONSUMER,
+    OFFSETS_VIEW,
     STREAM_VIEWS,
     USER_HISTORY_VIEW,
+    USER_OFFSETS_VIEW,
     UpdaterOptions,
     UserHistoryUpdater,
 )
@@ -205,18 +208,29 @@ def test_what_cannot_be_read_is_counted_and_skipped(
     log: LmdbEventLog, store: KeyValueStore
 ) -> None:
     store.put_many(USER_HISTORY_VIEW, {"broken": b"SWUH?"})
+    store.put_many(USER_OFFSETS_VIEW, {"of no offset": b"?"})
     log.append(
         [
             EventRecord("garbage", b"\xff\xff\xff"),
             EventRecord("later version", b""),
             purchase(1, "broken", "milk", DAY),
             purchase(2, "u", "milk", DAY),
+            purchase(3, "of no offset", "milk", DAY),
         ]
     )
     metrics = Metrics()
-    assert UserHistoryUpdater(log, store, FakeClock(), metrics).catch_up() == 4
-    assert metrics.value(EVENTS_SKIPPED) == 3
+    assert UserHistoryUpdater(log, store, FakeClock(), metrics).catch_up() == 5
+    assert metrics.value(EVENTS_SKIPPED) == 4
     # Also the user with the broken history has an activity.
     assert metrics.value(EVENTS_APPLIED) == 2
     assert store.get_many(USER_HISTORY_VIEW, ["broken"]) == [b"SWUH?"]
+    assert store.get_many(USER_HISTORY_VIEW, ["of no offset"]) == [None]
     assert history_of(store, "u").num_events == 1
+
+
+def test_a_damaged_offset_of_the_updater_is_an_error_that_its_thread_outlives(
+    log: LmdbEventLog, store: KeyValueStore
+) -> None:
+    store.put_many(OFFSETS_VIEW, {CONSUMER: b"?"})
+    with pytest.raises(DataLossError, match="an offset has 1 bytes, must be 8"):
+        updater_of(log, store).catch_up()
