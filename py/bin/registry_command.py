@@ -26,9 +26,9 @@ from stepwell.releases.rollout import Rollout
 from stepwell.releases.rollout_policy import RolloutSnapshot, wanted
 from stepwell.releases.signing import SigningKey
 from stepwell.releases.source import DirectorySource
+from stepwell.serving.admin_gate import OPERATOR_KEY
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc
 
-OPERATOR_KEY = "operator"
 _CALL_SECONDS = 5.0
 _LOAD_SECONDS = 300.0
 """A release that no server holds yet must be loaded first."""

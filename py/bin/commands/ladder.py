@@ -13,9 +13,9 @@ from rich.table import Table
 
 from project_state import project_root, running_server
 from stepwell.base.errors import InvalidArgumentError, UnavailableError
+from stepwell.serving.admin_gate import OPERATOR_KEY
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2
 
-OPERATOR_KEY = "operator"
 _CALL_SECONDS = 5.0
 _TIERS = {
     "full": common_pb2.TIER_FULL,

@@ -129,6 +129,7 @@ def room_tests():
             ":signing",
             ":source",
             ":verification",
+            ":vetoes",
             "//py/stepwell/base:clock",
             "//py/stepwell/base:errors",
             "//py/stepwell/schema:feature_registry",
