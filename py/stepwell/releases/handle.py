@@ -86,11 +86,6 @@ class ReleaseHolder(Generic[Content]):
         with self._lock:
             return self._num_borrowed
 
-    @property
-    def is_retired(self) -> bool:
-        """True once it lends no more."""
-        return self._retired
-
     def try_borrow(self) -> ReleaseHandle[Content] | None:
         """Returns a handle, or None once the release is retired."""
         with self._lock:

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Generic
 
 import structlog
@@ -30,7 +30,10 @@ _DRAINING = (ReleaseState.QUIESCING, ReleaseState.UNLOADING)
 _MAX_BORROW_ATTEMPTS = 100
 _MAX_LOADS = 8
 """In one poll, refused ones among them; the next poll goes on."""
-_NO_REASONS: Mapping[int, str] = MappingProxyType({})
+
+
+def _ignore(*_: object) -> None:
+    """Of what nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,9 @@ class ManagerHooks(Generic[Content]):
 
     Attributes:
         on_live: told of each release that becomes live, before requests borrow it.
-        on_canary: told of the canary and its route before requests borrow it, and of
-            (None, None) once there is none any more.
+        on_trial: told of a canary's route before requests borrow it.
+        on_trial_end: told of the canary's serial once requests borrow it no more; of
+            one that a veto took down perhaps after the next one's `on_trial`.
         on_load: told how each load ended: "ready", "refused" for good, or "broken".
         on_veto: (serial, reason, evidence) of a canary that this process took down.
         unload: lets the content's memory and files go; nobody holds it any more.
@@ -48,13 +52,12 @@ class ManagerHooks(Generic[Content]):
             not pay for it in a request's thread hands it to another.
     """
 
-    on_live: Callable[[Release[Content]], None] | None = None
-    on_canary: Callable[[Release[Content] | None, CanaryRoute | None], None] | None = (
-        None
-    )
-    on_load: Callable[[str], None] | None = None
-    on_veto: Callable[[int, str, str], None] | None = None
-    unload: Callable[[Content], None] | None = None
+    on_live: Callable[[Release[Content]], None] = _ignore
+    on_trial: Callable[[CanaryRoute], None] = _ignore
+    on_trial_end: Callable[[int], None] = _ignore
+    on_load: Callable[[str], None] = _ignore
+    on_veto: Callable[[int, str, str], None] = _ignore
+    unload: Callable[[Content], None] = _ignore
     run_later: Callable[[Callable[[], None]], None] = field(default=lambda run: run())
 
 
@@ -109,7 +112,6 @@ class Manager(Generic[Content]):
         self._held: dict[int, ReleaseHolder[Content]] = {}
         self._vetoed: dict[int, tuple[int, str]] = {}
         self._statuses = ReleaseStatuses()
-        self._pinned: int | None = None
         self._lock = threading.Lock()
         # Taken in this order, poll before settle before flip before _lock, if at all.
         self._poll_lock = threading.Lock()
@@ -180,10 +182,6 @@ class Manager(Generic[Content]):
         """Returns the releases this process has dealt with, oldest serial first."""
         return self._statuses.all()
 
-    def pin(self, serial: int | None) -> None:
-        """Makes the next polls of this process want a release; None ends that."""
-        self._pinned = serial
-
     def veto(self, serial: int, reason: str, evidence: str = "") -> bool:
         """Takes the canary down at once; False when it is not `serial`.
 
@@ -198,12 +196,11 @@ class Manager(Generic[Content]):
             with self._lock:
                 self._vetoed[serial] = (route.started_seconds, reason)
             self._serving = _Serving(serving.live)
-            self._retire(serial, reason)
+            gone = self._let_go(serial, reason)
+        gone.retire()
         _log.warning("canary taken down", serial=serial, reason=reason, seen=evidence)
-        if self._hooks.on_canary is not None:
-            self._hooks.on_canary(None, None)
-        if self._hooks.on_veto is not None:
-            self._hooks.on_veto(serial, reason, evidence)
+        self._hooks.on_trial_end(serial)
+        self._hooks.on_veto(serial, reason, evidence)
         return True
 
     def poll(self, *, until_live: bool = False) -> bool:
@@ -241,10 +238,10 @@ class Manager(Generic[Content]):
 
     def close(self) -> None:
         """Retires every release; each unloads when its last handle comes back."""
-        with self._poll_lock, self._settle_lock:
+        with self._poll_lock, ExitStack() as gone, self._settle_lock:
             with self._flip_lock:
                 self._serving = _Serving()
-            self._keep(())
+            self._keep((), gone, {})
 
     def _settle(
         self, last: RegistryState | None = None
@@ -253,13 +250,14 @@ class Manager(Generic[Content]):
 
         With a `last` look, that stands in for a source that cannot be read any more.
         """
-        with self._settle_lock:
+        # What is let go retires, and may unload here, when others can flip again.
+        with ExitStack() as gone, self._settle_lock:
             state = self._looked(last)
             want = self._wanted(state)
             self._end_trial(want.canary)
             # Before anything is loaded: memory then holds one release less.
-            self._keep({*_serials(want), self.live_serial}, state.vetoed)
-            serial = self._flip_to(want, state.vetoed)
+            self._keep({*_serials(want), self.live_serial}, gone, state.vetoed)
+            serial = self._flip_to(want, gone, state.vetoed)
             found = (v for v in state.versions if v.serial == serial)
             return state, next(found, None)
 
@@ -271,14 +269,16 @@ class Manager(Generic[Content]):
                 raise
             return last
 
-    def _flip_to(self, want: Wanted, reasons: Mapping[int, str]) -> int | None:
+    def _flip_to(
+        self, want: Wanted, gone: ExitStack, reasons: Mapping[int, str]
+    ) -> int | None:
         """Flips to what is wanted and held; returns the first serial that is not."""
         if want.live is not None:
             live = self._held.get(want.live)
             if live is None:
                 return want.live
             self._make_live(live)
-            self._keep(_serials(want), reasons)
+            self._keep(_serials(want), gone, reasons)
         route = want.canary
         if route is not None and route != self._serving.route:
             canary = self._held.get(route.serial)
@@ -300,7 +300,6 @@ class Manager(Generic[Content]):
                 available=[s for s in serials if states.get(s) not in _DRAINING],
                 live=self.live_serial,
                 refused=self._refusals.standing(state.versions),
-                pinned=self._pinned,
                 aliases=state.aliases,
                 vetoed=vetoed,
                 keep_previous=self._options.keep_previous,
@@ -320,39 +319,46 @@ class Manager(Generic[Content]):
             if old is None or (route is not None and route.serial == old.serial):
                 return
             self._serving = _Serving(serving.live)
-        self._tell_canary(None, None)
+        self._hooks.on_trial_end(old.serial)
 
     def _keep(
-        self, serials: Collection[int | None], reasons: Mapping[int, str] = _NO_REASONS
+        self,
+        serials: Collection[int | None],
+        gone: ExitStack,
+        reasons: Mapping[int, str],
     ) -> None:
-        """Retires all that is held but these; none of the others is lent any more."""
+        """Lets all go that is held but these; `gone` retires them at its end."""
         with self._flip_lock:
             for serial in [serial for serial in self._held if serial not in serials]:
-                self._retire(serial, reasons.get(serial, ""))
+                gone.callback(self._let_go(serial, reasons.get(serial, "")).retire)
 
     def _make_live(self, holder: ReleaseHolder[Content]) -> None:
         if holder is self._serving.live:
             return
-        if self._hooks.on_live is not None:
-            self._hooks.on_live(holder.release)
-        with self._flip_lock:
-            if holder.is_retired:
-                # A veto came between; what drains cannot be lent again.
-                return
-            self._serving = replace(self._serving, live=holder)
-        _log.info("release live", release_id=holder.release.manifest.release_id)
+        self._hooks.on_live(holder.release)
+        if self._lend(holder, lambda serving: replace(serving, live=holder)):
+            _log.info("release live", release_id=holder.release.manifest.release_id)
 
     def _begin_trial(self, route: CanaryRoute, holder: ReleaseHolder[Content]) -> None:
-        self._tell_canary(holder.release, route)
-        with self._flip_lock:
-            self._serving = replace(self._serving, canary=holder, route=route)
-        _log.info("canary", serial=route.serial, share_ppm=route.share_ppm)
+        self._hooks.on_trial(route)
+        if self._lend(
+            holder, lambda serving: replace(serving, canary=holder, route=route)
+        ):
+            _log.info("canary", serial=route.serial, share_ppm=route.share_ppm)
+        else:
+            self._hooks.on_trial_end(route.serial)
 
-    def _tell_canary(
-        self, release: Release[Content] | None, route: CanaryRoute | None
-    ) -> None:
-        if self._hooks.on_canary is not None:
-            self._hooks.on_canary(release, route)
+    def _lend(
+        self,
+        holder: ReleaseHolder[Content],
+        change: Callable[[_Serving[Content]], _Serving[Content]],
+    ) -> bool:
+        """Changes what is lent; False where a veto let the release go meanwhile."""
+        with self._flip_lock:
+            is_held = self._held.get(holder.release.manifest.serial) is holder
+            if is_held:
+                self._serving = change(self._serving)
+        return is_held
 
     def _load(self, version: ReleaseVersion) -> None:
         serial = version.serial
@@ -363,32 +369,29 @@ class Manager(Generic[Content]):
         except (StepwellError, OSError) as error:
             reason, is_final = self._refusals.add(version, error)
             self._statuses.set(serial, ReleaseState.ERROR, reason)
-            self._tell_load("refused" if is_final else "broken")
+            self._hooks.on_load("refused" if is_final else "broken")
             _log.warning("release refused", serial=serial, reason=reason)
             return
         holder = ReleaseHolder(release, lambda: self._on_drained(serial, release))
         self._statuses.set(serial, ReleaseState.READY)
         with self._flip_lock:
             self._held[serial] = holder
-        self._tell_load("ready")
+        self._hooks.on_load("ready")
 
-    def _tell_load(self, outcome: str) -> None:
-        if self._hooks.on_load is not None:
-            self._hooks.on_load(outcome)
+    def _let_go(self, serial: int, reason: str) -> ReleaseHolder[Content]:
+        """Holds the release no more; the caller has _flip_lock, and retires it after.
 
-    def _retire(self, serial: int, reason: str = "") -> None:
-        """Lends the release no more; the caller holds _flip_lock."""
-        holder = self._held.pop(serial)
+        Where nobody has borrowed it, to retire it is to unload it.
+        """
         self._statuses.set(serial, ReleaseState.QUIESCING, reason)
-        holder.retire()
+        return self._held.pop(serial)
 
     def _on_drained(self, serial: int, release: Release[Content]) -> None:
         self._hooks.run_later(lambda: self._unload(serial, release))
 
     def _unload(self, serial: int, release: Release[Content]) -> None:
         self._statuses.set(serial, ReleaseState.UNLOADING)
-        if self._hooks.unload is not None:
-            self._hooks.unload(release.content)
+        self._hooks.unload(release.content)
         self._statuses.set(serial, ReleaseState.DISABLED)
 
 

@@ -174,6 +174,17 @@ def test_a_veto_while_another_release_loads_does_not_wait(world: World) -> None:
     assert (manager.live_serial, manager.canary) == (3, None)
 
 
+def test_a_veto_while_the_trial_grows_ends_it(world: World) -> None:
+    manager = with_canary(world, share_ppm=ALL_PPM // 20)
+    taken: list[bool] = []
+    world.while_trial_begins = lambda: taken.append(manager.veto(2, "slow"))
+    world.rollout.canary(2, ALL_PPM // 5)
+    assert manager.poll()
+    assert taken == [True]
+    assert manager.canary is None and world.canaries == [2, 2, None, None]
+    assert asked(manager, "somebody") == "content of v000001"
+
+
 def test_a_canary_that_cannot_be_built_leaves_the_live_one(world: World) -> None:
     world.unfit = {2}
     manager = world.manager()

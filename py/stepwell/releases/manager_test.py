@@ -87,11 +87,11 @@ def test_a_pin_goes_back_and_letting_go_returns_to_the_newest(world: World) -> N
     manager.poll()
     world.publish()
     manager.poll()
-    manager.pin(1)
+    world.rollout.pin(1)
     assert manager.poll()
     assert content_of(manager) == "content of v000001"
     assert states(manager) == {1: ReleaseState.READY, 2: ReleaseState.DISABLED}
-    manager.pin(None)
+    world.rollout.pin(None)
     assert manager.poll()
     assert manager.live_serial == 2
 
@@ -103,7 +103,7 @@ def test_a_release_that_still_drains_is_not_loaded_a_second_time(world: World) -
     running = manager.borrow()
     world.publish()
     manager.poll()
-    manager.pin(1)
+    world.rollout.pin(1)
     assert not manager.poll()
     running.close()
     assert manager.poll()
@@ -227,3 +227,24 @@ def test_a_rollback_does_not_wait_for_a_load(world: World) -> None:
     assert manager.poll()
     assert flipped == [1]
     assert manager.canary is not None and manager.canary.serial == 3
+
+
+def test_what_unloads_keeps_no_rollback_and_no_look_waiting(world: World) -> None:
+    world.publish()
+    manager = world.manager()
+    manager.poll()
+    world.publish()
+    seen: list[tuple[bool, int | None, int | None]] = []
+
+    def look() -> None:
+        flipped = manager.flip()
+        seen.append((flipped, manager.live_serial, manager.standby_serial))
+
+    def look_from_elsewhere() -> None:
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        thread.join(timeout=10)
+
+    world.while_unloading = look_from_elsewhere
+    assert manager.poll()
+    assert seen == [(True, 2, None)]

@@ -37,6 +37,8 @@ class World:
         self.unfit: set[int] = set()
         self.out_of_memory = False
         self.while_building: Callable[[], None] = lambda: None
+        self.while_trial_begins: Callable[[], None] = lambda: None
+        self.while_unloading: Callable[[], None] = lambda: None
         self.built: list[int] = []
         self.now = 0.0
 
@@ -55,10 +57,11 @@ class World:
             loader,
             ManagerHooks(
                 on_live=self._on_live,
-                on_canary=self._on_canary,
+                on_trial=self._on_trial,
+                on_trial_end=lambda _: self.canaries.append(None),
                 on_load=self.loads.append,
                 on_veto=lambda *veto: self.vetoes.append(veto),
-                unload=self.unloaded.append,
+                unload=self._unload,
             ),
             ManagerOptions(keep_previous, monotonic=lambda: self.now),
         )
@@ -72,11 +75,13 @@ class World:
             raise InvalidArgumentError("the model has no layers")
         return f"content of {manifest.release_id}"
 
-    def _on_canary(
-        self, release: Release[str] | None, route: CanaryRoute | None
-    ) -> None:
-        assert (release is None) == (route is None)
-        self.canaries.append(None if route is None else route.serial)
+    def _on_trial(self, route: CanaryRoute) -> None:
+        self.canaries.append(route.serial)
+        self.while_trial_begins()
+
+    def _unload(self, content: str) -> None:
+        self.while_unloading()
+        self.unloaded.append(content)
 
     def _on_live(self, release: Release[str]) -> None:
         self.went_live.append(release.manifest.release_id)

@@ -15,7 +15,6 @@ class RolloutSnapshot:
         available: serials in the registry.
         live: serial of the live release, None when there is none.
         refused: serials that failed verification, building or warm-up here.
-        pinned: the serial this process was told to serve; before what the page says.
         aliases: the registry's page, None in a registry that has none.
         vetoed: serials that some server found bad as a canary.
         keep_previous: hold what may come next too: a rollback then needs no load.
@@ -24,7 +23,6 @@ class RolloutSnapshot:
     available: Collection[int]
     live: int | None = None
     refused: Collection[int] = ()
-    pinned: int | None = None
     aliases: Aliases | None = None
     vetoed: Collection[int] = ()
     keep_previous: bool = True
@@ -55,7 +53,7 @@ def wanted(snapshot: RolloutSnapshot) -> Wanted:
     """
     usable = frozenset(snapshot.available) - frozenset(snapshot.refused)
     aliases = snapshot.aliases
-    pinned = snapshot.pinned or (aliases.pinned if aliases is not None else None)
+    pinned = aliases.pinned if aliases is not None else None
     live = _live(snapshot, usable, pinned)
     if aliases is None or live is None:
         return Wanted(live)
@@ -100,9 +98,3 @@ def _canary(
         canary.is_shadow,
         canary.started_seconds,
     )
-
-
-def serial_to_load(snapshot: RolloutSnapshot) -> int | None:
-    """Returns the serial to load and make live, None to stay as it is."""
-    live = wanted(snapshot).live
-    return None if live == snapshot.live else live

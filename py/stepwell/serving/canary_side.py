@@ -7,7 +7,6 @@ from pathlib import Path
 from stepwell.base.clock import Clock
 from stepwell.base.metrics import Metrics
 from stepwell.releases.canary_route import CanaryRoute
-from stepwell.releases.handle import Release
 from stepwell.releases.manager import Manager
 from stepwell.serving.audit_log import AuditLog
 from stepwell.serving.canary_trial import CanaryTrial
@@ -72,14 +71,13 @@ class CanarySide:
         self._watch.start()
         self._shadow.start()
 
-    def on_canary(
-        self, release: Release[Engine] | None, route: CanaryRoute | None
-    ) -> None:
-        """Follows another canary from its first request on, or none."""
-        if release is None or route is None:
-            self._watch.end()
-            return
+    def on_trial(self, route: CanaryRoute) -> None:
+        """Follows another canary, or another share, from its first request on."""
         self._watch.begin(route)
+
+    def on_trial_end(self, serial: int) -> None:
+        """Follows this canary no more."""
+        self._watch.end(serial)
 
     def on_live(self) -> None:
         """Compares with the release that is live now."""

@@ -76,7 +76,9 @@ class CanaryWatch:
         self._metrics = metrics
         self._limits = limits or Limits()
         self._look_seconds = look_seconds
+        self._serial: int | None = None
         self._route: CanaryRoute | None = None
+        self._lock = threading.Lock()
         self._changed = threading.Event()
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -96,25 +98,29 @@ class CanaryWatch:
 
         A shadow is not compared: nobody sees what it answers.
         """
-        self._metrics.set(CANARY_SERIAL, route.serial)
-        self._route = None if route.is_shadow else route
-        self.restart()
+        with self._lock:
+            self._metrics.set(CANARY_SERIAL, route.serial)
+            self._serial = route.serial
+            self._route = None if route.is_shadow else route
+            self._restart()
 
     def restart(self) -> None:
-        """Compares anew, such as after another release became live."""
-        route = self._route
-        if route is None:
-            self._parts.outcomes.end()
-            return
-        self._parts.responses.begin()
-        self._parts.outcomes.begin(route.serial)
-        self._changed.set()
+        """Compares anew, such as after another release became live.
 
-    def end(self) -> None:
-        """Compares no more."""
-        self._route = None
-        self._parts.outcomes.end()
-        self._metrics.set(CANARY_SERIAL, 0)
+        A log that does not answer keeps no release from becoming live, nor a canary
+        from being looked at: responses count from its return on.
+        """
+        with self._lock:
+            self._restart()
+
+    def end(self, serial: int) -> None:
+        """Compares this canary no more; nothing where another has begun since."""
+        with self._lock:
+            if serial != self._serial:
+                return
+            self._serial = self._route = None
+            self._parts.outcomes.end()
+            self._metrics.set(CANARY_SERIAL, 0)
 
     def look(self) -> Verdict:
         """Looks once, and takes down a canary that broke a rule."""
@@ -138,6 +144,18 @@ class CanaryWatch:
         self._changed.set()
         if self._thread is not None:
             self._thread.join()
+
+    def _restart(self) -> None:
+        """The caller holds the lock."""
+        if self._route is None:
+            self._parts.outcomes.end()
+            return
+        try:
+            self._parts.responses.begin()
+        except StepwellError as error:
+            _log.warning("responses cannot be read yet", error=str(error))
+        self._parts.outcomes.begin(self._route.serial)
+        self._changed.set()
 
     def _take_down(self, route: CanaryRoute, found: Verdict) -> None:
         if not self._parts.rollouts.veto(route.serial, found.reason, found.evidence):

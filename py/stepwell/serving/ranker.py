@@ -305,7 +305,8 @@ class Ranker:
     def _release_hooks(self) -> ManagerHooks[Engine]:
         return ManagerHooks(
             on_live=self._on_live,
-            on_canary=lambda release, route: self._canary.on_canary(release, route),
+            on_trial=lambda route: self._canary.on_trial(route),
+            on_trial_end=lambda serial: self._canary.on_trial_end(serial),
             on_load=lambda end: self._parts.metrics.add(RELEASE_LOADS, end),
             on_veto=self._parts.on_veto,
             unload=Engine.close,

@@ -100,6 +100,6 @@ class RankerParts:
     breakers: dict[str, CircuitBreaker]
     clock: EventClock
     metrics: Metrics
-    on_veto: Callable[[int, str, str], None] | None = None
+    on_veto: Callable[[int, str, str], None] = field(default=lambda *_: None)
     experiments: LiveExperiments | None = None
     cancel_loads: Callable[[], None] | None = None
