@@ -43,11 +43,13 @@ FAULTS = (
     (_USUAL, "no finite score", Fault(non_finite=1.0)),
     (_CALM, "crashes at 1 %", Fault(crashes=0.01)),
     (_USUAL, "scores shifted by one deviation", Fault(score_shift=1.0)),
+    (_USUAL, "popular slates only", Fault(degraded=1.0)),
     (_BUSY, "a tenth fewer responses", Fault(fewer_responses=0.1)),
 )
 SLOW_FAULTS = (
     (_USUAL, "crashes at 1 %", Fault(crashes=0.01)),
     (_USUAL, "short slates at 10 %", Fault(short=0.1)),
+    (_BUSY, "short slates at 10 %", Fault(short=0.1)),
     (_USUAL, "a tenth fewer responses", Fault(fewer_responses=0.1)),
     (_USUAL, "a quarter fewer responses", Fault(fewer_responses=0.25)),
 )

@@ -17,6 +17,7 @@ def test_a_canary_as_good_as_live_is_left_alone() -> None:
         (Fault(slowness=2.0), "slow"),
         (Fault(non_finite=1.0), "non_finite"),
         (Fault(crashes=0.05), "errors"),
+        (Fault(degraded=0.5), "degraded"),
         (Fault(score_shift=1.5), "score_shift"),
         (Fault(fewer_responses=0.5), "responses"),
     ],

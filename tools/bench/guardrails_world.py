@@ -18,6 +18,7 @@ from stepwell.experiments.arm_outcomes import (
     SCORE_BINS,
     USER_BUCKETS,
     ArmOutcomes,
+    Cells,
     score_bins,
 )
 
@@ -35,6 +36,8 @@ class Site:
         share: of the users, whose answers are the canary's.
         responses: per slate of live, on average; at most ten.
         outages: share of the seconds in which a fifth of all requests fail.
+        odd_share: of the users, every other of whose answers is short, and of as many
+            others, degraded.
         cold_factor: the time of a canary's answer beside live's, with nothing wrong.
     """
 
@@ -43,6 +46,7 @@ class Site:
     share: float = 0.05
     responses: float = 1.0
     outages: float = 0.01
+    odd_share: float = 0.02
     cold_factor: float = 1.25
 
 
@@ -52,7 +56,7 @@ class Fault:
 
     Attributes:
         slowness: factor on the time of its answers.
-        crashes, non_finite, short: share of its answers.
+        crashes, non_finite, short, degraded: share of its answers.
         fewer_responses: relative.
         score_shift: in standard deviations of the scores.
     """
@@ -61,6 +65,7 @@ class Fault:
     crashes: float = 0.0
     non_finite: float = 0.0
     short: float = 0.0
+    degraded: float = 0.0
     fewer_responses: float = 0.0
     score_shift: float = 0.0
 
@@ -80,7 +85,10 @@ class World:
         self._user_ms = 6.0 * rng.lognormal(0.0, 0.2, number)
         self._taste = rng.gamma(3.0, site.responses / 30.0, number).clip(0, 1)
         self._user_score = rng.normal(0.0, 0.3, number)
-        self._gets_short = rng.random(number) < 0.02
+        self._gets_short = rng.random(number) < site.odd_share
+        # A stream of its own: the others are as they were without it.
+        self._degrading_rng = np.random.default_rng((seed, 1))
+        self._gets_degraded = self._degrading_rng.random(number) < site.odd_share
         self._live, self._canary = _Arm(), _Arm()
 
     def seconds(self, number: int) -> Iterator[tuple[ArmOutcomes, ArmOutcomes]]:
@@ -125,19 +133,29 @@ class World:
         ms = ms * fault.slowness * cold + 20.0 * stalled
         arm.num_non_finite += int((rng.random(number) < fault.non_finite).sum())
         cells = self._bucket[users]
-        short = self._gets_short[users] & (rng.random(number) < 0.5)
-        short |= rng.random(number) < fault.short
-        arm.short += np.bincount(cells, short, minlength=USER_BUCKETS)
+        arm.short += _odd(rng, cells, self._gets_short[users], fault.short)
+        is_prone = self._gets_degraded[users]
+        arm.degraded += _odd(self._degrading_rng, cells, is_prone, fault.degraded)
         arm.num_late += int((ms > 40.0).sum())
         score = self._user_score[users] + rng.normal(0.0, 0.3, number)
         arm.time_and_score(ms * 1e3, np.exp(score + 0.42 * fault.score_shift - 2.0))
         taste = self._taste[users] * (1 - fault.fewer_responses)
         arm.slates += np.bincount(cells, minlength=USER_BUCKETS)
+        arm.answered += np.bincount(cells, minlength=USER_BUCKETS)
         clicks = rng.binomial(10, taste)
         arm.responses += np.bincount(cells, clicks, minlength=USER_BUCKETS)
         # The model knows some of the taste.
         guess = 5.0 * (self._taste[users] + self._site.responses / 10)
         arm.predicted += np.bincount(cells, guess, minlength=USER_BUCKETS)
+
+
+def _odd(
+    rng: np.random.Generator, cells: Cells, is_prone: Flags, share: float
+) -> Cells:
+    """Counts by cell: every other answer of users prone to it, and a share of all."""
+    odd = is_prone & (rng.random(len(cells)) < 0.5)
+    odd |= rng.random(len(cells)) < share
+    return np.bincount(cells, odd, minlength=USER_BUCKETS)
 
 
 _UPPER_EDGES_US = np.array([upper_edge_us(bucket) for bucket in range(LATENCY_BINS)])
@@ -148,6 +166,8 @@ class _Arm:
         self.num_answers = self.num_errors = self.num_non_finite = 0
         self.num_late = 0
         self.short = np.zeros(USER_BUCKETS)
+        self.answered = np.zeros(USER_BUCKETS)
+        self.degraded = np.zeros(USER_BUCKETS)
         self.slates = np.zeros(USER_BUCKETS)
         self.responses = np.zeros(USER_BUCKETS)
         self.predicted = np.zeros(USER_BUCKETS)
@@ -172,4 +192,6 @@ class _Arm:
             responses=self.responses,
             predicted=self.predicted,
             short=self.short,
+            answered=self.answered,
+            degraded=self.degraded,
         )

@@ -59,6 +59,9 @@ class ArmOutcomes:
         flat: float64 [USER_BUCKETS], slates of two items or more whose scores are all
             the same.
         short: float64 [USER_BUCKETS], slates with fewer items than were asked for.
+        answered: float64 [USER_BUCKETS], answers of any tier; errors are none.
+        degraded: float64 [USER_BUCKETS], answers of a tier below the decided one, or
+            without all that their sources have, and no stage was late.
     """
 
     num_answers: int = 0
@@ -72,10 +75,12 @@ class ArmOutcomes:
     predicted: Cells = field(default_factory=_users)
     flat: Cells = field(default_factory=_users)
     short: Cells = field(default_factory=_users)
+    answered: Cells = field(default_factory=_users)
+    degraded: Cells = field(default_factory=_users)
 
     @property
     def num_users(self) -> int:
-        """User buckets that have been seen."""
+        """User buckets for which stages made a slate."""
         return int(np.count_nonzero(self.slates))
 
 

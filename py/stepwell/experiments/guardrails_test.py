@@ -44,7 +44,12 @@ def test_the_budget_of_false_alarms_is_one_percent_over_all_rules() -> None:
 
 def test_a_canary_without_answers_may_stay() -> None:
     assert verdict(LIVE, ArmOutcomes()).is_ok
+
+
+def test_without_answers_of_live_only_broken_numbers_are_proof() -> None:
     assert verdict(ArmOutcomes(), replace(CANARY, num_errors=1_000)).is_ok
+    broken = replace(CANARY, num_non_finite=1_000)
+    assert verdict(ArmOutcomes(), broken).reason == "non_finite"
 
 
 def test_one_score_that_is_no_number_is_enough_while_live_has_none() -> None:
@@ -78,7 +83,10 @@ def test_bad_answers_are_compared_by_whose_they_are(
     assert verdict(live, canary).reason == ("" if stays else reason)
 
 
-@pytest.mark.parametrize("reason", ["flat", "short"])
+BY_USER = {"flat": "slates", "short": "slates", "degraded": "answered"}
+
+
+@pytest.mark.parametrize("reason", BY_USER)
 def test_a_user_whose_slates_are_odd_counts_once(reason: str) -> None:
     slates = np.zeros(USER_BUCKETS)
     slates[:1_000] = 50.0
@@ -87,11 +95,46 @@ def test_a_user_whose_slates_are_odd_counts_once(reason: str) -> None:
         cells = np.zeros(USER_BUCKETS)
         cells[:odd] = times
         seen = np.where(np.arange(USER_BUCKETS) < num_users, slates, 0.0)
-        return changed(whole, slates=seen, **{reason: cells})
+        return changed(whole, **{BY_USER[reason]: seen, reason: cells})
 
     live = arm(LIVE, 1_000, 20, 1.0)
     assert verdict(live, arm(CANARY, 50, 2, 400.0)).is_ok
     assert verdict(live, arm(CANARY, 50, 30, 1.0)).reason == reason
+
+
+@pytest.mark.parametrize("reason", BY_USER)
+def test_odd_slates_of_so_many_users_that_all_buckets_have_some_are_told_apart(
+    reason: str,
+) -> None:
+    """As with 40,000 users: some twenty of live's share each bucket."""
+    rng = np.random.default_rng(0)
+
+    def arm(whole: ArmOutcomes, num_users: int, odd_share: float) -> ArmOutcomes:
+        buckets = rng.integers(0, USER_BUCKETS, num_users)
+        is_odd = rng.random(num_users) < odd_share
+        seen = np.bincount(buckets, minlength=USER_BUCKETS) * 5.0
+        odd = np.bincount(buckets, is_odd * 5.0, USER_BUCKETS)
+        return changed(whole, **{BY_USER[reason]: seen, reason: odd})
+
+    live = arm(LIVE, 38_000, 0.05)
+    assert np.count_nonzero(getattr(live, reason)) > USER_BUCKETS / 2
+    for share in (0.05, 0.08):
+        assert verdict(live, arm(CANARY, 2_000, share)).is_ok
+    for share in (0.4, 1.0):
+        found = verdict(live, arm(CANARY, 2_000, share))
+        assert found.reason == reason
+        assert "user buckets" in found.evidence
+
+
+def test_a_few_degraded_answers_may_be_where_live_has_none() -> None:
+    answered = np.ones(USER_BUCKETS)
+
+    def arm(whole: ArmOutcomes, odd: int) -> ArmOutcomes:
+        degraded = np.where(np.arange(USER_BUCKETS) < odd, 1.0, 0.0)
+        return replace(whole, answered=answered, degraded=degraded)
+
+    assert verdict(arm(LIVE, 0), arm(CANARY, 20)).is_ok
+    assert verdict(arm(LIVE, 0), arm(CANARY, 300)).reason == "degraded"
 
 
 def test_a_canary_twice_as_slow_goes_and_one_four_tenths_slower_stays() -> None:
@@ -205,7 +248,8 @@ def test_responses_of_few_users_or_of_nobody_say_nothing() -> None:
     live = replace(LIVE, **_responding(1.0, 1.0, 0))
     silent = replace(live, responses=np.zeros(USER_BUCKETS))
     assert verdict(silent, replace(CANARY, **_responding(1.0, 1.0, 1))).is_ok
-    few = {key: cells[:99] for key, cells in _responding(0.1, 1.0, 1).items()}
+    is_few = np.arange(USER_BUCKETS) < 99
+    few = {key: cells * is_few for key, cells in _responding(0.1, 1.0, 1).items()}
     assert verdict(live, replace(CANARY, **few)).is_ok
 
 

@@ -100,7 +100,7 @@ class Answering:
             response = rank_response(call, slate, unknown, facts, account)
         self._metrics.count(slate, reasons, server_us)
         self._shown.note(query, slate, facts, reasons, call.arrival.request_draw)
-        teaches = self._trial.answered(release, call, query, slate)
+        teaches = self._trial.answered(release, call, query, slate, decision.tier)
         return Answered(response, slate.tier, teaches)
 
 

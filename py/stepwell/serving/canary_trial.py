@@ -82,9 +82,14 @@ class CanaryTrial:
         return self._lender.borrow_live()
 
     def answered(
-        self, release: Release[Engine], call: Call, query: Query, slate: Slate
+        self,
+        release: Release[Engine],
+        call: Call,
+        query: Query,
+        slate: Slate,
+        decided: Tier,
     ) -> bool:
-        """Takes note of a release's answer.
+        """Takes note of a release's answer, whose tier was `decided`.
 
         Returns:
             Whether the ladder may learn from it what tiers cost: not from the few
@@ -99,7 +104,7 @@ class CanaryTrial:
                 self._shadow.offer(route.serial, call, query, live)
             return True
         serial = release.manifest.serial
-        self._outcomes.answered(serial, query, slate)
+        self._outcomes.answered(serial, query, slate, decided)
         return serial != route.serial or route.share_ppm > _SMALL_SHARE_PPM
 
     def is_retried(self, serial: int, error: Exception) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stepwell.base.errors import UnavailableError
 from stepwell.base.metric_names import (
     CANARY_RETRIES,
     CANARY_ROLLBACKS,
@@ -27,6 +28,7 @@ from stepwell.serving.tiny_ranker_fixture import (
 from stepwell_pb.v1 import common_pb2, feedback_pb2, recommend_pb2
 
 HALF_PPM = 500_000
+NUM_USERS = 200
 _MANY = 3_000
 
 
@@ -42,6 +44,13 @@ class _Slow(Faults):
         super().strike(stage)
         if stage == "ranking_full":
             self.clock.skip_us(200_000)
+
+
+class _FindingNothing(Faults):
+    def strike(self, stage: str) -> None:
+        super().strike(stage)
+        if stage == "retrieval":
+            raise UnavailableError("the canary's index is empty")
 
 
 class _NotFinite(Faults):
@@ -63,7 +72,7 @@ class _Trial:
 
     async def ask(self, number: int) -> recommend_pb2.RecommendResponse:
         request = recommend_pb2.RecommendRequest(
-            user_id=f"user-{number % 50}", num_items=5, request_id=f"r{number}"
+            user_id=f"user-{number % NUM_USERS}", num_items=5, request_id=f"r{number}"
         )
         answer: recommend_pb2.RecommendResponse
         answer = await self.running.recommend.Recommend(request)
@@ -106,7 +115,12 @@ async def _tried(
 
 @pytest.mark.parametrize(
     ("canary", "reason"),
-    [(_Crashing, "errors"), (_Slow, "slow"), (_NotFinite, "non_finite")],
+    [
+        (_Crashing, "errors"),
+        (_Slow, "slow"),
+        (_NotFinite, "non_finite"),
+        (_FindingNothing, "degraded"),
+    ],
 )
 async def test_a_bad_canary_is_taken_down_and_no_caller_sees_an_error(
     tmp_path: Path, canary: type[Faults], reason: str
@@ -136,7 +150,7 @@ async def test_a_canary_without_fault_goes_on_answering_its_users(
         by_user: dict[int, set[str]] = {}
         for number in range(500):
             release = (await trial.ask(number)).served_by.release_id
-            by_user.setdefault(number % 50, set()).add(release)
+            by_user.setdefault(number % NUM_USERS, set()).add(release)
         assert {len(seen) for seen in by_user.values()} == {1}
         assert {"v000001"} in by_user.values()
         assert {"v000002"} in by_user.values()

@@ -42,12 +42,6 @@ class ReleaseOutcomes:
         self._lock = threading.Lock()
         self._trial: _Trial | None = None
 
-    @property
-    def serial(self) -> int | None:
-        """Serial of the canary that is compared, None without a trial."""
-        trial = self._trial
-        return trial.serial if trial is not None else None
-
     def begin(self, serial: int) -> None:
         """Begins a trial of a canary; what was counted before is forgotten."""
         self._trial = _Trial(serial)
@@ -56,19 +50,17 @@ class ReleaseOutcomes:
         """Ends the trial."""
         self._trial = None
 
-    def answered(self, serial: int, query: Query, slate: Slate) -> None:
-        """Counts an answer of the release `serial`."""
+    def answered(self, serial: int, query: Query, slate: Slate, decided: Tier) -> None:
+        """Counts an answer of the release `serial`, whose tier was `decided`."""
         trial = self._trial
         if trial is None:
             return
         with self._lock:
             is_canarys = serial == trial.serial
             arm = trial.canary if is_canarys else trial.live
-            arm.num_answers += 1
-            if slate.reasons and not _LATE.isdisjoint(slate.reasons):
-                arm.num_late += 1
+            bucket = hash(query.user_id) % USER_BUCKETS
+            arm.count_answer(bucket, slate, decided)
             if slate.tier > Tier.POPULAR:
-                bucket = hash(query.user_id) % USER_BUCKETS
                 arm.count(bucket, query, slate)
                 trial.wait_for(query.request_id, arm, bucket)
 
@@ -120,6 +112,8 @@ class _Arm:
     """Counts of one release, in arrays: quick to add to, and to copy."""
 
     __slots__ = (
+        "_answered",
+        "_degraded",
         "_flat",
         "_latencies",
         "_predicted",
@@ -141,6 +135,18 @@ class _Arm:
         self._slates, self.responses, self._predicted, self._flat, self._short = (
             array("d", bytes(8 * USER_BUCKETS)) for _ in range(5)
         )
+        self._answered, self._degraded = (
+            array("d", bytes(8 * USER_BUCKETS)) for _ in range(2)
+        )
+
+    def count_answer(self, bucket: int, slate: Slate, decided: Tier) -> None:
+        """Counts an answer, wherever it came from."""
+        self.num_answers += 1
+        self._answered[bucket] += 1.0
+        if slate.reasons and not _LATE.isdisjoint(slate.reasons):
+            self.num_late += 1
+        elif slate.tier < decided or slate.coverage < 1.0:
+            self._degraded[bucket] += 1.0
 
     def count(self, bucket: int, query: Query, slate: Slate) -> None:
         """Counts a slate that stages made."""
@@ -177,6 +183,8 @@ class _Arm:
             predicted=_copied(self._predicted),
             flat=_copied(self._flat),
             short=_copied(self._short),
+            answered=_copied(self._answered),
+            degraded=_copied(self._degraded),
         )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from stepwell.base.deadline import Deadline
 from stepwell.base.latency_histogram import bucket_of
 from stepwell.degradation.reasons import Reason
 from stepwell.degradation.tier import Tier
-from stepwell.experiments.arm_outcomes import ArmOutcomes, score_bin
+from stepwell.experiments.arm_outcomes import score_bin
 from stepwell.pipeline.candidate import CandidateSet, RankedSet
 from stepwell.pipeline.query import Query
 from stepwell.pipeline.slate import Slate
@@ -48,7 +50,7 @@ def outcomes() -> ReleaseOutcomes:
 def test_an_answer_counts_for_the_release_that_gave_it(
     outcomes: ReleaseOutcomes,
 ) -> None:
-    outcomes.answered(CANARY, query(), slate(0.5, 0.25, 0.15))
+    outcomes.answered(CANARY, query(), slate(0.5, 0.25, 0.15), Tier.FULL)
     live, canary = outcomes.arms()
     assert (live.num_answers, canary.num_answers) == (0, 1)
     assert canary.num_users == 1
@@ -60,12 +62,12 @@ def test_an_answer_counts_for_the_release_that_gave_it(
 
 
 def test_what_is_odd_about_a_slate_is_counted(outcomes: ReleaseOutcomes) -> None:
-    outcomes.answered(CANARY, query(), slate(0.5, -np.inf, 0.1))
-    outcomes.answered(CANARY, query(), slate(0.5, 0.5, 0.5))
-    outcomes.answered(CANARY, query(), slate(0.5, 0.4))
-    outcomes.answered(CANARY, query(), slate())
+    outcomes.answered(CANARY, query(), slate(0.5, -np.inf, 0.1), Tier.FULL)
+    outcomes.answered(CANARY, query(), slate(0.5, 0.5, 0.5), Tier.FULL)
+    outcomes.answered(CANARY, query(), slate(0.5, 0.4), Tier.FULL)
+    outcomes.answered(CANARY, query(), slate(), Tier.FULL)
     late = slate(0.5, 0.4, 0.3, tier=Tier.REDUCED, reasons=(Reason.DEADLINE_RANKING,))
-    outcomes.answered(CANARY, query(), late)
+    outcomes.answered(CANARY, query(), late, Tier.FULL)
     outcomes.failed(CANARY)
     _, canary = outcomes.arms()
     assert canary.num_answers == 6
@@ -79,18 +81,43 @@ def test_what_is_odd_about_a_slate_is_counted(outcomes: ReleaseOutcomes) -> None
 
 
 def test_answers_from_memory_say_nothing_of_models(outcomes: ReleaseOutcomes) -> None:
-    outcomes.answered(CANARY, query(), slate(0.5, 0.5, tier=Tier.POPULAR))
+    outcomes.answered(CANARY, query(), slate(0.5, 0.5, tier=Tier.POPULAR), Tier.FULL)
     _, canary = outcomes.arms()
     assert canary.num_answers == 1
     assert canary.num_users == 0
     assert not canary.flat.any()
 
 
+@pytest.mark.parametrize(
+    ("answer", "decided", "is_degraded"),
+    [
+        (slate(0.5), Tier.FULL, False),
+        (slate(0.5, tier=Tier.POPULAR), Tier.POPULAR, False),  # nothing else was asked
+        (slate(0.5, tier=Tier.POPULAR), Tier.FULL, True),
+        (slate(0.5, tier=Tier.REDUCED), Tier.FULL, True),
+        (replace(slate(0.5), coverage=0.8), Tier.FULL, True),
+        (
+            slate(0.5, tier=Tier.REDUCED, reasons=(Reason.DEADLINE_RANKING,)),
+            Tier.FULL,
+            False,  # it is late, which another rule is for
+        ),
+    ],
+    ids=["full", "decided", "popular", "reduced", "coverage", "late"],
+)
+def test_an_answer_below_what_was_decided_is_degraded(
+    outcomes: ReleaseOutcomes, answer: Slate, decided: Tier, is_degraded: bool
+) -> None:
+    outcomes.answered(CANARY, query(), answer, decided)
+    _, canary = outcomes.arms()
+    assert canary.answered.sum() == 1
+    assert canary.degraded.sum() == is_degraded
+
+
 def test_responses_count_for_the_arm_that_was_shown(
     outcomes: ReleaseOutcomes,
 ) -> None:
-    outcomes.answered(LIVE, query("of-live"), slate(0.3))
-    outcomes.answered(CANARY, query("of-canary"), slate(0.3))
+    outcomes.answered(LIVE, query("of-live"), slate(0.3), Tier.FULL)
+    outcomes.answered(CANARY, query("of-canary"), slate(0.3), Tier.FULL)
     for request_id in ("of-canary", "of-live", "of-canary", "of-nobody"):
         outcomes.responded(request_id)
     live, canary = outcomes.arms()
@@ -102,7 +129,7 @@ def test_responses_count_for_the_arm_that_was_shown(
 def test_one_slate_has_so_many_responses_and_no_more(
     outcomes: ReleaseOutcomes,
 ) -> None:
-    outcomes.answered(CANARY, query(), slate(0.3))
+    outcomes.answered(CANARY, query(), slate(0.3), Tier.FULL)
     for _ in range(MAX_RESPONSES + 5):
         outcomes.responded("r")
     assert outcomes.arms()[1].responses.sum() == MAX_RESPONSES
@@ -113,26 +140,25 @@ def test_slates_that_wait_for_responses_are_bounded(
 ) -> None:
     monkeypatch.setattr(release_outcomes, "MAX_WAITING", 2)
     for number in range(3):
-        outcomes.answered(CANARY, query(f"r{number}"), slate(0.3))
+        outcomes.answered(CANARY, query(f"r{number}"), slate(0.3), Tier.FULL)
     for number in range(3):
         outcomes.responded(f"r{number}")
     assert outcomes.arms()[1].responses.sum() == 2
 
 
 def test_a_new_trial_forgets_the_one_before(outcomes: ReleaseOutcomes) -> None:
-    outcomes.answered(CANARY, query(), slate(0.3))
+    outcomes.answered(CANARY, query(), slate(0.3), Tier.FULL)
     outcomes.begin(3)
     outcomes.responded("r")
     assert [arm.num_answers for arm in outcomes.arms()] == [0, 0]
     outcomes.end()
-    outcomes.answered(3, query(), slate(0.3))
+    outcomes.answered(3, query(), slate(0.3), Tier.FULL)
     outcomes.failed(3)
-    assert outcomes.serial is None
-    assert outcomes.arms()[1].num_answers == ArmOutcomes().num_answers == 0
+    assert [arm.num_answers for arm in outcomes.arms()] == [0, 0]
 
 
 def test_what_was_read_does_not_change_later(outcomes: ReleaseOutcomes) -> None:
-    outcomes.answered(CANARY, query(), slate(0.3))
+    outcomes.answered(CANARY, query(), slate(0.3), Tier.FULL)
     _, before = outcomes.arms()
-    outcomes.answered(CANARY, query(), slate(0.3))
+    outcomes.answered(CANARY, query(), slate(0.3), Tier.FULL)
     assert before.slates.sum() == before.latencies.sum() == 1
