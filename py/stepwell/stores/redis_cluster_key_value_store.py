@@ -56,6 +56,7 @@ class RedisClusterKeyValueStore:
         )
         self._hop_us = timeout_ms * 1_000
         self._prefix = prefix.encode()
+        self._watermarks_tag = self._prefix + b"{watermarks}"
         self._watermarks: dict[bytes, bytes | None] = {}
         self._watermarks_until_s = 0.0
 
@@ -75,7 +76,7 @@ class RedisClusterKeyValueStore:
         for (view, key), entry in zip(rows, entries, strict=True):
             entities.setdefault(self._tag(view, key), []).append(entry)
         found: dict[bytes, bytes | None] = {}
-        watermarks = entities.pop(self._tag(WATERMARK_VIEW, ""), [])
+        watermarks = entities.pop(self._watermarks_tag, [])
         for of_one in entities.values():
             found |= self._hop(of_one, end_s)
         if watermarks:
@@ -98,7 +99,7 @@ class RedisClusterKeyValueStore:
         own_tag = self._tag(guard.view, guard.key)
         entities = self._entities(changes)
         own = entities.pop(own_tag, {})
-        watermarks = entities.pop(self._tag(WATERMARK_VIEW, ""), {})
+        watermarks = entities.pop(self._watermarks_tag, {})
         with redis_errors("guarded write"):
             write = GuardedWrite(
                 self._nodes.cluster(), guarded, guard.expected, own_tag + b"\0\0number"
@@ -109,17 +110,17 @@ class RedisClusterKeyValueStore:
             if not (write.begin() and write.write(rows) and write.commit(own)):
                 return False
             if watermarks:
-                tag = self._tag(WATERMARK_VIEW, "")
-                write.write([(tag + mark, watermarks)])
+                write.write([(self._watermarks_tag + mark, watermarks)])
         return True
 
     def close(self) -> None:
         self._nodes.close()
 
     def _tag(self, view: str, key: str) -> bytes:
-        """Returns what decides on the node; "=" keeps it from being empty."""
-        entity = WATERMARK_VIEW if view == WATERMARK_VIEW else key
-        return self._prefix + b"{=" + entity.encode() + b"}"
+        """Returns what decides on the node: "=" and the key, or of all watermarks."""
+        if view == WATERMARK_VIEW:
+            return self._watermarks_tag
+        return self._prefix + b"{=" + key.encode() + b"}"
 
     def _entry(self, view: str, key: str) -> bytes:
         return self._tag(view, key) + b"\0" + entry_key(view, key)

@@ -1,9 +1,10 @@
 """What only a cluster can do: be asked in one place, move slots, lose nodes, split."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -115,6 +116,13 @@ def _row(
     return [(tag + b" by", {tag: blob})]
 
 
+def raising(error: Exception) -> Callable[..., None]:
+    def call(*_: object) -> None:
+        raise error
+
+    return call
+
+
 def _blob(store: RedisClusterKeyValueStore, folder: Path, user: str) -> bytes | None:
     client: Any = store._nodes.cluster()
     blob: bytes | None = client.get(f"{folder}:{{{user}}}")
@@ -216,6 +224,49 @@ def test_a_key_on_its_way_to_another_node_is_found_before_and_after(
     assert store.get_many("v", [user], PATIENT_US) == [b"1"]  # MOVED
     store.put_many("v", {user: b"2"})
     assert store.get_many("v", [user]) == [b"2"]
+
+
+def test_a_user_called_like_the_watermarks_has_rows_of_its_own(
+    store: RedisClusterKeyValueStore,
+) -> None:
+    rows = dict.fromkeys((WATERMARK_VIEW, "watermarks", "=watermarks"), b"1")
+    guard = Guard("offsets", "updater", None)
+    assert store.write_if(guard, {"v": rows, WATERMARK_VIEW: {"v": b"9"}})
+    asked = [("v", name) for name in rows]
+    assert store.get_rows(asked, PATIENT_US) == [b"1"] * 3
+    store.put_many("v", dict.fromkeys(rows, b"2"))
+    assert store.get_rows(asked, PATIENT_US) == [b"2"] * 3
+
+
+def test_a_redirection_without_a_host_means_the_host_that_was_asked(
+    cluster: RedisCluster,
+    store: RedisClusterKeyValueStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store.put_many("v", {"ann": b"1"})
+    owner = cluster.node_of(_slot("ann"))
+    said = redis.ResponseError(f"MOVED {_slot('ann')} :{owner.port}")
+    hops = store._nodes._hops
+
+    def astray(host: str, port: int) -> Any:
+        monkeypatch.setattr(store._nodes, "_hops", hops)
+        return SimpleNamespace(mget=raising(said))
+
+    monkeypatch.setattr(store._nodes, "_hops", astray)
+    assert store.get_many("v", ["ann"], PATIENT_US) == [b"1"]
+
+
+def test_a_slot_that_nobody_was_known_to_have_is_learnt_again(
+    store: RedisClusterKeyValueStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_many("v", {"ann": b"1"})
+    nodes = store._nodes
+    nodes.cluster().nodes_manager.slots_cache.pop(_slot("ann"))
+    with pytest.raises(UnavailableError):
+        store.get_many("v", ["ann"], PATIENT_US)
+    assert nodes._learner is not None
+    nodes._learner.join()
+    assert store.get_many("v", ["ann"], PATIENT_US) == [b"1"]
 
 
 def test_a_node_that_hangs_costs_its_own_users_the_hop_and_the_others_nothing(

@@ -12,6 +12,7 @@ from stepwell.stores.redis_connection import (
     Client,
     ClusterClient,
     LostConnectionError,
+    NoNodeError,
     ReplyError,
     connect,
     connect_cluster,
@@ -107,21 +108,21 @@ class RedisClusterNodes:
         """Returns what MGET replies for keys of one slot, on the request path.
 
         Raises:
-            redis.RedisError, TimeoutError: as a call of the client.
+            redis.RedisError, NoNodeError, TimeoutError: as a call of the client.
         """
         end = time.monotonic() + timeout_us / 1e6
         if self._cluster is None:
             self._learn_soon()
             raise LostConnectionError("the cluster has not been reached yet")
-        node = self._cluster.get_node_from_key(keys[0])
         try:
+            node = self._cluster.get_node_from_key(keys[0])
             return self._hops(node.host, node.port).mget(keys, timeout_us)
         except ReplyError as error:
-            word, host, port = _redirection(error)
+            word, host, port = _redirection(error, node.host)
             self._learn_soon()
             left_us = max(int((end - time.monotonic()) * 1e6), 1)
             return self._hops(host, port).mget(keys, left_us, asking=word == "ASK")
-        except (LostConnectionError, TimeoutError):
+        except (LostConnectionError, NoNodeError, TimeoutError):
             # Perhaps another node has its slots by now.
             self._learn_soon()
             raise
@@ -176,13 +177,19 @@ class RedisClusterNodes:
                     hops.connect(self._bulk_timeout_ms * 1_000)
 
 
-def _redirection(error: ReplyError) -> tuple[str, str, int]:
-    """Returns (MOVED or ASK, host, port), or raises the error when it is no such."""
+def _redirection(error: ReplyError, asked: str) -> tuple[str, str, int]:
+    """Returns (MOVED or ASK, host, port), or raises the error when it is no such.
+
+    Args:
+        asked: host of the node that says so; one that knows no other means itself.
+    """
     word, *rest = str(error).split(" ")
     if word not in {"MOVED", "ASK"} or len(rest) != 2:
         raise error
-    host, port = _address(rest[1])
-    return word, host, port
+    host, _, port = rest[1].rpartition(":")
+    if not port.isdecimal():
+        raise error
+    return word, host.strip("[]") or asked, int(port)
 
 
 def _address(text: str) -> tuple[str, int]:

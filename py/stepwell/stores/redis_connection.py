@@ -11,7 +11,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode
 from redis.connection import Connection, UnixDomainSocketConnection
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, SlotNotCoveredError
 from redis.retry import Retry
 
 from stepwell.base.errors import (
@@ -26,6 +26,7 @@ ClusterClient: TypeAlias = Any
 WatchError = redis.WatchError
 LostConnectionError = redis.ConnectionError
 ReplyError = redis.ResponseError
+NoNodeError = SlotNotCoveredError
 UnreadableReplyError = redis.InvalidResponse
 
 
