@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stepwell.base.errors import DataLossError, NotFoundError
+from stepwell.base.errors import (
+    DataLossError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 from stepwell.experiments.exposed_slates import GUARDRAILS, OUTCOMES, ExposedSlates
 from stepwell.feedback.logged_events import OnProgress, decoded
 from stepwell.stores.event_log import EventLog
@@ -24,6 +28,7 @@ def read_experiment(
     name: str,
     window_seconds: int = DEFAULT_WINDOW_SECONDS,
     on_progress: OnProgress | None = None,
+    since: int = 0,
 ) -> ExposedSlates:
     """Returns what the users of an experiment were shown and did.
 
@@ -31,10 +36,14 @@ def read_experiment(
     an item in it, and came within the window; several of one kind and item count once.
     What users did before the first exposure in the log was known of them before.
 
+    Args:
+        since: unix seconds; what was shown earlier was shown before the experiment, in
+            no arm of it.
     Raises:
         NotFoundError: no impression names the experiment; names those that are there.
+        InvalidArgumentError: none does so since then.
     """
-    reader = _Reader(name, window_seconds)
+    reader = _Reader(name, window_seconds, since)
     at, end = 0, log.end_offset()
     while at < end and (lines := log.read(at, min(_BATCH_LINES, end - at))):
         for line in lines:
@@ -95,13 +104,15 @@ class _Slate:
 
 
 class _Reader:
-    def __init__(self, name: str, window_seconds: int) -> None:
+    def __init__(self, name: str, window_seconds: int, since: int) -> None:
         self._name = name
         self._window_seconds = window_seconds
+        self._since = since
         self._users: dict[str, _User] = {}
         self._slates: dict[str, _Slate] = {}
         # An impression may reach the log behind the first event that answers it.
         self._answers: list[feedback_pb2.Event] = []
+        # Also its own name, where it was shown too early.
         self._others: set[str] = set()
 
     def take(self, event: feedback_pb2.Event | feedback_pb2.Impression) -> None:
@@ -114,7 +125,7 @@ class _Reader:
                 user.num_purchases += event.event_type == _PURCHASE
             return
         arms = {one.experiment: one.arm for one in event.exposures}
-        if self._name in arms:
+        if self._name in arms and event.event_time_seconds >= self._since:
             user.arms.add(arms[self._name])
             self._slates.setdefault(event.request_id, _slate(event))
         else:
@@ -122,6 +133,10 @@ class _Reader:
             user.num_slates += not self._slates
 
     def slates(self) -> ExposedSlates:
+        if not self._slates and self._name in self._others:
+            raise InvalidArgumentError(
+                f"no slate was shown since {self._since}", "since"
+            )
         if not self._slates:
             others = ", ".join(sorted(self._others)) or "none"
             raise NotFoundError(

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stepwell.base.errors import NotFoundError
+from stepwell.base.errors import InvalidArgumentError, NotFoundError
 from stepwell.experiments.exposed_slates import ExposedSlates
 from stepwell.feedback.experiment_log import read_experiment
 from stepwell.feedback.logged_events import event_record, impression_record
@@ -49,9 +49,9 @@ def did(
     return event_record(event, 0)
 
 
-def read(log: LmdbEventLog, *records: EventRecord) -> ExposedSlates:
+def read(log: LmdbEventLog, *records: EventRecord, since: int = 0) -> ExposedSlates:
     log.append([*records])
-    return read_experiment(log, "search", window_seconds=60)
+    return read_experiment(log, "search", window_seconds=60, since=since)
 
 
 def values(slates: ExposedSlates, name: str) -> list[float]:
@@ -146,6 +146,34 @@ def test_who_was_seen_in_two_arms_is_left_out_and_counted(log: LmdbEventLog) -> 
     assert slates.num_crossed == 1
     assert slates.arms.tolist() == [0]
     assert len(slates.times) == 1
+
+
+def test_what_was_shown_earlier_was_shown_before_the_experiment(
+    log: LmdbEventLog,
+) -> None:
+    """As after a new salt: everybody was in another arm before."""
+    slates = read(
+        log,
+        shown("r1", "ann", "wide", time=100),
+        did(1, "ann", "a", "r1"),
+        shown("r2", "bob", "control", time=100),
+        shown("r3", "cid", "control", time=100),
+        shown("r4", "ann", "control", time=200),
+        shown("r5", "bob", "wide", time=210),
+        did(2, "bob", "a", "r5", event_time_seconds=210),
+        since=200,
+    )
+    assert slates.num_crossed == 0
+    assert [slates.arm_names[arm] for arm in slates.arms] == ["control", "wide"]
+    assert slates.times.tolist() == [200, 210]
+    assert values(slates, "clicks") == [0, 1]
+    once = math.log1p(1)
+    assert slates.before.tolist() == [[once, once, 0], [once, 0, 0]]
+
+
+def test_says_so_where_nothing_was_shown_since(log: LmdbEventLog) -> None:
+    with pytest.raises(InvalidArgumentError, match="no slate was shown since 101"):
+        read(log, shown("r1", "ann", "control"), since=101)
 
 
 def test_says_which_experiments_there_are_instead(log: LmdbEventLog) -> None:

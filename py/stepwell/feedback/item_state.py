@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from stepwell.base.errors import DataLossError
 from stepwell.feedback.logged_events import event_in
+from stepwell.feedback.stream_fold import add_decayed
 from stepwell.schema.feature_registry import (
     ITEM_ACTIVITY,
     ITEM_ACTIVITY_HALF_LIVES,
@@ -80,10 +81,8 @@ class ItemState:
         fields = list(_BODY.unpack_from(memory, offset))
         place = KINDS[kind]
         last = fields[_NUM_COUNTS + place]
-        for count, half_life in enumerate(_HALF_LIVES, place * len(_HALF_LIVES)):
-            decay = 2.0 ** (-abs(time - last) / half_life)
-            held = fields[count]
-            fields[count] = held * decay + 1 if time > last else held + decay
+        start = place * len(_HALF_LIVES)
+        add_decayed(fields, start, _HALF_LIVES, time - last, 1.0)
         fields[_NUM_COUNTS + place] = max(last, time)
         _BODY.pack_into(memory, offset, *fields)
         return slot

@@ -12,9 +12,6 @@ from stepwell_pb.v1 import feedback_pb2
 IMPRESSION_PREFIX = "impression:"
 """Begins the ids of impressions in the log; no client's event may take one."""
 
-MAX_AHEAD_SECONDS = 86_400
-"""An event may lie this far ahead of the server's now: producers' clocks differ."""
-
 _BATCH_IMPRESSIONS = 500
 _BATCH_LINES = 2_000
 

@@ -1,7 +1,8 @@
 """What time it was, in the world of the data, when the log was last written to."""
 
 from stepwell.base.errors import DataLossError
-from stepwell.feedback.logged_events import MAX_AHEAD_SECONDS, LoggedLine, decoded
+from stepwell.feedback.logged_events import LoggedLine, decoded
+from stepwell.schema.feature_row import MAX_AHEAD_SECONDS
 from stepwell.stores.event_log import EventLog, StoredEvent
 from stepwell_pb.v1 import feedback_pb2
 

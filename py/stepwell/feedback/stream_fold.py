@@ -164,17 +164,25 @@ def activity_after(body: bytes, kind: int, time: int, value: float) -> bytes:
     place = _PLACES[kind]
     _count_session(fields, time)
     last = fields[_LAST_TIMES + place]
-    _add_decayed(fields, 4 * place, _HALF_LIVES, time - last, 1.0)
+    add_decayed(fields, 4 * place, _HALF_LIVES, time - last, 1.0)
     if kind == EventType.PURCHASE:
-        _add_decayed(fields, _SPENT, _SPENT_HALF_LIVES, time - last, value)
+        add_decayed(fields, _SPENT, _SPENT_HALF_LIVES, time - last, value)
     fields[_LAST_TIMES + place] = max(last, time)
     return _ACTIVITY.pack(*fields)
 
 
-def _add_decayed(
+def add_decayed(
     fields: list[float], start: int, half_lives: Sequence[int], later: int, what: float
 ) -> None:
-    """Adds to sums of the newest time; `later` is negative for an event before it."""
+    """Adds to sums that are decayed to the newest event's time, in place.
+
+    Args:
+        fields: has a sum for each half-life from `start` on.
+        half_lives: seconds.
+        later: seconds from the newest event so far to this one; negative for an
+            event before it, whose part is decayed instead.
+        what: 1 for a count, or money.
+    """
     for place, half_life in enumerate(half_lives, start):
         decay = 2.0 ** (-abs(later) / half_life)
         held = fields[place]

@@ -30,7 +30,7 @@ from stepwell.schema.feature_view import (
 )
 
 MAX_AHEAD_SECONDS = 86_400
-"""A timestamp may lie this far ahead of now: producers' clocks differ."""
+"""A row's or an event's time may lie this far ahead of now: clocks differ."""
 
 _MAGIC = b"SWFR"
 _FORMAT_VERSION = 1

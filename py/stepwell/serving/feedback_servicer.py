@@ -16,11 +16,8 @@ from stepwell.base.metric_names import (
     EVENTS_STORED,
 )
 from stepwell.base.metrics import Metrics
-from stepwell.feedback.logged_events import (
-    IMPRESSION_PREFIX,
-    MAX_AHEAD_SECONDS,
-    event_record,
-)
+from stepwell.feedback.logged_events import IMPRESSION_PREFIX, event_record
+from stepwell.schema.feature_row import MAX_AHEAD_SECONDS
 from stepwell.serving.event_stream import durable_batches
 from stepwell.serving.validation import check_message
 from stepwell.stores.event_log import AppendReceipt, EventLog
