@@ -375,6 +375,7 @@ def room_tests():
         deps = [
             ":tiny_ranker_fixture",
             "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:errors",
             "//py/stepwell/base:metric_names",
             "//py/stepwell/experiments:guardrails",
             "//py/stepwell/pipeline:candidate",
