@@ -48,11 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file",
         type=Path,
-        help="of the experiments: says how large its arms should be",
+        help="of the experiments: says which arms there are, and how large",
     )
     parser.add_argument("--control", default="", metavar="ARM", help="default: control")
     parser.add_argument(
-        "--since", metavar="TIME", help="slates from then on: ISO 8601, UTC, or seconds"
+        "--since",
+        metavar="TIME",
+        help="the experiment began then: ISO 8601, UTC, or seconds",
     )
     parser.add_argument(
         "--window",
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     for name, value in (("--alpha", args.alpha), ("--effect", args.effect)):
         if not 0.0 < value < 1.0:
             raise InvalidArgumentError(f"{name} is {value}, must be in (0, 1)", name)
-    since = None if args.since is None else seconds_of(args.since)
+    since = 0 if args.since is None else seconds_of(args.since)
     options = ReportOptions(
         control=args.control,
         shares={} if args.file is None else _shares(args.file, args.name),
@@ -97,9 +99,9 @@ def run(args: argparse.Namespace) -> int:
         line_progress("reading", quiet=args.json) as on_progress,
     ):
         slates = read_experiment(
-            log, args.name, args.window, partial(on_progress, "reading")
+            log, args.name, args.window, partial(on_progress, "reading"), since
         )
-    report = report_of(slates if since is None else slates.since(since), options)
+    report = report_of(slates, options)
     if args.plot is not None:
         experiment_plot.write(report, args.name, args.plot)
     print(json.dumps(facts_of(report)) if args.json else text_of(report))
@@ -188,6 +190,8 @@ def text_of(report: ExperimentReport) -> str:
         lines.append(f"left out: {report.num_crossed:,} users seen in several arms")
     for arm in report.arms[1:]:
         mine = [one for one in report.comparisons if one.arm == arm.name]
+        if not mine:
+            continue  # nobody was seen in it
         lines += ["", f"{arm.name} against {report.control}", *_table(mine, report)]
         lines += [
             f"WORSE: {one.metric}, always-valid p {one.looks[-1].p_value:.2g}"
@@ -198,6 +202,8 @@ def text_of(report: ExperimentReport) -> str:
 
 
 def _ratio_line(report: ExperimentReport) -> str:
+    if report.sample_ratio_p_value is None:
+        return "sample ratio: not known, --file says how the arms were dealt"
     said = f"sample ratio: p {report.sample_ratio_p_value:.3g}"
     if not report.has_mismatch:
         return f"{said}, as dealt"

@@ -140,6 +140,7 @@ def test_charts_are_written_of_what_is_known(
     charts = tmp_path / "charts"
     words = ("report", "search", "--data", "generated", "--plot", str(charts))
     assert run(*words) == 0
+    assert "sample ratio: not known" in capsys.readouterr().out
     names = {path.name for path in charts.iterdir()}
     assert names == {"search_wide_purchases.svg", "search_wide_purchase_value.svg"}
     for path in charts.iterdir():
@@ -156,6 +157,32 @@ def test_arms_that_are_not_as_dealt_exit_1(
     words = ("report", "search", "--data", "generated", "--file", str(file))
     assert run(*words) == 1
     assert "MISMATCH" in capsys.readouterr().out
+
+
+def test_an_arm_that_nobody_was_seen_in_is_told_and_exits_1(
+    project: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = json.loads(file.read_text())
+    arms = said["layers"][0]["experiments"][0]["arms"]
+    arms[1]["num_buckets"] = 2_500
+    arms[0]["num_buckets"] = 2_500
+    arms.append({"name": "narrow", "num_buckets": 2_500})
+    file.write_text(json.dumps(said))
+    words = ("report", "search", "--data", "generated", "--file", str(file))
+    assert run(*words) == 1
+    text = capsys.readouterr().out
+    assert "narrow 0 users" in text
+    assert "MISMATCH" in text
+    assert "narrow against" not in text
+
+
+def test_a_report_since_a_time_is_of_what_was_shown_then(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("report", "search", "--data", "generated", "--since")
+    assert run(*words, str(1_000 + 4 * NUM_USERS), "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [arm["slates"] for arm in said["arms"]] == [2 * NUM_USERS] * 2
 
 
 def test_what_is_not_there_is_said(

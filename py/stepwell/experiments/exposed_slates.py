@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stepwell.base.errors import InvalidArgumentError, NotFoundError
+from stepwell.base.errors import NotFoundError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -50,19 +50,3 @@ class ExposedSlates:
             known = ", ".join(self.arm_names)
             raise NotFoundError(f"nobody was seen in arm {name!r}; arms are {known}")
         return np.equal(self.arms, self.arm_names.index(name))
-
-    def since(self, seconds: int) -> "ExposedSlates":
-        """Returns what was shown from then on; users stay, with or without slates."""
-        kept = self.times >= seconds
-        if not kept.any():
-            raise InvalidArgumentError(f"no slate was shown since {seconds}", "since")
-        values = {name: column[kept] for name, column in self.values.items()}
-        return ExposedSlates(
-            self.arm_names,
-            self.arms,
-            self.before,
-            self.users[kept],
-            self.times[kept],
-            values,
-            self.num_crossed,
-        )

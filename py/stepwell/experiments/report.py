@@ -42,7 +42,7 @@ class ReportOptions:
     Attributes:
         control: the arm that the others stand beside; "" takes the one named
             "control", or else the first by name.
-        shares: of the users, by arm, in any unit; empty assumes equal ones.
+        shares: of the users, by arm, in any unit; empty where nobody knows.
         looks: how looks judge.
     """
 
@@ -122,9 +122,9 @@ class ExperimentReport:
     Attributes:
         control: the control's name.
         alpha: bound on false alarms, by comparison.
-        arms: the control first.
+        arms: the control first; last those that were dealt and not seen.
         num_crossed: users left out, for they were seen in several arms.
-        sample_ratio_p_value: of users by arm.
+        sample_ratio_p_value: of users by arm; None without shares.
         comparisons: by arm, then by metric.
     """
 
@@ -132,13 +132,14 @@ class ExperimentReport:
     alpha: float
     arms: tuple[ArmSize, ...]
     num_crossed: int
-    sample_ratio_p_value: float
+    sample_ratio_p_value: float | None
     comparisons: tuple[Comparison, ...]
 
     @property
     def has_mismatch(self) -> bool:
         """The arms are not as large as they should be: believe nothing else."""
-        return self.sample_ratio_p_value < MISMATCH
+        found = self.sample_ratio_p_value
+        return found is not None and found < MISMATCH
 
 
 def report_of(slates: ExposedSlates, options: ReportOptions) -> ExperimentReport:
@@ -153,9 +154,9 @@ def report_of(slates: ExposedSlates, options: ReportOptions) -> ExperimentReport
         seen = ", ".join(slates.arm_names) or "none"
         raise FailedPreconditionError(f"a report needs two arms; seen were {seen}")
     names = _control_first(slates, options.control)
+    unseen = [name for name in options.shares if name not in names]
     sizes = tuple(_size(slates, name) for name in names)
-    shares = [_share(options.shares, name) for name in names]
-    ratio = sample_ratio_p_value([size.num_users for size in sizes], shares)
+    sizes += tuple(ArmSize(name, 0, 0) for name in unseen)
     times = _look_times(slates)
     comparisons = tuple(
         comparison
@@ -168,7 +169,7 @@ def report_of(slates: ExposedSlates, options: ReportOptions) -> ExperimentReport
         alpha=options.looks.alpha,
         arms=sizes,
         num_crossed=slates.num_crossed,
-        sample_ratio_p_value=ratio,
+        sample_ratio_p_value=_sample_ratio(sizes, options.shares),
         comparisons=tuple(by_arm),
     )
 
@@ -185,14 +186,19 @@ def _size(slates: ExposedSlates, name: str) -> ArmSize:
     return ArmSize(name, int(members.sum()), int(members[slates.users].sum()))
 
 
-def _share(shares: Mapping[str, float], name: str) -> float:
+def _sample_ratio(
+    sizes: tuple[ArmSize, ...], shares: Mapping[str, float]
+) -> float | None:
     if not shares:
-        return 1.0
-    if name not in shares:
-        raise InvalidArgumentError(
-            f"arm {name!r} was seen and is not in the file: {', '.join(shares)}", "arms"
-        )
-    return shares[name]
+        return None
+    for size in sizes:
+        if size.name not in shares:
+            known = ", ".join(shares)
+            raise InvalidArgumentError(
+                f"arm {size.name!r} was seen and is not in the file: {known}", "arms"
+            )
+    dealt = [shares[size.name] for size in sizes]
+    return sample_ratio_p_value([size.num_users for size in sizes], dealt)
 
 
 def _look_times(slates: ExposedSlates) -> Ints:

@@ -98,9 +98,26 @@ def test_a_guardrail_that_is_rare_is_found_by_points_not_by_parts() -> None:
 
 def test_arms_of_another_size_than_dealt_are_a_mismatch() -> None:
     slates = slates_of(shares=(0.4, 0.6))
-    assert report_of(slates, OPTIONS).has_mismatch
+    equal = replace(OPTIONS, shares={"wide": 5_000, "control": 5_000})
+    assert report_of(slates, equal).has_mismatch
     dealt = replace(OPTIONS, shares={"wide": 6_000, "control": 4_000, "new": 1})
     assert not report_of(slates, dealt).has_mismatch
+
+
+def test_an_arm_of_which_nobody_was_seen_is_a_mismatch() -> None:
+    """Those who were seen are as they were dealt to each other."""
+    dealt = replace(OPTIONS, shares={"third": 3, "wide": 3, "control": 3})
+    report = report_of(slates_of(), dealt)
+    assert report.has_mismatch
+    assert [arm.name for arm in report.arms] == ["control", "wide", "third"]
+    assert report.arms[-1].num_users == 0
+    assert {one.arm for one in report.comparisons} == {"wide"}
+
+
+def test_without_shares_nothing_is_said_of_the_arms_sizes() -> None:
+    report = report_of(slates_of(shares=(0.9, 0.1)), OPTIONS)
+    assert report.sample_ratio_p_value is None
+    assert not report.has_mismatch
 
 
 def test_every_arm_stands_beside_the_control_that_is_asked_for() -> None:
@@ -112,15 +129,6 @@ def test_every_arm_stands_beside_the_control_that_is_asked_for() -> None:
     assert {one.arm for one in report.comparisons} == {"third", "wide"}
     other = report_of(slates, replace(OPTIONS, control="wide"))
     assert [arm.name for arm in other.arms] == ["wide", "control", "third"]
-
-
-def test_slates_since_a_time_are_all_that_count() -> None:
-    slates = slates_of()
-    later = report_of(slates.since(5_000), OPTIONS)
-    expected = int((slates.times >= 5_000).sum())
-    assert sum(arm.num_slates for arm in later.arms) == expected
-    with pytest.raises(InvalidArgumentError, match="since 9000"):
-        slates.since(9_000)
 
 
 def test_refuses_what_cannot_be_compared() -> None:
