@@ -1,4 +1,4 @@
-"""Who may do what at the operator's door, and the line that every refusal leaves."""
+"""Who may do what at the operator's door, and the line that every failure leaves."""
 
 import asyncio
 import enum
@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from stepwell.base.errors import PermissionDeniedError, StepwellError
+from stepwell.base.errors import PermissionDeniedError
 from stepwell.serving.audit_log import AuditEntry, AuditLog
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc
 
@@ -41,7 +41,8 @@ class AdminGate(admin_pb2_grpc.AdminServiceServicer):
     Args:
         inner: does what is asked.
         tcp_role: of callers over TCP.
-        audit: takes a refused change down; one that is done, `inner` takes down.
+        audit: takes a change down that is refused or fails; one that is done, `inner`
+            takes down.
 
     Concurrency: as `inner`.
     """
@@ -103,12 +104,12 @@ class AdminGate(admin_pb2_grpc.AdminServiceServicer):
         try:
             self._check(action, context)
             return await method(request, context)
-        except StepwellError as error:
+        except Exception as error:
             entry = AuditEntry(
                 action,
                 operator_of(context),
                 before={},
-                after={"refused": str(error)},
+                after={"refused": str(error) or repr(error)},
                 reason=request.reason[:256],
             )
             await asyncio.to_thread(self._audit.write, entry)

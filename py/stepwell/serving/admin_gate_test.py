@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
+from stepwell.releases.source import DirectorySource
 from stepwell.serving.admin_gate import Role
 from stepwell.serving.admin_listener import Door
 from stepwell.serving.server import Listen
@@ -97,3 +98,16 @@ async def test_a_wrong_change_leaves_a_line_too(doors: Doors) -> None:
     assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     (line,) = doors.audited()
     assert "reason" in line["after"]["refused"]
+
+
+async def test_a_registry_that_cannot_be_read_leaves_a_line_too(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: DirectorySource) -> None:
+        raise PermissionError("the share is gone")
+
+    monkeypatch.setattr(DirectorySource, "state", lost)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call(doors.socket, "PollReleases", CHANGES["PollReleases"])
+    (line,) = doors.audited()
+    assert line["after"] == {"refused": "the share is gone"}

@@ -1,7 +1,7 @@
 """AdminService: how the server stands, the ladder in hand, a look at the releases."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,12 +29,11 @@ class ReleaseActions:
 
     Attributes:
         view: returns those that are held, and what for.
-        poll: looks at the registry and returns when what it wants was done, or refused;
-            runs on another thread.
+        poll: looks at the registry and returns when what it wants was done, or refused.
     """
 
     view: Callable[[], admin_pb2.ReleasesView]
-    poll: Callable[[], None]
+    poll: Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +151,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         check_message(request)
         releases = self._facts.releases
         before = releases.view()
-        await asyncio.to_thread(releases.poll)
+        await releases.poll()
         after = releases.view()
         entry = AuditEntry(
             "PollReleases",

@@ -17,11 +17,12 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One action of an operator.
+    """One action of an operator, or of the guardrails.
 
     Attributes:
-        action: "ForceTier", "SetLadder" or "Restart".
-        who: the peer's address, with the name that it gave itself where it did.
+        action: "ForceTier", "SetLadder", "PollReleases", "Restart" or "CanaryRollback".
+        who: the peer's address, with the name that it gave itself where it did;
+            "guardrails" where nobody asked.
         before, after: what it changed.
         reason: as the operator gave it.
     """

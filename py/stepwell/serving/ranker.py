@@ -186,11 +186,8 @@ class Ranker:
     ) -> None:
         ready = False
         while not stop.is_set():
-            # Without a scraper too, losses are said.
-            self._impressions.refresh()
-            if self._parts.experiments is not None:
-                await asyncio.to_thread(self._parts.experiments.refresh)
-            await asyncio.wrap_future(self._release_thread.submit(self._poll))
+            await asyncio.to_thread(self._refresh)
+            await self._polled()
             if not ready and self._manager.live_serial is not None:
                 ready = True
                 await asyncio.to_thread(
@@ -214,19 +211,40 @@ class Ranker:
             watermark = release.manifest.metadata.data_watermark_seconds
             warm_up(release.content, watermark, num_rounds=1)
 
-    def poll_releases(self) -> None:
+    async def poll_releases(self) -> None:
         """Looks for releases now, and returns when what is wanted is done.
 
-        What is held already is flipped to at once, also while another one loads.
+        What is held already is flipped to at once, also while another one loads. No
+        thread stands by until then.
         """
-        if not self._manager.flip():
-            self._release_thread.submit(self._poll).result()
+        if not await asyncio.to_thread(self._manager.flip):
+            await asyncio.wrap_future(self._release_thread.submit(self._poll))
+
+    async def _polled(self) -> None:
+        """As `poll_releases`; meanwhile it follows all that needs no load."""
+        polling = asyncio.wrap_future(self._release_thread.submit(self._poll))
+        while not polling.done():
+            await asyncio.wait((polling,), timeout=self._options.poll_seconds)
+            if not polling.done():
+                await asyncio.to_thread(self._refresh)
+                await asyncio.to_thread(self._look, self._manager.flip)
+        await polling
+
+    def _refresh(self) -> None:
+        # Without a scraper too, losses are said.
+        self._impressions.refresh()
+        if self._parts.experiments is not None:
+            self._parts.experiments.refresh()
 
     def _poll(self) -> None:
+        # Before the first one is live nothing else is worth its time.
+        until_live = self._manager.live_serial is None
+        self._look(lambda: self._manager.poll(until_live=until_live))
+
+    def _look(self, look: Callable[[], object]) -> None:
         """Looks for releases; a registry that cannot be read now keeps the live one."""
         try:
-            # Before the first one is live nothing else is worth its time.
-            self._manager.poll(until_live=self._manager.live_serial is None)
+            look()
         except (StepwellError, OSError) as error:
             _log.warning("registry cannot be read", error=str(error))
 

@@ -27,6 +27,7 @@ def room_tests():
             ":server",
             ":tiny_ranker_fixture",
             "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/releases:source",
         ],
     )
     stepwell_py_test(
@@ -394,6 +395,22 @@ def room_tests():
             "//py/stepwell/feedback:logged_events",
             "//py/stepwell/feedback:served_request",
             "//py/stepwell/stores:lmdb_event_log",
+        ],
+    )
+    stepwell_py_test(
+        name = "ranker_loading_test",
+        srcs = ["ranker_loading_test.py"],
+        deps = [
+            ":engine",
+            ":tiny_ranker_fixture",
+            "//proto/stepwell_pb/v1:v1_py",
+            "//py/stepwell/base:metric_names",
+            "//py/stepwell/base:metric_spec",
+            "//py/stepwell/base:metrics",
+            "//py/stepwell/releases:rollout",
+            "//py/stepwell/releases:signing",
+            "//py/stepwell/releases:vetoes",
+            "//py/stepwell/stores:key_value_store",
         ],
     )
     stepwell_py_test(
