@@ -1,6 +1,8 @@
 #include "cc/lmdb/environment.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -19,6 +21,7 @@ constexpr int kFolderMode = 0700;
 constexpr int kFileMode = 0600;
 constexpr unsigned kMaxReaders = 512;
 constexpr unsigned kMaxTables = 8;
+constexpr off_t kLockFileBytes = off_t{kMaxReaders + 64} * 64;  // a slot has 64 bytes
 
 absl::Status MakeFolder(const std::string& path) {
   const std::filesystem::path parent =
@@ -34,6 +37,20 @@ absl::Status MakeFolder(const std::string& path) {
   }
   return absl::UnavailableError(
       absl::StrCat("cannot make ", path, ": ", std::strerror(errno)));
+}
+
+// Takes the room of the lock file, which is written through a map: where the disk is
+// full that would end the process with SIGBUS. Returns ENOSPC or EDQUOT then, else 0:
+// all other trouble is the opening's to tell. This process has the folder not open, or
+// closing the file would let its locks go; what others have mapped keeps its size.
+int ReserveLockFile(const std::string& folder) {
+  const std::string path = folder + "/lock.mdb";
+  const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, kFileMode);
+  if (descriptor < 0) return 0;
+  const int done = fallocate(descriptor, FALLOC_FL_KEEP_SIZE, 0, kLockFileBytes);
+  const int code = done == 0 ? 0 : errno;
+  close(descriptor);
+  return code == ENOSPC || code == EDQUOT ? code : 0;
 }
 
 unsigned FlagsOf(const EnvironmentOptions& options) {
@@ -67,6 +84,7 @@ absl::Status Environment::OpenFile(const EnvironmentOptions& options) {
       ErrorOf(mdb_env_set_mapsize(environment_, options.map_size_bytes)));
   STEPWELL_RETURN_IF_ERROR(ErrorOf(mdb_env_set_maxreaders(environment_, kMaxReaders)));
   STEPWELL_RETURN_IF_ERROR(ErrorOf(mdb_env_set_maxdbs(environment_, kMaxTables)));
+  STEPWELL_RETURN_IF_ERROR(ErrorOf(ReserveLockFile(path_)));
   STEPWELL_RETURN_IF_ERROR(
       ErrorOf(mdb_env_open(environment_, path_.c_str(), FlagsOf(options), kFileMode)));
   // Readers killed in the middle of a read would pin old pages for ever.

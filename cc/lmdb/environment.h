@@ -37,8 +37,8 @@ struct EnvironmentOptions {
 class Environment {
  public:
   // Opens or creates the folder (mode 0700). FailedPrecondition when this process has
-  // it open already, DataLoss when its file was cut short, Unavailable when it cannot
-  // be used.
+  // it open already, DataLoss when its file was cut short, ResourceExhausted when the
+  // disk is full, Unavailable when it cannot be used.
   static absl::StatusOr<std::unique_ptr<Environment>> Open(
       std::string path, const EnvironmentOptions& options);
 
