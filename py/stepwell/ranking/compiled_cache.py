@@ -32,6 +32,8 @@ from stepwell.ops.huge_pages import huge_page_array
 _log = structlog.get_logger(__name__)
 MAX_ENTRIES = 12
 MAX_BYTES = 4 << 30
+_STAGED_SECONDS = 3_600
+"""Older than this, a ranker that is not whole yet has no writer any more."""
 _STEP_BYTES = 1 << 20
 _ABOUT = "about.json"
 _PARTS = ("weights", "plan", "items")
@@ -98,6 +100,7 @@ class CompiledCache:
             # Made by mkdtemp: another user's link or folder is never written into.
             staged = Path(tempfile.mkdtemp(prefix=".", dir=self.folder))
             try:
+                self._forget_abandoned(staged)
                 _write(staged, packed)
                 if not (self.folder / key).exists():
                     staged.rename(self.folder / key)
@@ -109,6 +112,17 @@ class CompiledCache:
                 # Another process packed the same and was first.
                 return
             _log.warning("the compiled ranker is not kept", reason=str(error))
+
+    def _forget_abandoned(self, staged: Path) -> None:
+        """Makes room of what others staged, who were killed before it was whole."""
+        oldest = staged.stat().st_mtime - _STAGED_SECONDS
+        for path in self.folder.glob(".*"):
+            try:
+                is_abandoned = path.stat().st_mtime < oldest
+            except FileNotFoundError:
+                continue  # it is whole by now
+            if is_abandoned:
+                shutil.rmtree(path, ignore_errors=True)
 
     def _forget_oldest(self) -> None:
         """Keeps the newest entry, and as many others as the bounds allow."""

@@ -1,5 +1,6 @@
 """Packed rankers that are kept: whole or not at all, and only of the same inputs."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +135,18 @@ def test_the_newest_entry_stays_whatever_its_size(
     cache.store("old", PACKED)
     cache.store("new", PACKED)
     assert [path.name for path in cache.folder.iterdir()] == ["new"]
+
+
+def test_what_a_killed_writer_left_goes_and_what_is_being_written_stays(
+    cache: CompiledCache,
+) -> None:
+    cache.store("one", PACKED)
+    for name, age_seconds in ((".killed", 7_200), (".written", 60)):
+        staged = cache.folder / name
+        staged.mkdir()
+        (staged / "weights").write_bytes(b"half")
+        written_at = (cache.folder / "one").stat().st_mtime - age_seconds
+        os.utime(staged, (written_at, written_at))
+    cache.store("two", PACKED)
+    names = {path.name for path in cache.folder.iterdir()}
+    assert names == {".written", "one", "two"}

@@ -1,5 +1,6 @@
 """What a shadow made of live's requests, one JSON line each, in a bounded file."""
 
+import fcntl
 import json
 import math
 import os
@@ -100,11 +101,17 @@ class ShadowLog:
         try:
             # One write: lines of several processes do not mix.
             os.write(descriptor, line)
-            is_full = os.fstat(descriptor).st_size > self._max_bytes
+            if os.fstat(descriptor).st_size > self._max_bytes:
+                _move_aside(path, descriptor)
         finally:
             os.close(descriptor)
-        if is_full:
-            path.replace(path.with_name(path.name + ".1"))
+
+
+def _move_aside(path: Path, descriptor: int) -> None:
+    """Moves the file, unless another process that found it full has done so."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if path.exists() and os.path.samestat(path.stat(), os.fstat(descriptor)):
+        path.replace(path.with_name(path.name + ".1"))
 
 
 def _number(value: float) -> float | None:

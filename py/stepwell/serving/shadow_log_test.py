@@ -1,6 +1,9 @@
 import json
 import math
+import os
 from pathlib import Path
+
+import pytest
 
 from stepwell.base.clock import FakeClock
 from stepwell.base.deadline import Deadline
@@ -53,6 +56,28 @@ def test_the_file_is_moved_aside_when_it_is_full(tmp_path: Path) -> None:
     log = ShadowLog(path, max_bytes=2 * size)
     for _ in range(7):
         log.write(LINE)
+    assert path.stat().st_size == size
+    assert path.with_name("shadow.jsonl.1").stat().st_size == 3 * size
+
+
+def test_a_file_that_two_processes_find_full_is_moved_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "shadow.jsonl"
+    size = len(LINE.to_json())
+    logs = [ShadowLog(path, max_bytes=size) for _ in range(2)]
+    written = os.write
+
+    def write_after_another(descriptor: int, line: bytes) -> int:
+        monkeypatch.setattr(os, "write", written)
+        # Both have opened the same file; the other one is first to find it full.
+        for _ in range(2):
+            logs[1].write(LINE)
+        logs[1].write(LINE)
+        return written(descriptor, line)
+
+    monkeypatch.setattr(os, "write", write_after_another)
+    logs[0].write(LINE)
     assert path.stat().st_size == size
     assert path.with_name("shadow.jsonl.1").stat().st_size == 3 * size
 
