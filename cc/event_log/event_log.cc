@@ -94,6 +94,10 @@ absl::StatusOr<SomeEvents> EventLog::ReadExcept(absl::string_view prefix,
       [&](EventStore& store) { return store.ReadExcept(prefix, from_offset, limit); });
 }
 
+absl::StatusOr<int64_t> EventLog::FirstOffset() const {
+  return WithStore([](EventStore& store) { return store.FirstOffset(); });
+}
+
 absl::StatusOr<int64_t> EventLog::EndOffset() const {
   return WithStore([](EventStore& store) { return store.EndOffset(); });
 }

@@ -68,6 +68,9 @@ class EventLog {
   absl::StatusOr<SomeEvents> ReadExcept(absl::string_view prefix, int64_t from_offset,
                                         int64_t limit) const;
 
+  // Of the oldest event that is not forgotten; EndOffset() where there is none.
+  absl::StatusOr<int64_t> FirstOffset() const;
+
   // Of the next new event.
   absl::StatusOr<int64_t> EndOffset() const;
 
@@ -80,7 +83,7 @@ class EventLog {
   absl::StatusOr<int64_t> CommittedOffset(absl::string_view consumer) const;
   absl::Status CommitOffset(absl::string_view consumer, int64_t offset);
 
-  // Forgets events before an offset, and their ids; returns how many.
+  // Forgets events before an offset, and their ids, damaged ones too; returns how many.
   absl::StatusOr<int64_t> Trim(int64_t before_offset);
 
   // The space that events and their ids take.

@@ -140,6 +140,17 @@ absl::Status EventStore::Walk(int64_t from_offset, int64_t limit, IsWanted is_wa
   return absl::OkStatus();
 }
 
+absl::StatusOr<int64_t> EventStore::FirstOffset() const {
+  STEPWELL_ASSIGN_OR_RETURN(
+      const Transaction transaction,
+      Transaction::Begin(*environment_, Transaction::Kind::kRead));
+  STEPWELL_ASSIGN_OR_RETURN(Cursor cursor, Cursor::Open(transaction, tables_.events));
+  absl::string_view key;
+  absl::string_view frame;
+  STEPWELL_ASSIGN_OR_RETURN(const bool any, cursor.Move(MDB_FIRST, &key, &frame));
+  return any ? NumberOf(key) : Number(transaction, kNextOffset);
+}
+
 absl::StatusOr<int64_t> EventStore::EndOffset() const { return NumberNow(kNextOffset); }
 
 absl::StatusOr<int64_t> EventStore::CommittedOffset(absl::string_view consumer) const {
@@ -185,15 +196,20 @@ absl::StatusOr<int64_t> EventStore::Forget(Transaction& transaction,
     if (!more) break;
     STEPWELL_ASSIGN_OR_RETURN(const int64_t offset, NumberOf(key));
     if (offset >= before_offset) break;
-    STEPWELL_ASSIGN_OR_RETURN(const StoredEvent event, EventOf(offset, frame));
-    MDB_val id = ValueOf(event.id);
-    const int code = mdb_del(transaction.get(), tables_.ids, &id, nullptr);
-    if (code != MDB_NOTFOUND) {
-      STEPWELL_RETURN_IF_ERROR(environment_->ErrorOf(code));
-    }
+    STEPWELL_RETURN_IF_ERROR(ForgetId(transaction, PeekId(frame), key));
     STEPWELL_RETURN_IF_ERROR(cursor.Delete());
   }
   return num_trimmed;
+}
+
+absl::Status EventStore::ForgetId(Transaction& transaction, absl::string_view id,
+                                  absl::string_view place) {
+  if (id.empty()) return absl::OkStatus();
+  STEPWELL_ASSIGN_OR_RETURN(const auto known, transaction.Get(tables_.ids, id));
+  // A damaged id leads nowhere, or to another event, which keeps its own.
+  if (known != place) return absl::OkStatus();
+  MDB_val key = ValueOf(id);
+  return environment_->ErrorOf(mdb_del(transaction.get(), tables_.ids, &key, nullptr));
 }
 
 absl::StatusOr<int64_t> EventStore::SizeBytes() const {

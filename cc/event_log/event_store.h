@@ -47,6 +47,9 @@ class EventStore {
   absl::StatusOr<SomeEvents> ReadExcept(absl::string_view prefix, int64_t from_offset,
                                         int64_t limit) const;
 
+  // Of the oldest event that is not forgotten; EndOffset() where there is none.
+  absl::StatusOr<int64_t> FirstOffset() const;
+
   // Of the next new event.
   absl::StatusOr<int64_t> EndOffset() const;
 
@@ -55,7 +58,8 @@ class EventStore {
   absl::Status CommitOffset(absl::string_view consumer, int64_t offset);
 
   // Forgets events before an offset, and their ids; returns how many. One commit each
-  // kTrimmedTogether, so that appends go between.
+  // kTrimmedTogether, so that appends go between. Checksums stay unread: a damaged
+  // event is forgotten like the others.
   absl::StatusOr<int64_t> Trim(int64_t before_offset);
 
   // Pages in use; the file is as large as it ever was.
@@ -83,6 +87,9 @@ class EventStore {
                                    int64_t offset);
   absl::StatusOr<int64_t> TrimSome(int64_t before_offset);
   absl::StatusOr<int64_t> Forget(Transaction& transaction, int64_t before_offset);
+  // Forgets an id that leads to `place`; one that nothing has vouched for may not.
+  absl::Status ForgetId(Transaction& transaction, absl::string_view id,
+                        absl::string_view place);
   // Looks at `limit` events at most and keeps those whose frame is wanted.
   template <typename IsWanted>
   absl::Status Walk(int64_t from_offset, int64_t limit, IsWanted is_wanted,

@@ -11,6 +11,7 @@
 #include "cc/event_log/event.h"
 #include "cc/event_log/event_log.h"
 #include "cc/event_log/event_log_options.h"
+#include "cc/pybind/bytes_of.h"
 #include "cc/pybind/status_casters.h"
 #include "cc/pybind/waiting_time.h"
 #include "pybind11/pybind11.h"
@@ -24,16 +25,6 @@ using event_log::EventLog;
 using event_log::EventLogOptions;
 using event_log::Receipt;
 using event_log::Record;
-
-// The bytes live as long as the object. Raises TypeError for what is no bytes.
-absl::string_view BytesOf(const py::handle& object) {
-  char* data = nullptr;
-  py::ssize_t size = 0;
-  if (PyBytes_AsStringAndSize(object.ptr(), &data, &size) != 0) {
-    throw py::error_already_set();
-  }
-  return {data, static_cast<size_t>(size)};
-}
 
 py::bytes ToPython(const std::string& bytes) { return {bytes.data(), bytes.size()}; }
 
@@ -169,6 +160,10 @@ PYBIND11_MODULE(_event_log, module) {
       .def("read", &Read)
       .def("wait", &Wait)
       .def("read_except", &ReadExcept)
+      .def("first_offset",
+           [](const EventLog& self) {
+             return WithoutGil([&] { return self.FirstOffset(); });
+           })
       .def("end_offset",
            [](const EventLog& self) {
              return WithoutGil([&] { return self.EndOffset(); });

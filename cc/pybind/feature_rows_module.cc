@@ -14,6 +14,7 @@
 #include "cc/feature_rows/history_body.h"
 #include "cc/feature_rows/row_verdict.h"
 #include "cc/pybind/bound_function.h"
+#include "cc/pybind/bytes_of.h"
 #include "pybind11/numpy.h"
 #include "pybind11/pybind11.h"
 #include "pybind11/stl.h"
@@ -35,12 +36,7 @@ using ViewTuple =
 // None is nullopt. The bytes live as long as the object; TypeError for anything else.
 std::optional<absl::string_view> BlobOf(const py::handle& object) {
   if (object.is_none()) return std::nullopt;
-  char* data = nullptr;
-  py::ssize_t size = 0;
-  if (PyBytes_AsStringAndSize(object.ptr(), &data, &size) != 0) {
-    throw py::error_already_set();
-  }
-  return absl::string_view(data, static_cast<size_t>(size));
+  return BytesOf(object);
 }
 
 // A read-only array over part of `owner`'s bytes, at any address.

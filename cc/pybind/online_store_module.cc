@@ -12,6 +12,7 @@
 #include "cc/online_store/lmdb_store.h"
 #include "cc/online_store/redis_hop.h"
 #include "cc/pybind/bound_function.h"
+#include "cc/pybind/bytes_of.h"
 #include "cc/pybind/status_casters.h"
 #include "pybind11/pybind11.h"
 #include "pybind11/stl.h"
@@ -52,15 +53,6 @@ std::string EntryKey(absl::string_view prefix, const py::handle& row) {
     ThrowStatus(FieldError("view", "has a zero byte"));
   }
   return absl::StrCat(prefix, view, absl::string_view("\0", 1), key);
-}
-
-absl::string_view BytesOf(const py::handle& object) {
-  char* data = nullptr;
-  py::ssize_t size = 0;
-  if (PyBytes_AsStringAndSize(object.ptr(), &data, &size) != 0) {
-    throw py::error_already_set();
-  }
-  return {data, static_cast<size_t>(size)};
 }
 
 py::list EntryKeys(const py::bytes& prefix, const py::sequence& rows) {

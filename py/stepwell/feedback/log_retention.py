@@ -82,14 +82,12 @@ class EventLogRetention:
         num_trimmed = 0
         for _ in range(_MAX_BATCHES):
             oldest_us = self._oldest_kept_us()
-            # Nearly always the first line is young, and no more than it is read.
-            if not self._old(self._event_log.read(0, 1), oldest_us, consumed_offset):
+            first = self._event_log.first_offset()
+            end = min(first + _BATCH_EVENTS, consumed_offset)
+            kept = self._first_young(first, end, oldest_us)
+            if kept <= first:
                 break
-            batch = self._event_log.read(0, _BATCH_EVENTS)
-            old = self._old(batch, oldest_us, consumed_offset)
-            if not old:
-                break
-            num_trimmed += self._event_log.trim(old[-1].offset + 1)
+            num_trimmed += self._event_log.trim(kept)
         if is_large:
             _log.warning(
                 "the event log is larger than it may be",
@@ -107,17 +105,32 @@ class EventLogRetention:
             return sys.maxsize
         return self._clock.wall_us() - self._keep_us
 
-    def _old(
-        self, batch: list[StoredEvent], oldest_us: int, consumed_offset: int
-    ) -> list[StoredEvent]:
-        """Returns the lines at the front of `batch` that may go."""
-        for place, stored in enumerate(batch):
-            if stored.offset >= consumed_offset or self._is_young(stored, oldest_us):
-                return batch[:place]
-        return batch
+    def _first_young(self, first: int, end: int, oldest_us: int) -> int:
+        """Returns the first offset in [first, end) whose line stays, else `end`."""
+        # Nearly always the first line is young, and no more than it is read.
+        for start, stop in ((first, min(first + 1, end)), (first + 1, end)):
+            for offset, taken_in_us in enumerate(self._times_us(start, stop), start):
+                # What tells no time goes with the lines before it.
+                if taken_in_us is not None and taken_in_us >= oldest_us:
+                    return offset
+        return end
 
-    def _is_young(self, stored: StoredEvent, oldest_us: int) -> bool:
+    def _times_us(self, start: int, end: int) -> list[int | None]:
+        """Returns when the log took in each line; None for one that is damaged."""
+        if start >= end:
+            return []
         try:
-            return decoded(stored).ingestion_time_us >= oldest_us
+            return [_time_us(line) for line in self._event_log.read(start, end - start)]
         except DataLossError:
-            return False  # it tells no age, and goes with the lines before it
+            if end - start == 1:
+                return [None]
+        # It names no line: those of each half are looked at by themselves.
+        middle = (start + end) // 2
+        return self._times_us(start, middle) + self._times_us(middle, end)
+
+
+def _time_us(stored: StoredEvent) -> int | None:
+    try:
+        return decoded(stored).ingestion_time_us
+    except DataLossError:
+        return None

@@ -1,8 +1,10 @@
 """The log forgets what is both old and applied, and nothing else."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import lmdb
 import pytest
 import structlog
 
@@ -70,6 +72,26 @@ def test_a_line_that_cannot_be_read_goes_with_those_before_it(
     fill(log, clock, 1)
     EventLogRetention(log, clock, Metrics()).trim_when_due(log.end_offset())
     assert left(log) == ["1 days"]
+
+
+def test_a_line_whose_checksum_fails_goes_with_those_before_it(
+    log: LmdbEventLog, clock: FakeClock, tmp_path: Path
+) -> None:
+    fill(log, clock, 45, 44, 43, 42, 41, 29, 28)
+    path = tmp_path / "events.lmdb"
+    log.close()
+    with lmdb.open(str(path), max_dbs=8) as environment:
+        events = environment.open_db(b"events")
+        with environment.begin(events, write=True) as transaction:
+            for offset in (0, 3, 6):
+                key = offset.to_bytes(8, "big")
+                frame = bytearray(transaction.get(key) or b"")
+                frame[-1] ^= 1
+                transaction.put(key, bytes(frame))
+    with closing(LmdbEventLog(path)) as damaged:
+        retention = EventLogRetention(damaged, clock, Metrics(), keep_days=30)
+        assert retention.trim_when_due(damaged.end_offset()) == 5
+        assert damaged.first_offset() == 5
 
 
 def test_looks_once_a_minute(log: LmdbEventLog, clock: FakeClock) -> None:

@@ -127,9 +127,9 @@ def end_of_followed(log: EventLog, next_offset: int) -> int:
 
 def check_whole(log: EventLog) -> None:
     """Raises FailedPreconditionError where a log has forgotten its first lines."""
-    first = log.read(0, 1)
-    if first and first[0].offset > 0:
+    first = log.first_offset()
+    if first > 0:
         raise FailedPreconditionError(
-            f"the log begins at offset {first[0].offset}: what came before was "
+            f"the log begins at offset {first}: what came before was "
             "forgotten, and rows that knew it cannot be made again"
         )

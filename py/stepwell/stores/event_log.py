@@ -135,6 +135,13 @@ class EventLog(Protocol):
         """
         ...
 
+    def first_offset(self) -> int:
+        """Returns the offset of the oldest event that is not forgotten.
+
+        `end_offset` where there is none. Between the two no event is missing.
+        """
+        ...
+
     def end_offset(self) -> int:
         """Returns the offset that the next new event will have."""
         ...
@@ -162,6 +169,7 @@ class EventLog(Protocol):
     def trim(self, before_offset: int) -> int:
         """Forgets events before an offset, and their ids; returns how many.
 
+        Damaged ones go like the others; their ids may stay known.
         A producer that sends a forgotten event again stores it again.
         """
         ...

@@ -218,11 +218,14 @@ def test_concurrent_producers_lose_nothing_and_share_no_offset(log: EventLog) ->
 
 def test_trim_forgets_old_events_and_offsets_go_on(log: EventLog) -> None:
     log.append(records(*"abcde"))
+    assert log.first_offset() == 0
     assert log.trim(3) == 3
+    assert log.first_offset() == 3
     assert log.trim(3) == 0
     assert [event.offset for event in log.read(0, 10)] == [3, 4]
     assert log.append(records("a")).offsets == (5,)
     assert log.trim(6) == 3
+    assert log.first_offset() == 6
     assert log.append(records("f")).offsets == (6,)
 
 

@@ -79,6 +79,10 @@ class LmdbEventLog:
         found, next_offset = self._native.read_except(begin, from_offset, limit)
         return _events(found), next_offset
 
+    def first_offset(self) -> int:
+        offset: int = self._native.first_offset()
+        return offset
+
     def end_offset(self) -> int:
         offset: int = self._native.end_offset()
         return offset

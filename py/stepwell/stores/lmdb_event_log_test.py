@@ -65,6 +65,7 @@ def test_a_log_that_is_closed_refuses_reads(tmp_path: Path) -> None:
     for call in (
         lambda: log.read(0, 1),
         lambda: log.read_except("a", 0, 1),
+        log.first_offset,
         log.end_offset,
         log.size_bytes,
         lambda: log.trim(1),
@@ -135,6 +136,26 @@ def test_finds_every_flipped_byte_of_a_stored_event(tmp_path: Path) -> None:
         log = LmdbEventLog(tmp_path / "e")
         with pytest.raises(DataLossError, match="event 0"):
             log.read(0, 1)
+        log.close()
+
+
+def test_a_damaged_event_is_forgotten_like_the_others(tmp_path: Path) -> None:
+    log = LmdbEventLog(tmp_path / "e")
+    log.append(records("a", "c"))
+    log.close()
+    frame = _table(tmp_path / "e", b"events")[bytes(8)]
+    cut = (b"", frame[:5])
+    # "a" with this bit flipped is "c", which another event has.
+    flipped = [
+        frame[:at] + bytes([b ^ 2]) + frame[at + 1 :] for at, b in enumerate(frame)
+    ]
+    for damaged in (*cut, *flipped):
+        _put_frame(tmp_path / "e", damaged)
+        log = LmdbEventLog(tmp_path / "e")
+        assert log.first_offset() == 0
+        assert log.trim(1) == 1
+        assert log.first_offset() == 1
+        assert log.append(records("c")).offsets == (1,)
         log.close()
 
 

@@ -113,6 +113,13 @@ class RedisEventLog:
         next_offset = _offset(entries[-1][0]) + 1 if entries else from_offset
         return [_stored(*entry) for entry in kept], next_offset
 
+    def first_offset(self) -> int:
+        # The end before: what is appended between the two looks is behind it.
+        end = self.end_offset()
+        with redis_errors("read events"):
+            entries: Any = self._client.xrange(self._stream, "-", "+", 1)
+        return _offset(entries[0][0]) if entries else end
+
     def end_offset(self) -> int:
         with redis_errors("read events"):
             return int(self._client.get(self._next) or 0)
