@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "cc/feature_rows/little_endian.h"
+#include "cc/base/little_endian.h"
 
 namespace stepwell::feature_rows {
 namespace {

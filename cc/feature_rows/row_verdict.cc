@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "cc/feature_rows/little_endian.h"
+#include "cc/base/little_endian.h"
 
 namespace stepwell::feature_rows {
 namespace {

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "cc/base/little_endian.h"
 #include "cc/base/status_macros.h"
 
 namespace stepwell::lmdb {
@@ -31,13 +31,6 @@ constexpr uint16_t kBranch = 0x01, kLeaf = 0x02;
 constexpr uint16_t kBigData = 0x01, kSubTable = 0x02;
 constexpr uint64_t kNoPage = ~uint64_t{0};
 constexpr int kTries = 3;
-
-template <typename T>
-T NumberAt(const char* memory) {
-  T number;
-  std::memcpy(&number, memory, sizeof(number));
-  return number;
-}
 
 class OpenFile {
  public:

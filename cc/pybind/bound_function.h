@@ -55,6 +55,8 @@ struct Caller<Method> {
       return (self->*Method)({values, count}).release().ptr();
     } catch (pybind11::error_already_set& error) {
       error.restore();
+    } catch (const pybind11::builtin_exception& error) {
+      error.set_error();
     } catch (const std::exception& error) {
       PyErr_SetString(PyExc_RuntimeError, error.what());
     }

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -199,6 +200,14 @@ def test_lmdb_that_is_closed_is_unavailable(tmp_path: Path) -> None:
         store.get_many("history", ["a"])
     with pytest.raises(UnavailableError, match="closed"):
         store.put_many("history", {"a": b""})
+
+
+def test_lmdb_says_which_kind_of_argument_is_wrong(tmp_path: Path) -> None:
+    store = LmdbKeyValueStore(tmp_path / "s")
+    wrong: Any = [("v", "a", "b")]
+    with pytest.raises(TypeError, match="no pair of view and key"):
+        store.get_rows(wrong)
+    store.close()
 
 
 def test_lmdb_reads_beside_each_other_are_all_whole(tmp_path: Path) -> None:
