@@ -88,6 +88,14 @@ class PermissionDeniedError(StepwellError):
     code = "PERMISSION_DENIED"
 
 
+_CALLERS_OWN = frozenset({InvalidArgumentError.code, CancelledError.code})
+
+
+def is_callers_own(error: Exception) -> bool:
+    """Whether an error says nothing of how we do: a bad request, or nobody waits."""
+    return isinstance(error, StepwellError) and error.code in _CALLERS_OWN
+
+
 def check_range(field: str, value: int, low: int, high: int) -> int:
     """Returns `value` when low <= value <= high.
 

@@ -10,7 +10,7 @@ from stepwell.degradation.tier_policy import TierDecision
 from stepwell.releases.handle import Release
 from stepwell.serving.answer_metrics import AnswerMetrics
 from stepwell.serving.call import Call
-from stepwell.serving.canary_trial import CanaryTrial
+from stepwell.serving.canary_trial import CanaryFailedError, CanaryTrial
 from stepwell.serving.engine import Engine
 from stepwell.serving.query_maker import QueryMaker
 from stepwell.serving.responses import Account, rank_response, recommend_response
@@ -62,6 +62,9 @@ class Answering:
         """Returns the serialized response; errors are the engine's.
 
         Where a canary fails, the live release answers in what time is left.
+
+        Raises:
+            CanaryFailedError: none was left, and the ladder is to learn nothing of it.
         """
         with self._trial.borrow(call.user_id) as release:
             serial = release.manifest.serial
@@ -70,9 +73,11 @@ class Answering:
             except Exception as error:
                 in_time = self._clock.monotonic_us() < call.arrival.deadline_us
                 if not (in_time and self._trial.is_retried(serial, error)):
-                    self._trial.failed(serial, error)
-                    raise
-                failure = error
+                    if self._trial.failed(serial, error):
+                        raise
+                    raise CanaryFailedError(error) from error
+                # Without its frames: this one's among them would keep the releases.
+                failure = error.with_traceback(None)
         with self._trial.borrow_live() as live:
             answered = self._answered(live, call, decision, queue_us)
         # Where live fails the same request, the canary is not to blame for it.

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import structlog
 
-from stepwell.base.errors import StepwellError
+from stepwell.base.errors import StepwellError, is_callers_own
 from stepwell.base.metric_names import CANARY_RETRIES
 from stepwell.base.metrics import Metrics
 from stepwell.degradation.tier import Tier
@@ -20,10 +20,18 @@ from stepwell.serving.shadow_log import RankedBy
 
 _log = structlog.get_logger(__name__)
 
-_CALLERS_OWN = frozenset({"INVALID_ARGUMENT", "CANCELLED"})
-"""Errors that say nothing of the release."""
-
 _SMALL_SHARE_PPM = 100_000
+
+
+class CanaryFailedError(StepwellError):
+    """A small canary failed, too late for live to answer in its place.
+
+    It says nothing of what answers cost. `code` is the canary's where it gave one.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__("the canary failed, and no time was left for the live release")
+        self.code = cause.code if isinstance(cause, StepwellError) else self.code
 
 
 class Lender(Protocol):
@@ -92,36 +100,45 @@ class CanaryTrial:
         """Takes note of a release's answer, whose tier was `decided`.
 
         Returns:
-            Whether the ladder may learn from it what tiers cost: not from the few
-            answers of a canary, which must not move anybody else's tier.
+            Whether the ladder may learn from it what tiers cost.
         """
-        route = self._lender.canary
-        if route is None:
-            return True
-        if route.is_shadow:
+        route, serial = self._lender.canary, release.manifest.serial
+        if route is not None and not route.is_shadow:
+            self._outcomes.answered(serial, query, slate, decided)
+        elif route is not None:
             if slate.tier > Tier.POPULAR and route.takes(query.user_id):
                 live = RankedBy.of(release.content, slate)
                 self._shadow.offer(route.serial, call, query, live)
-            return True
-        serial = release.manifest.serial
-        self._outcomes.answered(serial, query, slate, decided)
-        return serial != route.serial or route.share_ppm > _SMALL_SHARE_PPM
+        return self._teaches(serial)
 
     def is_retried(self, serial: int, error: Exception) -> bool:
         """Whether live should answer where the release `serial` failed.
 
         Also once the trial is over: requests of its last moment are still under way.
         """
-        return serial != self._lender.live_serial and not _is_callers_own(error)
+        return serial != self._lender.live_serial and not is_callers_own(error)
 
-    def failed(self, serial: int, error: Exception) -> None:
-        """Takes note of a release's error; one of the caller's says nothing of it."""
-        if _is_callers_own(error):
-            return
+    def failed(self, serial: int, error: Exception) -> bool:
+        """Takes note of a release's error; one of the caller's says nothing of it.
+
+        Returns:
+            As `answered`.
+        """
+        if is_callers_own(error):
+            return True
         if serial != self._lender.live_serial:
             _log.warning("the canary failed", serial=serial, error=repr(error))
         self._outcomes.failed(serial)
+        return self._teaches(serial)
 
+    def _teaches(self, serial: int) -> bool:
+        """The few answers of a small canary must not move anybody else's tier.
 
-def _is_callers_own(error: Exception) -> bool:
-    return isinstance(error, StepwellError) and error.code in _CALLERS_OWN
+        Nor those of one whose trial is over while they are under way.
+        """
+        if serial == self._lender.live_serial:
+            return True
+        route = self._lender.canary
+        if route is None or serial != route.serial:
+            return False
+        return route.share_ppm > _SMALL_SHARE_PPM

@@ -119,11 +119,25 @@ def room_tests():
         name = "canary_trial_test",
         srcs = ["canary_trial_test.py"],
         deps = [
+            ":answering",
+            ":call",
             ":canary_trial",
+            ":engine",
+            ":query_maker",
             ":release_outcomes",
             ":shadow",
+            ":shown_slates",
+            "//py/stepwell/base:clock",
             "//py/stepwell/base:errors",
             "//py/stepwell/base:metrics",
+            "//py/stepwell/degradation:controller",
+            "//py/stepwell/degradation:tier",
+            "//py/stepwell/degradation:tier_policy",
+            "//py/stepwell/pipeline:query",
+            "//py/stepwell/pipeline:slate",
+            "//py/stepwell/releases:canary_route",
+            "//py/stepwell/releases:handle",
+            "//py/stepwell/releases:manifest",
         ],
     )
     stepwell_py_test(
@@ -665,6 +679,7 @@ def room_tests():
         deps = [
             ":answering",
             ":call",
+            ":canary_trial",
             ":tiered_answering",
             "//py/stepwell/base:clock",
             "//py/stepwell/base:errors",

@@ -8,6 +8,7 @@ from stepwell.base.errors import (
     DeadlineExceededError,
     FailedPreconditionError,
     StepwellError,
+    is_callers_own,
 )
 from stepwell.base.metric_names import DEGRADATION_REASONS, QUEUE_SECONDS, REFUSALS
 from stepwell.base.metrics import Metrics
@@ -17,9 +18,7 @@ from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import TierDecision
 from stepwell.serving.answering import Answered
 from stepwell.serving.call import Call
-
-_CALLERS_OWN = frozenset({"INVALID_ARGUMENT", "CANCELLED"})
-"""Errors that say nothing of how the service does."""
+from stepwell.serving.canary_trial import CanaryFailedError
 
 Answer = Callable[[Call, TierDecision, int], Answered]
 """Makes a response: (call, decision, microseconds since arrival)."""
@@ -94,8 +93,11 @@ class TieredAnswering:
     def _record_error(
         self, call: Call, tier: Tier, started_us: int, error: Exception
     ) -> None:
-        """An error of ours counts as the worst latency, a caller's as nothing."""
-        if isinstance(error, StepwellError) and error.code in _CALLERS_OWN:
+        """An error of ours counts as the worst latency.
+
+        A caller's counts as nothing, and so does a small canary's.
+        """
+        if is_callers_own(error) or isinstance(error, CanaryFailedError):
             return
         service_us = self._clock.monotonic_us() - started_us
         self._ladder.record_failure(tier, service_us, call.arrival)

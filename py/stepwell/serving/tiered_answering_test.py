@@ -19,6 +19,7 @@ from stepwell.degradation.tier import Tier
 from stepwell.degradation.tier_policy import TierCost, TierDecision
 from stepwell.serving.answering import Answered
 from stepwell.serving.call import Call
+from stepwell.serving.canary_trial import CanaryFailedError
 from stepwell.serving.tiered_answering import TieredAnswering
 
 CARD = {
@@ -122,11 +123,19 @@ def test_an_error_of_ours_raises_the_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [InvalidArgumentError("bad", "k"), CancelledError("nobody waits")]
+    "error",
+    [
+        InvalidArgumentError("bad", "k"),
+        CancelledError("nobody waits"),
+        CanaryFailedError(RuntimeError("a bug")),
+    ],
 )
-def test_what_the_caller_caused_costs_nothing(error: StepwellError) -> None:
+def test_what_the_caller_or_a_small_canary_caused_costs_nothing(
+    error: StepwellError,
+) -> None:
     bench = _Bench()
     bench.error = error
-    with pytest.raises(type(error)):
-        bench.tiered.respond(bench.call())
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            bench.tiered.respond(bench.call())
     assert not bench.ladder.status().costs[Tier.FULL].is_live
