@@ -162,3 +162,11 @@ def room_tests():
             "//py/stepwell/front:siblings",
         ],
     )
+    stepwell_py_test(
+        name = "worker_supervisor_test",
+        srcs = ["worker_supervisor_test.py"],
+        deps = [
+            ":worker_flags",
+            ":worker_supervisor",
+        ],
+    )

@@ -200,6 +200,7 @@ def _options(config: ServingConfig, pinned: PinnedState) -> RankerOptions:
         ladder=with_constants(ladder, pinned.constants.ladder),
         forced_tier=TIER_OF_WIRE.get(pinned.tier),
         audit_log=worker_flags.audit_log(),
+        rollback_log=worker_flags.rollback_log(),
         shadow_log=worker_flags.shadow_log(),
         admin_tcp_role=worker_flags.admin_tcp_role(),
         updater_lock=worker_flags.updater_lock(),

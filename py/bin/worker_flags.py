@@ -215,6 +215,12 @@ AUDIT_LOG = flags.DEFINE_string(
     "File of what operators change; default: audit.jsonl in the event log's folder, "
     "none where that is no folder.",
 )
+ROLLBACK_LOG = flags.DEFINE_string(
+    "rollback_log",
+    None,
+    "File of the canaries that guardrails took down; default: --audit_log. The "
+    "supervisor's word: it takes operators down itself, and its workers canaries.",
+)
 SHADOW_LOG = flags.DEFINE_string(
     "shadow_log",
     None,
@@ -249,6 +255,11 @@ def admin_tcp_role() -> Role:
 def audit_log() -> Path | None:
     """Returns the file of the audit log; an empty flag means none."""
     return _beside(AUDIT_LOG, EVENT_LOG, "audit.jsonl")
+
+
+def rollback_log() -> Path | None:
+    """Returns the file of canaries taken down; an empty flag means the audit log's."""
+    return Path(ROLLBACK_LOG.value) if ROLLBACK_LOG.value else audit_log()
 
 
 def shadow_log() -> Path | None:

@@ -54,7 +54,7 @@ async def supervise(arguments: Sequence[str], announce: Announce) -> None:
         _updater_lock() as lock,
     ):
         port: int = reserved.getsockname()[1]
-        flags = [*arguments, *_worker_flags(port), f"--updater_lock={lock}"]
+        flags = [*arguments, *flags_of_worker(port), f"--updater_lock={lock}"]
         await _Supervisor(port, flags).run(announce)
 
 
@@ -195,7 +195,8 @@ def _updater_lock() -> Iterator[Path]:
         yield Path(scratch) / "updater.lock"
 
 
-def _worker_flags(port: int) -> list[str]:
+def flags_of_worker(port: int) -> list[str]:
+    """Returns what a worker is told behind the supervisor's own flags."""
     return [
         "--workers=1",
         f"--port={port}",
@@ -206,8 +207,9 @@ def _worker_flags(port: int) -> list[str]:
         "--admin_socket=auto",
         "--admin_port=-1",
         f"--parent_pid={os.getpid()}",
-        # What an operator does is taken down once, here.
+        # What an operator does is taken down once, here; what guardrails do, there.
         "--audit_log=",
+        f"--rollback_log={worker_flags.audit_log() or ''}",
         "--ready_file=",
     ]
 

@@ -88,7 +88,7 @@ class Ranker:
             self._manager,
             CanaryParts(
                 parts.event_log,
-                self._audit,
+                AuditLog(options.rollback_log, clock),
                 options.shadow_log,
                 lambda: self.num_in_flight == 0,
                 options.canary_look_seconds,

@@ -99,7 +99,7 @@ async def _tried(
     options = replace(
         OPTIONS,
         canary_look_seconds=look_seconds,
-        audit_log=folder / "audit.jsonl",
+        rollback_log=folder / "audit.jsonl",
         shadow_log=folder / "shadow.jsonl",
     )
     async with running_ranker(folder, options, key=key, canary=canary) as running:

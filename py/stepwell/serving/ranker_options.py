@@ -45,6 +45,8 @@ class RankerOptions:
         deadline_required: a call that brings no deadline is INVALID_ARGUMENT.
         forced_tier: pinned from the start; None leaves the choice to the ladder.
         audit_log: file of the operator's actions; None keeps log lines only.
+        rollback_log: the same of canaries that guardrails took down; it may be the same
+            file, and that of other processes.
         admin_tcp_role: of callers who come to the operator's door over TCP.
         updater_lock: file that lets one process at a time fold events; None where no
             other process does.
@@ -69,6 +71,7 @@ class RankerOptions:
     deadline_required: bool = False
     forced_tier: Tier | None = None
     audit_log: Path | None = None
+    rollback_log: Path | None = None
     admin_tcp_role: Role = Role.OPERATOR
     updater_lock: Path | None = None
     shadow_log: Path | None = None
