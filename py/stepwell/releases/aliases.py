@@ -10,6 +10,7 @@ from stepwell.base.clock import Clock, SystemClock
 from stepwell.base.errors import DataLossError, NotFoundError
 from stepwell.releases.durable_files import write_durably
 from stepwell.releases.manifest import StrictModel, canonical_json, first_problem
+from stepwell.releases.regular_file import open_regular
 from stepwell.releases.signing import SigningKey, VerifyingKey
 
 ALIASES_NAME = "aliases.json"
@@ -128,7 +129,7 @@ class AliasFile:
                 puts an old page back must not bring an old release back.
         """
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 content = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
             return None

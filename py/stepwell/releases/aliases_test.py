@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,9 @@ def test_a_page_made_anew_has_a_higher_revision_than_the_lost_one() -> None:
 def test_what_is_no_page_is_refused(content: bytes) -> None:
     with pytest.raises(DataLossError, match=ALIASES_NAME):
         parse_aliases(content)
+
+
+def test_a_pipe_in_the_place_of_the_page_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ALIASES_NAME)
+    with pytest.raises(DataLossError, match="not a regular file"):
+        alias_file(tmp_path).read()

@@ -1,8 +1,6 @@
 """Is this directory the release it claims to be? Asked before any of it is parsed."""
 
-import errno
 import hashlib
-import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -22,6 +20,7 @@ from stepwell.releases.manifest import (
     parse_manifest,
     release_id_of,
 )
+from stepwell.releases.regular_file import open_regular
 from stepwell.releases.signing import VerifyingKey
 from stepwell.schema.feature_registry import EARLIER_SERVICES, RANKER_SERVICE
 
@@ -96,7 +95,7 @@ def check_files(directory: Path, files: Iterable[ReleaseFile]) -> None:
 
 def describe_file(directory: Path, path: str) -> ReleaseFile:
     """Returns size and digest of a regular file of a release."""
-    with _open_regular(directory / path) as file:
+    with open_regular(directory / path) as file:
         size = os.fstat(file.fileno()).st_size
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return ReleaseFile(path=path, size_bytes=size, sha256=digest)
@@ -125,7 +124,7 @@ def read_manifest(directory: Path) -> bytes:
         NotFoundError: there is none.
     """
     try:
-        with _open_regular(directory / MANIFEST_NAME) as file:
+        with open_regular(directory / MANIFEST_NAME) as file:
             return file.read(MAX_MANIFEST_BYTES + 1)
     except FileNotFoundError as error:
         raise NotFoundError(f"{directory} has no {MANIFEST_NAME}") from error
@@ -181,18 +180,3 @@ def _check_file(directory: Path, expected: ReleaseFile) -> None:
             f"{path} has SHA-256 {actual.sha256[:16]}..., "
             f"must be {expected.sha256[:16]}..."
         )
-
-
-def _open_regular(path: Path) -> io.BufferedReader:
-    # Without O_NONBLOCK a pipe would be waited for until somebody writes into it.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise DataLossError(f"{path} is a link") from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise DataLossError(f"{path} is not a regular file")
-    return os.fdopen(descriptor, "rb")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints, ValidationError
 
+from stepwell.base.errors import DataLossError
 from stepwell.releases.aliases import Seconds, Serial
 from stepwell.releases.durable_files import make_folder, sync_folder, write_durably
 from stepwell.releases.manifest import (
@@ -17,6 +18,7 @@ from stepwell.releases.manifest import (
     release_id_of,
     serial_of,
 )
+from stepwell.releases.regular_file import open_regular
 
 VETOES_FOLDER = "vetoes"
 _SUFFIX = ".json"
@@ -84,9 +86,9 @@ class Vetoes:
 
 def _read(path: Path, serial: int) -> Veto:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             veto = Veto.model_validate_json(file.read(_MAX_BYTES))
-    except (OSError, ValidationError):
+    except (OSError, DataLossError, ValidationError):
         veto = None
     if veto is None or veto.serial != serial:
         return Veto(serial=serial, reason="unreadable veto", time_seconds=0)

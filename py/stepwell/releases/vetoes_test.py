@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def test_a_veto_can_be_taken_back(tmp_path: Path) -> None:
 def test_a_veto_that_cannot_be_read_counts(tmp_path: Path, content: bytes) -> None:
     (tmp_path / VETOES_FOLDER).mkdir()
     (tmp_path / VETOES_FOLDER / "v000003.json").write_bytes(content)
+    assert list(Vetoes(tmp_path).read()) == [3]
+
+
+def test_a_pipe_in_the_place_of_a_veto_counts_and_keeps_nobody(tmp_path: Path) -> None:
+    (tmp_path / VETOES_FOLDER).mkdir()
+    os.mkfifo(tmp_path / VETOES_FOLDER / "v000003.json")
     assert list(Vetoes(tmp_path).read()) == [3]
 
 
