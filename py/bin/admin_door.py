@@ -1,6 +1,7 @@
 """Where the operator's door is: by the flags, else a socket of this process."""
 
 import os
+import secrets
 import socket
 import stat
 import tempfile
@@ -20,8 +21,17 @@ def admin_door() -> Door:
     said, port = worker_flags.ADMIN_SOCKET.value, worker_flags.ADMIN_PORT.value
     path = Path(said) if said else None
     if said == worker_flags.AUTO:
-        path = runtime_folder() / f"admin-{os.getpid()}.sock"
+        path = new_socket(runtime_folder())
     return Door(path, port if port >= 0 else None)
+
+
+def new_socket(folder: Path) -> Path:
+    """Returns a path that no other process takes.
+
+    The process's number alone would not do: containers that share the folder count
+    their processes each from 1, and who starts takes a path over.
+    """
+    return folder / f"admin-{os.getpid()}-{secrets.token_hex(4)}.sock"
 
 
 def runtime_folder(base: Path | None = None) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_door import runtime_folder
+from admin_door import new_socket, runtime_folder
 from stepwell.base.errors import PermissionDeniedError
 
 
@@ -26,6 +26,12 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / f"stepwell-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionDeniedError):
         runtime_folder(tmp_path)
+
+
+def test_no_two_servers_take_the_same_socket(tmp_path: Path) -> None:
+    paths = {new_socket(tmp_path) for _ in range(100)}
+    assert len(paths) == 100
+    assert {path.match("admin-*.sock") for path in paths} == {True}
 
 
 def test_sockets_of_the_dead_are_removed_and_those_of_the_living_stay(
