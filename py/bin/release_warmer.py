@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from stepwell.base.errors import (
     StepwellError,
     UnavailableError,
 )
+from stepwell.base.thread_rank import give_way
 from stepwell.releases.manifest import Manifest, parse_manifest
 from stepwell.releases.signing import VerifyingKey
 from stepwell.releases.verification import (
@@ -38,12 +40,15 @@ if TYPE_CHECKING:
 
 _SCRIPT = Path(__file__).with_name("release_warmer_main.py")
 _log = structlog.get_logger(__name__)
-_IDLE_SECONDS, _IDLE_SECONDS_A_GB = 5.0, 20.0
+_IDLE_SECONDS, _IDLE_SECONDS_A_GB = 10.0, 40.0
 """How long the child may do with what nobody else wants of the processor: where all of
 it is wanted, a release must come in time all the same."""
 _PATIENCE_SECONDS = 600.0
 _TURN_PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
+_RUN_SECONDS, _REST_SECONDS = 0.01, 0.02
+"""In turns for the child: the last rank alone still costs callers the caches, the
+memory's bandwidth and what the kernel does for it in one piece."""
 _REFUSALS: Mapping[str, type[StepwellError]] = {
     error.code: error
     for error in (DataLossError, FailedPreconditionError, NotFoundError)
@@ -128,7 +133,7 @@ class ReleaseWarmer:
         line = self._run(flags, _IDLE_SECONDS + size_gb * _IDLE_SECONDS_A_GB)
         if line is None:
             _log.info("no idle processor to read a release", directory=str(directory))
-            line = self._run([*flags, "--eager"], _PATIENCE_SECONDS)
+            line = self._run(flags, _PATIENCE_SECONDS, wholly=False)
         if line is None:
             raise UnavailableError(f"{directory} could not be read in time")
         verdict = json.loads(line)
@@ -141,19 +146,35 @@ class ReleaseWarmer:
         except OSError as error:
             _log.info("other servers read the release too", reason=str(error))
 
-    def _run(self, flags: Sequence[str], patience_seconds: float) -> str | None:
-        """Returns the child's line; None when it needs longer, and is gone."""
+    def _run(
+        self, flags: Sequence[str], patience_seconds: float, *, wholly: bool = True
+    ) -> str | None:
+        """Returns the child's line; None when it needs longer, and is gone.
+
+        Args:
+            flags: of release_warmer_main.
+            patience_seconds: for all of it.
+            wholly: it gives way to everything, as in `give_way`.
+        """
         child = subprocess.Popen(
             [sys.executable, str(_SCRIPT), *flags],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             text=True,
+            # Should this process die while the child rests, the kernel wakes and ends
+            # a group of processes that nobody is left to wake.
+            process_group=0,
         )
         with child:
+            # From its first instruction: its imports alone are half a second.
+            give_way(child.pid, wholly=wholly)
             until = time.monotonic() + patience_seconds
             while child.poll() is None and time.monotonic() < until:
-                if self._closing.wait(_LOOK_SECONDS):
+                if self._closing.wait(_RUN_SECONDS):
                     break
+                child.send_signal(signal.SIGSTOP)
+                self._closing.wait(_REST_SECONDS)
+                child.send_signal(signal.SIGCONT)
             late = child.poll() is None
             if late:
                 child.kill()

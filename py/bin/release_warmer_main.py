@@ -2,7 +2,7 @@
 
     release_warmer_main --directory=DIR --key=PEM --delta_cache=DIR
 
-Runs when nothing else wants the processor. Verifies every byte of the release, so that
+Verifies every byte of the release, so that
 its pages are in memory too, completes a delta, and keeps the packed ranker in the cache
 from which the server then takes it. Prints one JSON line, {"identity": ...} of what it
 read, or {"error": code, "reason": text}; ends with 0 when it came to a verdict.
@@ -21,7 +21,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from parent_death import end_with_parent
 from stepwell.base.errors import StepwellError, UnavailableError
-from stepwell.base.thread_rank import give_way
 from stepwell.models.precision import DEFAULT_PRECISION, Precision
 from stepwell.ranking.compiled_cache import CompiledCache
 from stepwell.releases.delta import DeltaCache
@@ -42,9 +41,6 @@ _COMPILED_CACHE = flags.DEFINE_string(
 )
 _PRECISION = flags.DEFINE_string(
     "scorer_precision", DEFAULT_PRECISION, "Of the full ranker's products."
-)
-_EAGER = flags.DEFINE_boolean(
-    "eager", False, "Run also when others want the processor, at a low rank."
 )
 _PARENT_PID = flags.DEFINE_integer("parent_pid", 0, "Ends with this process.")
 
@@ -71,7 +67,6 @@ def main(argv: Sequence[str]) -> int:
         print(f"release_warmer_main: {argv[1]}", file=sys.stderr)
         return 2
     end_with_parent(_PARENT_PID.value)
-    give_way(wholly=not _EAGER.value)
     try:
         verdict = {"identity": _prepare(Path(_DIRECTORY.value or ""))}
     except (StepwellError, OSError) as error:

@@ -1,7 +1,11 @@
 """A release is read by a child, whose verdict is this process's; then nobody reads."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from release_warmer import ReleaseWarmer
@@ -100,3 +104,39 @@ def test_a_server_that_ends_waits_for_no_child(tmp_path: Path) -> None:
     warmer.close()
     with warmer.turn(), pytest.raises(CancelledError):
         warmer.verify(second, KEY.verifying_key())
+
+
+SERVER_THAT_DIES = """
+import sys, threading, time
+from pathlib import Path
+import psutil
+import release_warmer
+import release_warmer_test
+
+release_warmer._REST_SECONDS = 60.0
+root = Path(sys.argv[1])
+warmer = release_warmer_test.serving_warmer(root)
+second = release_warmer_test.published(root)
+key = release_warmer_test.KEY.verifying_key()
+with warmer.turn():
+    threading.Thread(target=warmer.verify, args=(second, key), daemon=True).start()
+    while True:
+        for child in psutil.Process().children():
+            if child.status() == psutil.STATUS_STOPPED:
+                print(child.pid, flush=True)
+                time.sleep(60)
+"""
+
+
+def test_a_child_at_rest_ends_with_its_server(tmp_path: Path) -> None:
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER_THAT_DIES, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+    )
+    with server:
+        assert server.stdout is not None
+        child = psutil.Process(int(server.stdout.readline()))
+        server.kill()
+    gone, _ = psutil.wait_procs([child], timeout=10)
+    assert gone == [child]

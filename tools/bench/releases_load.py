@@ -27,7 +27,7 @@ AFTER_S = 0.5
 
 MIN_QUIET_S = 1.0
 _MAX_VOID_ROUNDS = 3
-_LONGEST_RUN_S = 160.0
+_LONGEST_RUN_S = 240.0
 
 GoLive = Callable[[], None]
 Prepare = Callable[[int], None]

@@ -49,7 +49,7 @@ class Amounts:
     num_swaps: int = 50
     num_large_swaps: int = 5
     num_rollbacks: int = 12
-    seconds: float = 40.0
+    seconds: float = 90.0
     capacity_step_s: float = 4.0
     trial_s: float = 45.0
     fixed_rate: float | None = None

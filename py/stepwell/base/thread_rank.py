@@ -27,22 +27,23 @@ def step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, thread, STEPS_BACK)
 
 
-def give_way(*, wholly: bool) -> None:
-    """Lets the calling process go behind all that answers callers.
+def give_way(process: int = 0, *, wholly: bool) -> None:
+    """Lets a process of one thread go behind all that answers callers.
 
     Threads that it starts later do too. Cannot be taken back without a privilege.
 
     Args:
+        process: its number, of this user; 0 is the calling one.
         wholly: run only when nothing else wants the processor; on a busy machine that
             is next to never. Otherwise it keeps a tenth of a core, or more.
     """
     rank = 19 if wholly else _BEHIND
-    if os.getpriority(os.PRIO_PROCESS, 0) < rank:
-        os.setpriority(os.PRIO_PROCESS, 0, rank)
+    if os.getpriority(os.PRIO_PROCESS, process) < rank:
+        os.setpriority(os.PRIO_PROCESS, process, rank)
     if not wholly:
         return
     try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(process, os.SCHED_IDLE, os.sched_param(0))
     except OSError:
         # A kernel or a sandbox without it: then the last rank must do.
         return
