@@ -4,10 +4,10 @@ On the demo's release and on one that is ten times larger, two ranker processes,
 candidates at FULL, a budget of 20 ms. Rates are ratios to C0, what FULL carries within
 the budget on this machine now; the generator shares the machine.
 
-Parts: 50 swaps of whole releases (releases_swaps), rollbacks, 50 swaps of deltas, swaps
-of the larger release, bad canaries (releases_canary), new items by deltas
-(releases_visible), starts (releases_start). False alarms of the guardrails of a canary
-are benchmark `guardrails`.
+Parts: starts (releases_start), new items by deltas (releases_visible), bad canaries
+(releases_canary), 50 swaps of whole releases (releases_swaps), rollbacks, 30 swaps of
+deltas, swaps of the larger release. Ctrl-C ends it with what was measured. False alarms
+of the guardrails of a canary are benchmark `guardrails`.
 """
 
 import tempfile
@@ -59,7 +59,11 @@ def measure(
         parts = parts_of(state, amounts, Path(scratch), seen, quick=quick)
         for name, part in parts.items():
             say(f"releases: {name}")
-            rows += part()
+            try:
+                rows += part()
+            except KeyboardInterrupt:
+                say("ended early; what was measured before is reported")
+                break
     if plots is not None:
         write_plot(plots, {one.what: one.load for one in seen})
     return [asdict(row) for row in rows]
@@ -115,10 +119,12 @@ def parts_of(
         return visible_rows(served, folder, _QUICK_DELTAS if quick else NUM_DELTAS)
 
     return {
-        "swaps and rollbacks": lambda: swapped(served, WHOLE, amounts.num_swaps),
-        "swaps of deltas": lambda: swapped(served, DELTA, amounts.num_swaps, True),
-        "swaps of a larger release": large,
-        "bad canaries": canaries,
-        "new items by deltas": visible,
         "starts": lambda: start_rows(served, num_starts),
+        "new items by deltas": visible,
+        "bad canaries": canaries,
+        "swaps and rollbacks": lambda: swapped(served, WHOLE, amounts.num_swaps),
+        "swaps of deltas": lambda: swapped(
+            served, DELTA, amounts.num_delta_swaps, True
+        ),
+        "swaps of a larger release": large,
     }

@@ -1,8 +1,9 @@
 """Swaps under open-loop load: what callers see of them, slice by slice.
 
 A slice begins when the registry names another release and ends half a second after all
-processes of the server have it. Between two of them the server is left alone for as
-long, and that is what a slice is held against: the same run, the same minute.
+processes of the server have it. Between two of them the server is left alone, for as
+long but some seconds at most, and that is what a slice is held against: the same run,
+the same minute.
 """
 
 import time
@@ -25,7 +26,7 @@ SETTLE_S = 1.5
 AFTER_S = 0.5
 """What comes after a swap belongs to it: unloading, first touches."""
 
-MIN_QUIET_S = 1.0
+MIN_QUIET_S, MAX_QUIET_S = 1.0, 6.0
 _MAX_VOID_ROUNDS = 3
 _LONGEST_RUN_S = 240.0
 
@@ -138,13 +139,13 @@ def _swaps(
     _wait_until(load, SETTLE_S + MIN_QUIET_S, pause)
     while len(spans) < most:
         begin_s = _now(load)
-        if spans and begin_s + 2 * longest_s + 2 * AFTER_S > seconds:
+        if spans and begin_s + 1.5 * longest_s + AFTER_S > seconds:
             break
         go_live()
         done_s = _now(load)
         spans.append((begin_s, done_s))
         longest_s = max(longest_s, done_s - begin_s)
-        quiet_s = max(done_s - begin_s + AFTER_S, MIN_QUIET_S)
+        quiet_s = min(max(done_s - begin_s + AFTER_S, MIN_QUIET_S), MAX_QUIET_S)
         _wait_until(load, done_s + AFTER_S + quiet_s, pause)
     return spans
 

@@ -37,7 +37,8 @@ class Amounts:
     """How much is done.
 
     Attributes:
-        num_swaps: of the demo's release, and as many deltas.
+        num_swaps: of the demo's release.
+        num_delta_swaps: of deltas of it.
         num_large_swaps: of the release that is ten times larger.
         num_rollbacks: in one run.
         seconds: of one run of the generator.
@@ -47,7 +48,8 @@ class Amounts:
     """
 
     num_swaps: int = 50
-    num_large_swaps: int = 5
+    num_delta_swaps: int = 30
+    num_large_swaps: int = 3
     num_rollbacks: int = 12
     seconds: float = 90.0
     capacity_step_s: float = 4.0
@@ -55,7 +57,7 @@ class Amounts:
     fixed_rate: float | None = None
 
 
-QUICK = Amounts(2, 1, 2, 8.0, 1.0, 6.0, fixed_rate=10.0)
+QUICK = Amounts(2, 2, 1, 2, 12.0, 1.0, 6.0, fixed_rate=10.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import releases
 from bench.releases import measure
 from bench.releases_canary import MAX_ANSWERS, MAX_S, Trial
 from bench.releases_canary import rows_of as canary_rows_of
@@ -44,6 +45,21 @@ def by_words(rows: Sequence[BenchRow], words: str) -> BenchRow:
 def test_without_a_release_says_what_makes_one(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="stepwell demo --data generated --exit"):
         measure(state=ProjectState(tmp_path, "generated"))
+
+
+def test_what_was_measured_before_an_interrupt_is_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted() -> list[BenchRow]:
+        raise KeyboardInterrupt
+
+    parts = {
+        "starts": lambda: [BenchRow("start", 1.0, "s")],
+        "swaps": interrupted,
+        "deltas": lambda: pytest.fail("goes on"),
+    }
+    monkeypatch.setattr(releases, "parts_of", lambda *_, **__: parts)
+    assert [row["work"] for row in measure()] == ["start"]
 
 
 def test_swaps_that_nobody_notices_hold() -> None:
