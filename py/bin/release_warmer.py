@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -149,7 +150,7 @@ class ReleaseWarmer:
     def _run(
         self, flags: Sequence[str], patience_seconds: float, *, wholly: bool = True
     ) -> str | None:
-        """Returns the child's line; None when it needs longer, and is gone.
+        """Returns the child's verdict; None when it needs longer, and is gone.
 
         Args:
             flags: of release_warmer_main.
@@ -161,26 +162,33 @@ class ReleaseWarmer:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
             text=True,
-            # Should this process die while the child rests, the kernel wakes and ends
-            # a group of processes that nobody is left to wake.
-            process_group=0,
         )
         with child:
             # From its first instruction: its imports alone are half a second.
             give_way(child.pid, wholly=wholly)
-            until = time.monotonic() + patience_seconds
-            while child.poll() is None and time.monotonic() < until:
-                if self._closing.wait(_RUN_SECONDS):
-                    break
-                child.send_signal(signal.SIGSTOP)
-                self._closing.wait(_REST_SECONDS)
-                child.send_signal(signal.SIGCONT)
+            self._let_run(child, time.monotonic() + patience_seconds)
             late = child.poll() is None
             if late:
                 child.kill()
-            line, _ = child.communicate()
+            lines, _ = child.communicate()
         if self._closing.is_set():
             raise CancelledError("this server ends")
-        if not late and (child.returncode != 0 or not line):
+        if late:
+            return None
+        if child.returncode != 0 or not lines:
             raise UnavailableError(f"who reads releases ended with {child.returncode}")
-        return None if late else line
+        return str(lines.splitlines()[-1])
+
+    def _let_run(self, child: "subprocess.Popen[str]", until: float) -> None:
+        """Stops and wakes the child in turns; returns when it ended or time is up."""
+        assert child.stdout is not None
+        may_rest = False
+        while child.poll() is None and time.monotonic() < until:
+            if self._closing.wait(_RUN_SECONDS):
+                return
+            # Before it says so it would stay stopped if this process died.
+            may_rest = may_rest or bool(select.select([child.stdout], [], [], 0)[0])
+            if may_rest:
+                child.send_signal(signal.SIGSTOP)
+                self._closing.wait(_REST_SECONDS)
+                child.send_signal(signal.SIGCONT)

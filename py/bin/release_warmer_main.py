@@ -2,14 +2,16 @@
 
     release_warmer_main --directory=DIR --key=PEM --delta_cache=DIR
 
-Verifies every byte of the release, so that
-its pages are in memory too, completes a delta, and keeps the packed ranker in the cache
-from which the server then takes it. Prints one JSON line, {"identity": ...} of what it
-read, or {"error": code, "reason": text}; ends with 0 when it came to a verdict.
+Verifies every byte of the release, so that its pages are in memory too, completes a
+delta, and keeps the packed ranker in the cache from which the server then takes it.
+Prints a JSON line {"reads": DIR} once the server may stop and wake it as it likes, and
+one with its verdict, {"identity": ...} of what it read, or {"error": code, "reason":
+text}; ends with 0 when it came to a verdict.
 """
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +22,8 @@ from absl import app, flags
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from parent_death import end_with_parent
-from stepwell.base.errors import StepwellError, UnavailableError
+from stepwell.base.errors import StepwellError
 from stepwell.models.precision import DEFAULT_PRECISION, Precision
-from stepwell.ranking.compiled_cache import CompiledCache
-from stepwell.releases.delta import DeltaCache
-from stepwell.releases.signing import VerifyingKey
-from stepwell.releases.verification import verify_release
-from stepwell.releases.verified_records import identity_of
-from stepwell.serving.precompile import precompile
 
 _DIRECTORY = flags.DEFINE_string("directory", None, "The release.", required=True)
 _KEY = flags.DEFINE_string(
@@ -45,20 +41,22 @@ _PRECISION = flags.DEFINE_string(
 _PARENT_PID = flags.DEFINE_integer("parent_pid", 0, "Ends with this process.")
 
 
-def _prepare(directory: Path) -> str:
-    """Returns the identity of the files that were verified."""
-    before = identity_of(directory, links=False)
-    manifest = verify_release(
-        directory, VerifyingKey.from_pem((_KEY.value or "").encode())
+def _read() -> str:
+    # Not above: these imports take longer than many a release.
+    from release_reading import read_release
+    from stepwell.ranking.compiled_cache import CompiledCache
+    from stepwell.releases.delta import DeltaCache
+    from stepwell.releases.signing import VerifyingKey
+
+    compiled = _COMPILED_CACHE.value
+    precision: Precision = _PRECISION.value  # type: ignore[assignment]
+    return read_release(
+        Path(_DIRECTORY.value or ""),
+        VerifyingKey.from_pem((_KEY.value or "").encode()),
+        DeltaCache(Path(_DELTA_CACHE.value or "")),
+        CompiledCache(Path(compiled)) if compiled else None,
+        precision,
     )
-    complete = DeltaCache(Path(_DELTA_CACHE.value or "")).complete(directory, manifest)
-    if _COMPILED_CACHE.value:
-        precision: Precision = _PRECISION.value  # type: ignore[assignment]
-        cache = CompiledCache(Path(_COMPILED_CACHE.value))
-        precompile(complete, manifest, precision, cache)
-    if identity_of(directory, links=False) != before:
-        raise UnavailableError(f"{directory} changed while it was read")
-    return identity_of(directory)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -66,9 +64,11 @@ def main(argv: Sequence[str]) -> int:
     if len(argv) > 1:
         print(f"release_warmer_main: {argv[1]}", file=sys.stderr)
         return 2
-    end_with_parent(_PARENT_PID.value)
+    # No other signal ends a process that is stopped.
+    end_with_parent(_PARENT_PID.value, signal.SIGKILL)
+    print(json.dumps({"reads": _DIRECTORY.value}), flush=True)
     try:
-        verdict = {"identity": _prepare(Path(_DIRECTORY.value or ""))}
+        verdict = {"identity": _read()}
     except (StepwellError, OSError) as error:
         code = error.code if isinstance(error, StepwellError) else "UNAVAILABLE"
         verdict = {"error": code, "reason": str(error)}
