@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _SCRIPT = Path(__file__).with_name("release_warmer_main.py")
 _log = structlog.get_logger(__name__)
-_IDLE_SECONDS, _IDLE_SECONDS_A_GB = 10.0, 40.0
+_IDLE_SECONDS, _IDLE_SECONDS_A_GB = 20.0, 60.0
 """How long the child may do with what nobody else wants of the processor: where all of
 it is wanted, a release must come in time all the same."""
 _PATIENCE_SECONDS = 600.0

@@ -158,7 +158,9 @@ def release_world(
     own = ServedRelease(
         served.data, registry, registry / release_id_of(serial), served.user_state
     )
-    flags = (f"--workers={WORKERS}", *flags)
+    # Of its own: what an earlier run packed would be found in the user's.
+    compiled = f"--compiled_cache={scratch / 'compiled'}"
+    flags = (f"--workers={WORKERS}", compiled, *flags)
     ranker = ranker_type(own, scratch / "ranker", CONFIG, flags)
     with closing(ranker), grpc.insecure_channel(ranker.admin_address) as channel:
         stub = admin_pb2_grpc.AdminServiceStub(channel)
