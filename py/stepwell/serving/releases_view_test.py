@@ -32,7 +32,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     key = SigningKey.generate()
     options = replace(OPTIONS, poll_seconds=3_600.0)
     async with running_ranker(tmp_path, options, key=key) as ranker:
-        publish(tmp_path / "registry", key, tmp_path / "second")
+        # Not live yet: a server that starts looks a second time by itself.
+        publish(tmp_path / "registry", key, tmp_path / "second", promote=False)
         yield World(
             tmp_path / "registry", Rollout(tmp_path / "registry", key), ranker.admin()
         )
@@ -43,12 +44,16 @@ def states(view: admin_pb2.ReleasesView) -> dict[int, str]:
 
 
 async def test_a_poll_answers_when_the_published_release_is_live(world: World) -> None:
+    listed = await world.admin.ListReleases(admin_pb2.ListReleasesRequest())
+    assert (listed.live_serial, listed.standby_serial) == (1, 0)
+    world.rollout.promote(2)
     view = await world.poll()
     assert (view.live_serial, view.standby_serial) == (2, 1)
     assert states(view) == {1: "READY", 2: "READY"}
 
 
 async def test_a_rollback_is_there_when_the_poll_answers(world: World) -> None:
+    world.rollout.promote(2)
     await world.poll()
     world.rollout.rollback()
     view = await world.poll()
@@ -56,6 +61,7 @@ async def test_a_rollback_is_there_when_the_poll_answers(world: World) -> None:
 
 
 async def test_a_canary_comes_and_a_veto_takes_it_down(world: World) -> None:
+    world.rollout.promote(2)
     await world.poll()
     world.rollout.rollback()
     page = world.rollout.canary(2, 50_000, is_shadow=True)
@@ -76,6 +82,7 @@ async def test_a_canary_comes_and_a_veto_takes_it_down(world: World) -> None:
 
 async def test_a_refused_release_is_told_with_its_reason(world: World) -> None:
     (world.registry / "v000002" / "readme.txt").write_text("damaged")
+    world.rollout.promote(2)
     view = await world.poll()
     assert view.live_serial == 1
     (refused,) = [release for release in view.releases if release.state == "ERROR"]
