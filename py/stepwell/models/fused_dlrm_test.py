@@ -9,11 +9,12 @@ from torch import Tensor
 
 from stepwell.base.errors import InvalidArgumentError
 from stepwell.models.dlrm import Dlrm
-from stepwell.models.fused_dlrm import FusedDlrm, record_bytes, why_not_fused
+from stepwell.models.fused_dlrm import FusedDlrm
 from stepwell.models.packed_mlp import usable_precision
 from stepwell.models.precision import Precision
 from stepwell.models.ranker_config import ModelConfig, SparseColumn
 from stepwell.models.ranker_config_fixture import MODEL
+from stepwell.models.ranker_packing import record_bytes, why_not_fused
 
 NUM_ITEMS = 37
 COLUMNS = (
@@ -120,14 +121,15 @@ def test_a_candidate_does_not_depend_on_the_other_requests(
 
 
 def test_says_what_cannot_be_fused() -> None:
-    model = _model(SMALL)
-    assert why_not_fused(model, 2, "bfloat16") == ""
-    assert "float32" in why_not_fused(model, 2, "float32")
-    assert "more than one" in why_not_fused(model, 1, "int8")
-    crossed = _model(replace(SMALL, interaction="cross"))
+    assert why_not_fused(SMALL, 2, "bfloat16") == ""
+    assert "float32" in why_not_fused(SMALL, 2, "float32")
+    assert "more than one" in why_not_fused(SMALL, 1, "int8")
+    crossed = replace(SMALL, interaction="cross")
     assert "cross" in why_not_fused(crossed, 2, "int8")
+    with pytest.raises(InvalidArgumentError, match="the interaction is cross"):
+        FusedDlrm.freeze(_model(crossed), "bfloat16", _items(SMALL))
+    model = _model(SMALL)
     model.output.weight[0, 0] = torch.nan
-    assert "finite" in why_not_fused(model, 2, "bfloat16")
     with pytest.raises(InvalidArgumentError, match="a weight is not finite"):
         FusedDlrm.freeze(model, "bfloat16", _items(SMALL))
 
@@ -135,8 +137,9 @@ def test_says_what_cannot_be_fused() -> None:
 def test_says_when_the_processor_has_not_what_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    assert "AVX512" in why_not_fused(_model(SMALL), 2, "bfloat16")
+    flags = "stepwell.models.ranker_packing.processor_flags"
+    monkeypatch.setattr(flags, frozenset)
+    assert "AVX512" in why_not_fused(SMALL, 2, "bfloat16")
 
 
 def test_refuses_items_beyond_a_table() -> None:

@@ -1,8 +1,8 @@
 """An MLP as serving runs it: weights packed once, in the precision asked for."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,11 @@ from stepwell.models.packed_layers import (
     PlainLayer,
     Step,
 )
-from stepwell.models.precision import PRECISIONS, Precision
+from stepwell.models.precision import (
+    Precision,
+    check_precision,
+    missing_instructions,
+)
 
 INT8_MIN_WEIGHTS = 1 << 16
 """Smaller matrices are no faster in int8 than in bfloat16."""
@@ -27,35 +31,21 @@ to 8 bits nowhere."""
 def usable_precision(wanted: Precision) -> tuple[Precision, str]:
     """Returns the precision that this processor runs natively, and why it is another.
 
-    bfloat16 needs AVX512-BF16 or AMX, int8 AVX512-VNNI and bfloat16 besides; without
-    them torch emulates bfloat16 slower than float32, and int8 sums may saturate.
+    `missing_instructions` says what each takes of the processor; all take oneDNN.
 
     Returns:
         (wanted, ""), or ("float32", a sentence that names what is missing).
     Raises:
         InvalidArgumentError: no such precision.
     """
-    if wanted not in PRECISIONS:
-        raise InvalidArgumentError(
-            f"precision is {wanted!r}, must be one of: {', '.join(PRECISIONS)}",
-            "precision",
-        )
+    check_precision(wanted)
     if wanted == "float32":
         return wanted, ""
-    missing = _missing_for(wanted, torch.cpu.get_capabilities())
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    missing = missing_instructions(wanted) if has_onednn else "oneDNN"
     if missing:
         return "float32", f"{wanted} needs {missing}, which this processor has not"
     return wanted, ""
-
-
-def _missing_for(wanted: Precision, capabilities: Mapping[str, Any]) -> str:
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return "oneDNN"
-    if not (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")):
-        return "AVX512-BF16"
-    if wanted == "int8" and not capabilities.get("avx512_vnni"):
-        return "AVX512-VNNI"
-    return ""
 
 
 class PackedMlp(nn.Module):
@@ -100,11 +90,7 @@ class PackedMlp(nn.Module):
             InvalidArgumentError: another layer, or no linear one, or the widths do not
                 follow on each other, or an unknown precision or output_dtype.
         """
-        if precision not in PRECISIONS:
-            raise InvalidArgumentError(
-                f"precision is {precision!r}, must be one of: {', '.join(PRECISIONS)}",
-                "precision",
-            )
+        check_precision(precision)
         if output_dtype not in (torch.float32, torch.bfloat16):
             raise InvalidArgumentError(
                 f"output_dtype is {output_dtype}, must be float32 or bfloat16",

@@ -148,25 +148,25 @@ def test_refuses_precisions_and_outputs_it_does_not_know() -> None:
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "wanted", "usable", "missing"),
+    ("flags", "wanted", "usable", "missing"),
     [
-        ({}, "float32", "float32", ""),
-        ({}, "bfloat16", "float32", "AVX512-BF16"),
-        ({"avx512_bf16": True}, "bfloat16", "bfloat16", ""),
-        ({"amx_bf16": True}, "bfloat16", "bfloat16", ""),
-        ({"avx512_bf16": True}, "int8", "float32", "AVX512-VNNI"),
-        ({"avx512_bf16": True, "avx512_vnni": True}, "int8", "int8", ""),
-        ({"avx512_vnni": True}, "int8", "float32", "AVX512-BF16"),
+        (set(), "float32", "float32", ""),
+        (set(), "bfloat16", "float32", "AVX512-BF16"),
+        ({"avx512_bf16"}, "bfloat16", "bfloat16", ""),
+        ({"amx_bf16"}, "bfloat16", "bfloat16", ""),
+        ({"avx512_bf16"}, "int8", "float32", "AVX512-VNNI"),
+        ({"avx512_bf16", "avx512_vnni"}, "int8", "int8", ""),
+        ({"avx512_vnni"}, "int8", "float32", "AVX512-BF16"),
     ],
 )
 def test_falls_back_to_float32_and_says_why(
     monkeypatch: pytest.MonkeyPatch,
-    capabilities: dict[str, bool],
+    flags: set[str],
     wanted: Precision,
     usable: Precision,
     missing: str,
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr("stepwell.models.precision.processor_flags", lambda: flags)
     precision, why = usable_precision(wanted)
     assert precision == usable
     assert missing in why

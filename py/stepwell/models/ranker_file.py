@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from stepwell.base.errors import DataLossError
 from stepwell.models.int8_rows import SCALE_SUFFIX, int8_rows
 from stepwell.models.ranker_config import FULL_RANKER_NAME, REDUCED_RANKER_NAME
+from stepwell.models.ranker_tensors import check_tensors, read_tensors
 from stepwell.models.reduced_ranker import ReducedRanker
 
 __all__ = [
@@ -41,26 +40,15 @@ def save_reduced_weights(model: ReducedRanker, path: Path) -> None:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Fills `model` with what `save_weights` wrote and leaves it in evaluation mode.
 
+    Args:
+        model: a ranker; its tensors are float32, but "inputs.is_log", which is bool.
     Raises:
         DataLossError: unreadable, a tensor missing, unknown, of another shape or dtype,
             or a value that is not finite.
     """
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DataLossError(f"{path}: {error}") from error
-    expected = model.state_dict()
-    if set(expected) != set(tensors):
-        differing = ", ".join(sorted(set(expected) ^ set(tensors))[:5])
-        raise DataLossError(f"{path}: missing or unknown tensors: {differing}")
-    for name, wanted in expected.items():
-        found = tensors[name]
-        if found.shape != wanted.shape or found.dtype != wanted.dtype:
-            raise DataLossError(
-                f"{path}: {name} is {found.dtype} {tuple(found.shape)}, must be "
-                f"{wanted.dtype} {tuple(wanted.shape)}"
-            )
-        if found.is_floating_point() and not torch.isfinite(found).all():
-            raise DataLossError(f"{path}: {name} holds a value that is not finite")
-    model.load_state_dict(tensors)
+    tensors = read_tensors(path)
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    check_tensors(path, tensors, expected)
+    state = {name: torch.from_numpy(value) for name, value in tensors.items()}
+    model.load_state_dict(state)
     model.eval()

@@ -26,7 +26,7 @@ def huge_pages_available() -> bool:
 
 def huge_page_bytes(num_bytes: int) -> "Tensor":
     """Returns huge_page_array as a tensor over the same memory."""
-    # A server that takes its ranker from a cache never needs torch: 2 s to import.
+    # Most servers never need torch: 1 s to import.
     import torch
 
     return torch.from_numpy(huge_page_array(num_bytes))

@@ -3,13 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 from stepwell.base.errors import InvalidArgumentError
-from stepwell.ops.huge_pages import huge_page_bytes
-from stepwell.ops.rank_candidates import ALIGNMENT, GROUP, PANEL
+from stepwell.ops.bfloat16 import to_bfloat16
+from stepwell.ops.huge_pages import huge_page_array
+from stepwell.ops.ranker_plan import ALIGNMENT, PANEL
 
+FloatArray = npt.NDArray[np.float32]
+RowArray = npt.NDArray[np.integer]
+
+GROUP = 16
+"""Vectors of an item lie in groups of this many."""
 _ITEMS_A_STEP = 4_096
 """Bounds what building holds besides the records."""
 
@@ -55,39 +61,39 @@ class ItemSums:
         bias: float32 [out].
     """
 
-    pair_weight: Tensor
-    bias: Tensor
+    pair_weight: FloatArray
+    bias: FloatArray
 
 
 def build_item_records(
-    tables: Sequence[Tensor], rows: Tensor, sums: ItemSums, shape: RecordShape
-) -> Tensor:
+    tables: Sequence[FloatArray], rows: RowArray, sums: ItemSums, shape: RecordShape
+) -> npt.NDArray[np.uint8]:
     """Returns uint8 [N * record_bytes]: each item's vectors and sums, in bfloat16.
 
     Args:
-        tables: I tensors float32 [rows, D].
-        rows: int64 [N, I], each item's row of each table.
+        tables: I arrays float32 [rows, D].
+        rows: int [N, I], each item's row of each table.
     Raises:
         InvalidArgumentError: a row is out of its table's range.
     Cost: N * I^2 / 2 * (D + out) multiply-adds, and the result besides some 100 MB.
     """
     _check(tables, rows)
-    records = huge_page_bytes(len(rows) * shape.record_bytes)
-    lines = records.view(len(rows), shape.record_bytes)
-    lower = torch.tril_indices(len(tables), len(tables), -1)
+    records = huge_page_array(len(rows) * shape.record_bytes)
+    lines = records.view(np.uint16).reshape(len(rows), shape.record_bytes // 2)
+    first_sum = shape.vector_bytes // 2
+    one, other = np.tril_indices(len(tables), -1)
     for first in range(0, len(rows), _ITEMS_A_STEP):
         step = slice(first, first + _ITEMS_A_STEP)
         vectors = _vectors(tables, rows[step], shape)
-        dots = torch.bmm(vectors, vectors.transpose(1, 2))[:, lower[0], lower[1]]
-        total = torch.addmm(sums.bias, dots, sums.pair_weight.T).bfloat16()
-        laid = _in_groups(vectors, shape).view(torch.uint8)
-        lines[step, : shape.vector_bytes] = laid
-        end = shape.vector_bytes + 2 * shape.num_outputs
-        lines[step, shape.vector_bytes : end] = total.view(torch.uint8)
+        pairs: FloatArray = vectors @ vectors.transpose(0, 2, 1)
+        dots = pairs[:, one, other]
+        total = dots @ sums.pair_weight.T + sums.bias
+        lines[step, :first_sum] = _in_groups(to_bfloat16(vectors), shape)
+        lines[step, first_sum : first_sum + shape.num_outputs] = to_bfloat16(total)
     return records
 
 
-def _check(tables: Sequence[Tensor], rows: Tensor) -> None:
+def _check(tables: Sequence[FloatArray], rows: RowArray) -> None:
     for number, table in enumerate(tables):
         column = rows[:, number]
         if len(column) and not 0 <= int(column.min()) <= int(column.max()) < len(table):
@@ -98,19 +104,28 @@ def _check(tables: Sequence[Tensor], rows: Tensor) -> None:
             )
 
 
-def _vectors(tables: Sequence[Tensor], rows: Tensor, shape: RecordShape) -> Tensor:
+def _vectors(
+    tables: Sequence[FloatArray], rows: RowArray, shape: RecordShape
+) -> FloatArray:
     """float32 [n, I, D]."""
-    if not tables:
-        return torch.zeros(len(rows), 0, shape.dim)
-    found = [table[rows[:, number]] for number, table in enumerate(tables)]
-    return torch.stack(found, 1)
+    found = np.empty((len(rows), len(tables), shape.dim), np.float32)
+    for number, table in enumerate(tables):
+        found[:, number] = table[rows[:, number]]
+    return found
 
 
-def _in_groups(vectors: Tensor, shape: RecordShape) -> Tensor:
-    """bfloat16 [n, groups * ceil(D / 2) * GROUP * 2] of float32 [n, I, D]."""
-    missing = shape.num_groups * GROUP - shape.num_vectors
-    padded = torch.nn.functional.pad(
-        vectors.bfloat16(), (0, -shape.dim % 2, 0, missing)
+def _in_groups(
+    vectors: npt.NDArray[np.uint16], shape: RecordShape
+) -> npt.NDArray[np.uint16]:
+    """[n, groups * ceil(D / 2) * GROUP * 2] of [n, I, D]."""
+    num_pairs = -(-shape.dim // 2)
+    padded = np.zeros(
+        (len(vectors), shape.num_groups * GROUP, num_pairs * 2), np.uint16
     )
-    pairs = padded.view(len(vectors), shape.num_groups, GROUP, -(-shape.dim // 2), 2)
-    return pairs.transpose(2, 3).reshape(len(vectors), -1)
+    padded[:, : shape.num_vectors, : shape.dim] = vectors
+    # Two elements of a vector move together.
+    pairs = padded.view(np.uint32).reshape(
+        len(vectors), shape.num_groups, GROUP, num_pairs
+    )
+    laid = np.ascontiguousarray(pairs.transpose(0, 1, 3, 2))
+    return laid.reshape(len(vectors), -1).view(np.uint16)

@@ -10,13 +10,6 @@ library.load()
 _OP = "stepwell::rank_candidates"
 _rank = torch.ops.stepwell.rank_candidates.default
 
-PANEL = 64
-"""Outputs of a packed matrix lie in panels of this width."""
-GROUP = 16
-"""Vectors of an item lie in groups of this many."""
-ALIGNMENT = 64
-"""Where each array of `weights` and each record of `items` starts, bytes."""
-
 
 def rank_candidates(
     dense: Tensor,

@@ -18,6 +18,11 @@ def room_tests():
         ],
     )
     stepwell_py_test(
+        name = "bfloat16_test",
+        srcs = ["bfloat16_test.py"],
+        deps = [":bfloat16"],
+    )
+    stepwell_py_test(
         name = "co_occurrence_test",
         srcs = ["co_occurrence_test.py"],
         deps = [

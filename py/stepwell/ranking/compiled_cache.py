@@ -1,9 +1,8 @@
 """Full rankers in the form that serves them, kept on this machine for the next start.
 
-Packing a ranker takes torch, 2 s to import, and a product for every item. What comes of
-it depends on the release's files, on the code that packs and on the processor alone,
-so it is kept under a key of all three. It is made here, of a verified release, and
-never taken from one.
+Packing a ranker takes a product for every item. What comes of it depends on the
+release's files, on the code that packs and on the processor alone, so it is kept under
+a key of all three. It is made here, of a verified release, and never taken from one.
 """
 
 import hashlib
@@ -14,7 +13,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from stepwell.base.native import native_library
 from stepwell.base.pace import AT_ONCE, Pace
 from stepwell.base.user_cache import is_ours_alone
 from stepwell.models.precision import Precision
+from stepwell.models.processor import processor_flags
 from stepwell.models.ranker_config import CLIP
 from stepwell.ops.fused_ranker import PackedRanker
 from stepwell.ops.huge_pages import huge_page_array
@@ -34,18 +33,17 @@ MAX_ENTRIES = 12
 MAX_BYTES = 4 << 30
 _STAGED_SECONDS = 3_600
 """Older than this, a ranker that is not whole yet has no writer any more."""
-_STEP_BYTES = 1 << 20
+_STEP_BYTES = 1 << 18
 _ABOUT = "about.json"
 _PARTS = ("weights", "plan", "items")
 _PACKERS = (
     "features/item_columns.py",
-    "models/dlrm.py",
-    "models/fused_dlrm.py",
     "models/ranker_config.py",
-    "models/ranker_file.py",
-    "models/ranker_inputs.py",
+    "models/ranker_packing.py",
+    "models/ranker_tensors.py",
+    "models/ranker_weights.py",
+    "ops/bfloat16.py",
     "ops/item_records.py",
-    "ops/rank_candidates.py",
     "ops/ranker_plan.py",
     "ranking/pack_ranker.py",
 )
@@ -70,7 +68,7 @@ class CompiledCache:
     def load(self, key: str, pace: Pace = AT_ONCE) -> PackedRanker | None:
         """Returns the ranker of a key, None where there is none that is whole.
 
-        Cost: one read and one hash of it, outside the GIL, in steps of 2 ms.
+        Cost: one read and one hash of it, outside the GIL, in steps of 1 ms.
         """
         if not is_ours_alone(self.folder):
             return None
@@ -146,7 +144,7 @@ def compiled_key(digests: Mapping[str, str], precision: Precision) -> str:
         "files": dict(digests),
         "precision": precision,
         "code": _code_digest(),
-        "torch": version("torch"),
+        "numpy": np.__version__,
         "processor": _processor(),
     }
     text = json.dumps(inputs, sort_keys=True)
@@ -156,7 +154,7 @@ def compiled_key(digests: Mapping[str, str], precision: Precision) -> str:
 @cache
 def _code_digest() -> str:
     root = Path(__file__).parents[1]
-    library = native_library("cc/ops/libstepwell_ops.so").stat()
+    library = native_library("cc/pybind/_candidates.so").stat()
     digest = hashlib.sha256(f"{library.st_size} {library.st_mtime_ns}".encode())
     for path in _PACKERS:
         # A test's sandbox has the rooms that it needs, and no others.
@@ -168,9 +166,7 @@ def _code_digest() -> str:
 @cache
 def _processor() -> str:
     """What the processor can do: the form that is fastest here may not run there."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return hashlib.sha256(flags.encode()).hexdigest()
+    return hashlib.sha256(" ".join(sorted(processor_flags())).encode()).hexdigest()
 
 
 def _write(folder: Path, packed: PackedRanker) -> None:

@@ -14,6 +14,7 @@ from stepwell.models.ranker_config import RankerConfig
 from stepwell.ops.fused_ranker import PackedRanker
 from stepwell.ranking.compiled_cache import CompiledCache, compiled_key
 from stepwell.ranking.fused_scorer import FusedScorer
+from stepwell.ranking.pack_ranker import pack_ranker
 
 if TYPE_CHECKING:
     from stepwell.ranking.model_scorer import ModelScorer
@@ -63,6 +64,7 @@ def load_full_scorer(
     config = RankerConfig.load(release_dir).full
     packed = _kept(options) or _packed(release_dir, options)
     if packed is None:
+        # Only here: torch takes a second and 160 MB to import.
         from stepwell.ranking.model_scorer import ModelScorer
 
         return ModelScorer.load(
@@ -84,10 +86,7 @@ def _kept(options: FullScorerOptions) -> PackedRanker | None:
 
 
 def _packed(release_dir: Path, options: FullScorerOptions) -> PackedRanker | None:
-    """Returns the ranker packed by torch; None where it must be served with tables."""
-    # Only here: a server whose rankers are kept starts 2 s earlier.
-    from stepwell.ranking.pack_ranker import pack_ranker
-
+    """Returns the ranker packed now; None where it must be served with tables."""
     packed, reason = pack_ranker(
         release_dir, options.precision, options.item_columns, options.max_record_bytes
     )

@@ -135,7 +135,7 @@ def test_a_kept_ranker_scores_as_the_packed_one_does_and_is_not_packed_again(
     def pack_again(*_: object) -> None:
         pytest.fail("it is in the cache")
 
-    monkeypatch.setattr("stepwell.ranking.pack_ranker.pack_ranker", pack_again)
+    monkeypatch.setattr("stepwell.ranking.full_scorer.pack_ranker", pack_again)
     second = load_full_scorer(release, DENSE, SPARSE, kept)
     batch = _batch([4, 0, 2, 2], 1)
     np.testing.assert_array_equal(first.score(batch).total, second.score(batch).total)

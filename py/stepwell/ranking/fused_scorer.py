@@ -19,7 +19,7 @@ class FusedScorer:
     It makes no call into torch, nor imports it.
 
     Args:
-        packed: of a FusedDlrm, frozen with the items of the release.
+        packed: by `pack_ranker`, with the items of the release.
         config: the columns the model takes, and its objectives.
         dense_names, sparse_names: the columns of the FeatureBatch, in its order.
         user_column: the sparse column of the user, None where the model has none; all

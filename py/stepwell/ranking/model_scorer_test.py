@@ -120,7 +120,7 @@ def test_falls_back_to_float32_with_a_log_line(
     RankerConfig((), (), "0" * 64, CONFIG, CONFIG).save(tmp_path)
     save_weights(Dlrm(CONFIG), tmp_path / FULL_RANKER_NAME)
     exact = ModelScorer.load(tmp_path, DENSE, SPARSE).score(BATCH)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.setattr("stepwell.models.precision.processor_flags", frozenset)
     with structlog.testing.capture_logs() as logs:
         fallen = ModelScorer.load(tmp_path, DENSE, SPARSE, "bfloat16").score(BATCH)
     np.testing.assert_array_equal(fallen.total, exact.total)

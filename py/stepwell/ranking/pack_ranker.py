@@ -1,18 +1,19 @@
-"""Packs a release's full ranker with torch, into the form that serves without it."""
+"""Packs a release's full ranker into the form that serves; imports no torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-import torch
 
-from stepwell.models.dlrm import Dlrm
-from stepwell.models.fused_dlrm import FusedDlrm, record_bytes, why_not_fused
-from stepwell.models.packed_mlp import usable_precision
-from stepwell.models.precision import Precision
-from stepwell.models.ranker_config import ModelConfig, RankerConfig
-from stepwell.models.ranker_file import FULL_RANKER_NAME, load_weights
+from stepwell.models.precision import (
+    Precision,
+    check_precision,
+    missing_instructions,
+)
+from stepwell.models.ranker_config import FULL_RANKER_NAME, ModelConfig, RankerConfig
+from stepwell.models.ranker_packing import pack_weights, record_bytes, why_not_fused
+from stepwell.models.ranker_weights import RankerWeights
 from stepwell.ops.fused_ranker import PackedRanker
 
 
@@ -27,31 +28,27 @@ def pack_ranker(
     Args: as FullScorerOptions has them. No reason is given for "float32", nor where
         the processor leaves nothing else: that is no choice of a form.
     Raises:
-        DataLossError: the config or the weights are damaged.
+        DataLossError: the config or the weights are damaged. Weights that must be
+            served with tables are not looked at.
         InvalidArgumentError: no such precision, or an item's row is out of its table.
     """
-    used, _ = usable_precision(precision)
-    if used == "float32":
+    check_precision(precision)
+    if precision == "float32" or missing_instructions(precision):
         return None, ""
     config = RankerConfig.load(release_dir).full
     columns = {
-        name: torch.from_numpy(item_columns[name]).long()
-        for name in config.sparse_names
-        if name in item_columns
+        name: item_columns[name] for name in config.sparse_names if name in item_columns
     }
     why = _too_large(config, columns, max_record_bytes)
+    why = why or why_not_fused(config, len(columns), precision)
     if why:
         return None, why
-    model = Dlrm(config)
-    load_weights(model, release_dir / FULL_RANKER_NAME)
-    why = why_not_fused(model, len(columns), used)
-    if why:
-        return None, why
-    return FusedDlrm.freeze(model.eval(), used, columns).packed(), ""
+    weights = RankerWeights.load(config, release_dir / FULL_RANKER_NAME)
+    return pack_weights(weights, precision, columns), ""
 
 
 def _too_large(
-    config: ModelConfig, columns: Mapping[str, torch.Tensor], most: int
+    config: ModelConfig, columns: Mapping[str, npt.NDArray[Any]], most: int
 ) -> str:
     if not columns:
         return "no sparse column is known to be an item's"

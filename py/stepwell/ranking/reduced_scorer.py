@@ -1,23 +1,29 @@
 """The scorer of the REDUCED tier: the reduced ranker without a call into torch."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from stepwell.base.deadline import Deadline
-from stepwell.base.errors import DataLossError
 from stepwell.models.int8_rows import SCALE_SUFFIX, float_rows
 from stepwell.models.ranker_config import (
     CLIP,
     REDUCED_RANKER_NAME,
     ModelConfig,
     RankerConfig,
+)
+from stepwell.models.ranker_tensors import (
+    Shapes,
+    Tensors,
+    check_tensors,
+    column_shapes,
+    linear_shapes,
+    mlp_layers,
+    mlp_shapes,
+    read_tensors,
 )
 from stepwell.ops.objectives import weigh_objectives
 from stepwell.ops.small_ranker import (
@@ -31,10 +37,6 @@ from stepwell.ranking.columns import positions_of
 from stepwell.schema.vocabulary import RowArray
 
 FloatArray = npt.NDArray[np.float32]
-Tensors = Mapping[str, npt.NDArray[Any]]
-
-_LAYERS_A_WIDTH = 3
-"""Of ReducedRanker's `hidden`: linear, ReLU, dropout."""
 
 
 class ReducedScorer:
@@ -92,12 +94,8 @@ def load_reduced_scorer(
     """
     config = RankerConfig.load(release_dir).reduced
     path = release_dir / REDUCED_RANKER_NAME
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DataLossError(f"{path}: {error}") from error
-    tensors = _with_float_tables(path, tensors)
-    _check(path, tensors, config)
+    tensors = _with_float_tables(path, read_tensors(path))
+    check_tensors(path, tensors, _shapes(config))
     return ReducedScorer(config, tensors, dense_names, sparse_names)
 
 
@@ -113,39 +111,15 @@ def _with_float_tables(
     return found
 
 
-def _check(path: Path, tensors: Tensors, config: ModelConfig) -> None:
-    expected = _shapes(config)
-    if set(expected) != set(tensors):
-        differing = ", ".join(sorted(set(expected) ^ set(tensors))[:5])
-        raise DataLossError(f"{path}: missing or unknown tensors: {differing}")
-    for name, shape in expected.items():
-        found = tensors[name]
-        dtype = np.bool_ if name == "inputs.is_log" else np.float32
-        if found.shape != shape or found.dtype != dtype:
-            raise DataLossError(
-                f"{path}: {name} is {found.dtype} {found.shape}, must be "
-                f"{np.dtype(dtype)} {shape}"
-            )
-        if not np.isfinite(found).all():
-            raise DataLossError(f"{path}: {name} holds a value that is not finite")
-
-
-def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def _shapes(config: ModelConfig) -> Shapes:
     """The tensors of a ReducedRanker, as its state_dict has them."""
-    num_dense, dim = len(config.dense), config.embedding_dim
-    buffers = ("is_log", "mean", "inverse_scale")
-    shapes: dict[str, tuple[int, ...]] = {f"inputs.{n}": (num_dense,) for n in buffers}
-    for place, column in enumerate(config.sparse):
-        shapes[f"tables.{place}"] = (column.num_rows, dim)
-    width = num_dense + len(config.sparse) * dim
+    width = len(config.dense) + len(config.sparse) * config.embedding_dim
     widths = (width, *config.bottom_widths, *config.top_widths)
-    for place, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        shapes |= _linear(f"hidden.{place * _LAYERS_A_WIDTH}", fan_in, fan_out)
-    return shapes | _linear("output", widths[-1], len(config.objectives))
-
-
-def _linear(name: str, fan_in: int, fan_out: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (fan_out, fan_in), f"{name}.bias": (fan_out,)}
+    return {
+        **column_shapes(config),
+        **mlp_shapes("hidden", widths),
+        **linear_shapes("output", widths[-1], len(config.objectives)),
+    }
 
 
 def _columns(tensors: Tensors, places: RowArray) -> list[SmallColumn]:
@@ -168,12 +142,11 @@ def _tables(tensors: Tensors, places: RowArray) -> list[SmallTable]:
 
 def _layers(tensors: Tensors) -> list[SmallLayer]:
     num_hidden = sum(name.startswith("hidden.") for name in tensors) // 2
-    names = [f"hidden.{place * _LAYERS_A_WIDTH}" for place in range(num_hidden)]
     return [
         SmallLayer(
             _copied(tensors[f"{name}.weight"].T), _copied(tensors[f"{name}.bias"])
         )
-        for name in (*names, "output")
+        for name in (*mlp_layers("hidden", num_hidden), "output")
     ]
 
 
