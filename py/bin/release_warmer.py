@@ -2,20 +2,15 @@
 
 import fcntl
 import json
-import os
-import select
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 
+from release_child import ReleaseChild
 from stepwell.base.errors import (
     CancelledError,
     DataLossError,
@@ -24,7 +19,6 @@ from stepwell.base.errors import (
     StepwellError,
     UnavailableError,
 )
-from stepwell.base.thread_rank import give_way
 from stepwell.releases.manifest import Manifest, parse_manifest
 from stepwell.releases.signing import VerifyingKey
 from stepwell.releases.verification import (
@@ -34,12 +28,6 @@ from stepwell.releases.verification import (
 )
 from stepwell.releases.verified_records import VerifiedRecords, identity_of
 
-if TYPE_CHECKING:
-    # The build takes dependencies from imports: the child is started from its file and
-    # imports by this process's path.
-    import release_warmer_main  # noqa: F401
-
-_SCRIPT = Path(__file__).with_name("release_warmer_main.py")
 _log = structlog.get_logger(__name__)
 _IDLE_SECONDS, _IDLE_SECONDS_A_GB = 20.0, 60.0
 """How long the child may do with what nobody else wants of the processor: where all of
@@ -47,9 +35,6 @@ it is wanted, a release must come in time all the same."""
 _PATIENCE_SECONDS = 600.0
 _TURN_PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
-_RUN_SECONDS, _REST_SECONDS = 0.01, 0.02
-"""In turns for the child: the last rank alone still costs callers the caches, the
-memory's bandwidth and what the kernel does for it in one piece."""
 _REFUSALS: Mapping[str, type[StepwellError]] = {
     error.code: error
     for error in (DataLossError, FailedPreconditionError, NotFoundError)
@@ -61,14 +46,15 @@ class ReleaseWarmer:
 
     Before the first one is live nobody is answered, and a child would only cost its
     start. Later every byte is read and hashed, and the ranker packed, where the
-    interpreter's lock is another one and the processor's share the smallest.
+    interpreter's lock is another one and the processor's share the smallest; the child
+    waits for that from then on.
 
     Args:
         key: that the releases are trusted by.
         flags: more flags of release_warmer_main.
         folder: of what servers of this user tell each other; made when missing.
 
-    Concurrency: one thread.
+    Concurrency: one thread, which lives as long as a child is wanted; `close` from any.
     """
 
     def __init__(self, key: VerifyingKey, flags: Sequence[str], folder: Path) -> None:
@@ -77,10 +63,16 @@ class ReleaseWarmer:
         self._records = VerifiedRecords(folder / "verified")
         self._serves = False
         self._closing = threading.Event()
+        self._kept: ReleaseChild | None = None
+        self._children: set[ReleaseChild] = set()
+        self._children_lock = threading.Lock()
 
     def close(self) -> None:
-        """Ends the child at work, and every wait for a turn, from any thread."""
-        self._closing.set()
+        """Ends the children, and every wait for a turn, from any thread."""
+        with self._children_lock:
+            self._closing.set()
+            for child in self._children:
+                child.close()
 
     def verify(self, directory: Path, key: VerifyingKey) -> Manifest:
         """Returns the manifest of a release that is whole and ours.
@@ -102,6 +94,7 @@ class ReleaseWarmer:
         if not self._serves:
             yield
             self._serves = True
+            self._keep_a_child()
             return
         with ExitStack() as held:
             try:
@@ -125,16 +118,13 @@ class ReleaseWarmer:
             return
 
     def _verify_in_child(self, directory: Path) -> None:
-        flags = [
-            f"--directory={directory}",
-            f"--parent_pid={os.getpid()}",
-            *self._flags,
-        ]
         size_gb = parse_manifest(read_manifest(directory)).total_bytes / 1e9
-        line = self._run(flags, _IDLE_SECONDS + size_gb * _IDLE_SECONDS_A_GB)
+        line = self._idle_verdict(
+            directory, _IDLE_SECONDS + size_gb * _IDLE_SECONDS_A_GB
+        )
         if line is None:
             _log.info("no idle processor to read a release", directory=str(directory))
-            line = self._run(flags, _PATIENCE_SECONDS, wholly=False)
+            line = self._eager_verdict(directory)
         if line is None:
             raise UnavailableError(f"{directory} could not be read in time")
         verdict = json.loads(line)
@@ -147,48 +137,52 @@ class ReleaseWarmer:
         except OSError as error:
             _log.info("other servers read the release too", reason=str(error))
 
-    def _run(
-        self, flags: Sequence[str], patience_seconds: float, *, wholly: bool = True
-    ) -> str | None:
-        """Returns the child's verdict; None when it needs longer, and is gone.
+    def _idle_verdict(self, directory: Path, patience_seconds: float) -> bytes | None:
+        """Asks the child that is kept, None when it needs longer."""
+        kept = self._kept
+        if kept is None or not kept.is_alive:
+            kept = self._kept = self._new_child(wholly=True)
+        line = self._asked(kept, directory, patience_seconds)
+        if line is None:
+            self._end(kept)
+        return line
 
-        Args:
-            flags: of release_warmer_main.
-            patience_seconds: for all of it.
-            wholly: it gives way to everything, as in `give_way`.
-        """
-        child = subprocess.Popen(
-            [sys.executable, str(_SCRIPT), *flags],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with child:
-            # From its first instruction: its imports alone are half a second.
-            give_way(child.pid, wholly=wholly)
-            self._let_run(child, time.monotonic() + patience_seconds)
-            late = child.poll() is None
-            if late:
-                child.kill()
-            lines, _ = child.communicate()
-        if self._closing.is_set():
-            raise CancelledError("this server ends")
-        if late:
-            return None
-        if child.returncode != 0 or not lines:
-            raise UnavailableError(f"who reads releases ended with {child.returncode}")
-        return str(lines.splitlines()[-1])
+    def _eager_verdict(self, directory: Path) -> bytes | None:
+        """Asks a child that gets a share of a busy processor, for this once."""
+        child = self._new_child(wholly=False)
+        try:
+            return self._asked(child, directory, _PATIENCE_SECONDS)
+        finally:
+            self._end(child)
+            self._keep_a_child()
 
-    def _let_run(self, child: "subprocess.Popen[str]", until: float) -> None:
-        """Stops and wakes the child in turns; returns when it ended or time is up."""
-        assert child.stdout is not None
-        may_rest = False
-        while child.poll() is None and time.monotonic() < until:
-            if self._closing.wait(_RUN_SECONDS):
-                return
-            # Before it says so it would stay stopped if this process died.
-            may_rest = may_rest or bool(select.select([child.stdout], [], [], 0)[0])
-            if may_rest:
-                child.send_signal(signal.SIGSTOP)
-                self._closing.wait(_REST_SECONDS)
-                child.send_signal(signal.SIGCONT)
+    def _asked(
+        self, child: ReleaseChild, directory: Path, patience_seconds: float
+    ) -> bytes | None:
+        try:
+            return child.read(directory, patience_seconds)
+        except UnavailableError:
+            self._end(child)
+            if self._closing.is_set():
+                raise CancelledError("this server ends") from None
+            raise
+
+    def _keep_a_child(self) -> None:
+        """Has one ready for the next release; without it that only takes longer."""
+        try:
+            self._kept = self._new_child(wholly=True)
+        except (OSError, CancelledError) as error:
+            _log.info("nobody waits to read a release", reason=str(error))
+
+    def _new_child(self, *, wholly: bool) -> ReleaseChild:
+        with self._children_lock:
+            if self._closing.is_set():
+                raise CancelledError("this server ends")
+            child = ReleaseChild(self._flags, wholly=wholly)
+            self._children.add(child)
+        return child
+
+    def _end(self, child: ReleaseChild) -> None:
+        with self._children_lock:
+            self._children.discard(child)
+        child.close()

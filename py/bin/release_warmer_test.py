@@ -3,15 +3,25 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
+import release_warmer
+from release_child import ReleaseChild
 from release_warmer import ReleaseWarmer
-from stepwell.base.errors import CancelledError, DataLossError, FailedPreconditionError
+from stepwell.base.errors import (
+    CancelledError,
+    DataLossError,
+    FailedPreconditionError,
+    UnavailableError,
+)
 from stepwell.releases.manifest import (
     MANIFEST_NAME,
+    Manifest,
     ReleaseMetadata,
     parse_manifest,
 )
@@ -20,6 +30,8 @@ from stepwell.releases.signing import SigningKey
 from stepwell.releases.verified_records import VerifiedRecords, identity_of
 
 KEY = SigningKey.generate()
+LAST = 19
+"""The rank of what gives way wholly."""
 
 
 def published(root: Path) -> Path:
@@ -45,8 +57,28 @@ def serving_warmer(root: Path) -> ReleaseWarmer:
     return warmer
 
 
-def test_a_child_reads_what_comes_while_the_server_answers(tmp_path: Path) -> None:
-    warmer = serving_warmer(tmp_path)
+@pytest.fixture
+def warmer(tmp_path: Path) -> Iterator[ReleaseWarmer]:
+    """Of a server that has a live release."""
+    with closing(serving_warmer(tmp_path)) as warmer:
+        yield warmer
+
+
+def the_child() -> psutil.Process:
+    """The only one that this process has."""
+    (child,) = psutil.Process().children()
+    return child
+
+
+def read_next(warmer: ReleaseWarmer, root: Path) -> Manifest:
+    """Has the warmer verify a release that was published just now."""
+    with warmer.turn():
+        return warmer.verify(published(root), KEY.verifying_key())
+
+
+def test_a_child_reads_what_comes_while_the_server_answers(
+    tmp_path: Path, warmer: ReleaseWarmer
+) -> None:
     second = published(tmp_path)
     with warmer.turn():
         manifest = warmer.verify(second, KEY.verifying_key())
@@ -58,35 +90,77 @@ def test_a_child_reads_what_comes_while_the_server_answers(tmp_path: Path) -> No
         warmer.verify(second, KEY.verifying_key())
 
 
-def test_what_another_server_read_just_now_is_not_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_child_waits_for_the_next_release(
+    tmp_path: Path, warmer: ReleaseWarmer
 ) -> None:
-    warmer = serving_warmer(tmp_path)
+    child = the_child()
+    for serial in (2, 3):
+        assert read_next(warmer, tmp_path).serial == serial
+        assert the_child() == child
+    warmer.close()
+    assert not child.is_running()
+
+
+def test_another_child_takes_the_place_of_one_that_died(
+    tmp_path: Path, warmer: ReleaseWarmer
+) -> None:
+    child = the_child()
+    child.kill()
+    child.wait(10)
+    assert read_next(warmer, tmp_path).serial == 2
+    assert the_child() != child
+
+
+def test_a_child_that_cannot_start_keeps_no_release_out(tmp_path: Path) -> None:
+    warmer = ReleaseWarmer(KEY.verifying_key(), ["--no_such_flag"], tmp_path / "cache")
+    with closing(warmer):
+        assert read_next(warmer, tmp_path).serial == 1
+        with pytest.raises(UnavailableError, match="ended with 1"):
+            read_next(warmer, tmp_path)
+
+
+def test_who_finds_no_idle_processor_takes_a_share(
+    tmp_path: Path, warmer: ReleaseWarmer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = the_child()
+    monkeypatch.setattr(release_warmer, "_IDLE_SECONDS", 0.0)
+    assert read_next(warmer, tmp_path).serial == 2
+    # One waits again, and the one that took a share is gone.
+    assert the_child() != child
+    assert os.getpriority(os.PRIO_PROCESS, the_child().pid) == LAST
+
+
+def test_what_another_server_read_just_now_is_not_read_again(
+    tmp_path: Path, warmer: ReleaseWarmer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     second = published(tmp_path)
     VerifiedRecords(tmp_path / "cache" / "verified").add(identity_of(second))
-    monkeypatch.setattr(warmer, "_run", lambda *_: pytest.fail("no need"))
+    monkeypatch.setattr(ReleaseChild, "read", lambda *_: pytest.fail("no need"))
     with warmer.turn():
         assert warmer.verify(second, KEY.verifying_key()).serial == 2
 
 
-def test_a_folder_that_cannot_be_made_keeps_no_release_out(tmp_path: Path) -> None:
-    warmer = serving_warmer(tmp_path)
+def test_a_folder_that_cannot_be_made_keeps_no_release_out(
+    tmp_path: Path, warmer: ReleaseWarmer
+) -> None:
     (tmp_path / "cache").write_text("in the way")
     second = published(tmp_path)
     with warmer.turn():
         assert warmer.verify(second, KEY.verifying_key()).serial == 2
 
 
-def test_a_record_does_not_stand_in_for_the_signature(tmp_path: Path) -> None:
-    warmer = serving_warmer(tmp_path)
+def test_a_record_does_not_stand_in_for_the_signature(
+    tmp_path: Path, warmer: ReleaseWarmer
+) -> None:
     second = published(tmp_path)
     VerifiedRecords(tmp_path / "cache" / "verified").add(identity_of(second))
     with warmer.turn(), pytest.raises(DataLossError, match="signature"):
         warmer.verify(second, SigningKey.generate().verifying_key())
 
 
-def test_a_record_does_not_stand_in_for_this_versions_features(tmp_path: Path) -> None:
-    warmer = serving_warmer(tmp_path)
+def test_a_record_does_not_stand_in_for_this_versions_features(
+    tmp_path: Path, warmer: ReleaseWarmer
+) -> None:
     second = published(tmp_path)
     page = second / MANIFEST_NAME
     changes = {"feature_service_hash": "cd" * 32}
@@ -98,8 +172,9 @@ def test_a_record_does_not_stand_in_for_this_versions_features(tmp_path: Path) -
         warmer.verify(second, KEY.verifying_key())
 
 
-def test_a_server_that_ends_waits_for_no_child(tmp_path: Path) -> None:
-    warmer = serving_warmer(tmp_path)
+def test_a_server_that_ends_waits_for_no_child(
+    tmp_path: Path, warmer: ReleaseWarmer
+) -> None:
     second = published(tmp_path)
     warmer.close()
     with warmer.turn(), pytest.raises(CancelledError):
@@ -110,10 +185,10 @@ SERVER_THAT_DIES = """
 import sys, threading, time
 from pathlib import Path
 import psutil
-import release_warmer
+import release_child
 import release_warmer_test
 
-release_warmer._REST_SECONDS = 60.0
+release_child._REST_SECONDS = 60.0
 root = Path(sys.argv[1])
 warmer = release_warmer_test.serving_warmer(root)
 second = release_warmer_test.published(root)

@@ -75,6 +75,7 @@ def room_tests():
         name = "release_warmer_test",
         srcs = ["release_warmer_test.py"],
         deps = [
+            ":release_child",
             ":release_warmer",
             "//py/stepwell/base:errors",
             "//py/stepwell/releases:manifest",

@@ -191,7 +191,7 @@ COMPILED_CACHE = flags.DEFINE_string(
 )
 LOAD_CPU_SHARE = flags.DEFINE_float(
     "load_cpu_share",
-    0.1,
+    0.05,
     "Of one core, that loading a release may take while another one answers.",
     0.01,
     1.0,
