@@ -3,10 +3,8 @@
 import argparse
 import json
 import shutil
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,17 +12,15 @@ from typing import Any
 import pytest
 
 from commands import canary, pin, promote, releases, rollback
+from integration.callers import PATIENT, Callers
 from integration.small_project import SmallProject
 from project_state import ProjectState
 from server_process import ServerProcess, server_process
-from stepwell.base.errors import StepwellError
-from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
 from stepwell.releases.manifest import ReleaseMetadata, parse_manifest
 from stepwell.releases.publisher import Publisher
 from stepwell.releases.signing import SigningKey
 
-OPTIONS = ClientOptions(deadline_ms=20_000)
 CONNECTIONS = 8
 """As many as it takes to have reached both processes."""
 
@@ -54,47 +50,10 @@ class Site:
         """The releases of answers over several connections, some to each process."""
         found = set()
         for number in range(CONNECTIONS):
-            with RecommendClient(self.server.address, OPTIONS) as client:
+            with RecommendClient(self.server.address, PATIENT) as client:
                 answer = client.recommend(self.user_ids[number], 5)
                 found.add(answer.served_by.release_id)
         return found
-
-
-@dataclass
-class Callers:
-    """Two clients that ask without a pause."""
-
-    site: Site
-    errors: list[str] = field(default_factory=list)
-    num_answers: int = 0
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(number,)) for number in range(2)
-        ]
-
-    def __enter__(self) -> "Callers":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
-        with RecommendClient(self.site.server.address, OPTIONS) as client:
-            for turn in count(number):
-                if self._stop.is_set():
-                    break
-                user = self.site.user_ids[turn % len(self.site.user_ids)]
-                try:
-                    client.recommend(user, 5)
-                    self.num_answers += 1
-                except StepwellError as error:
-                    self.errors.append(repr(error))
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +85,7 @@ def test_a_command_returns_when_every_process_follows_and_no_call_fails(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert site.answering() == {"v000002"}
-    with Callers(site) as callers:
+    with Callers(site.server.address, site.user_ids) as callers:
         for command, words, expected in (
             (rollback, (), "v000001"),
             (promote, ("v000002",), "v000002"),
@@ -150,7 +109,7 @@ def test_the_users_of_a_trial_are_the_same_in_every_process(
     users = site.user_ids[:40]
     answered: dict[str, set[str]] = {user: set() for user in users}
     for _ in range(CONNECTIONS):
-        with RecommendClient(site.server.address, OPTIONS) as client:
+        with RecommendClient(site.server.address, PATIENT) as client:
             for user in users:
                 answer = client.recommend(user, 5)
                 answered[user].add(answer.served_by.release_id)

@@ -293,6 +293,7 @@ def room_tests():
         srcs = ["rollout_test.py"],
         data = ["//py/bin:ranker_main"],
         deps = [
+            ":callers",
             ":small_project",
             "//loadtest:server_process",
             "//py/bin:project_state",
@@ -301,7 +302,6 @@ def room_tests():
             "//py/bin/commands:promote",
             "//py/bin/commands:releases",
             "//py/bin/commands:rollback",
-            "//py/stepwell/base:errors",
             "//py/stepwell/client:attempts",
             "//py/stepwell/client:sync_client",
             "//py/stepwell/releases:manifest",
@@ -384,10 +384,10 @@ def room_tests():
         srcs = ["workers_test.py"],
         data = ["//py/bin:ranker_main"],
         deps = [
+            ":callers",
             ":small_project",
             "//loadtest:server_process",
             "//proto/stepwell_pb/v1:v1_py",
-            "//py/stepwell/base:errors",
             "//py/stepwell/base:metric_names",
             "//py/stepwell/client:attempts",
             "//py/stepwell/client:sync_client",

@@ -9,28 +9,24 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import psutil
 import pytest
 
+from integration.callers import PATIENT, Callers
 from integration.small_project import SmallProject
 from server_process import start
-from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import FRONT_CONNECTIONS
-from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
-from stepwell.client.types import Event, EventType, Tier
+from stepwell.client.types import Event, EventType
 from stepwell_pb.v1 import admin_pb2, admin_pb2_grpc, common_pb2
 
 PATIENCE_S = 60.0
-ASK_EVERY_S, DEAR_EVERY = 0.02, 10
+DEAR_EVERY = 10
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-# As many as the retries of a client may be: one.
-OPTIONS = ClientOptions(deadline_ms=20_000)
 
 
 @dataclass
@@ -114,54 +110,11 @@ def eventually(holds: Callable[[], bool], what: str) -> None:
         pause.wait(0.2)
 
 
-@dataclass
-class Load:
-    """Clients, each on connections of its own, that ask until they are told to stop.
-
-    Most calls are for POPULAR: a flood of the dear ones would only keep the processes
-    that are to start from starting.
-    """
-
-    address: str
-    user_ids: list[str]
-    errors: list[str] = field(default_factory=list)
-    num_answers: int = 0
-
-    def __post_init__(self) -> None:
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(number,)) for number in range(4)
-        ]
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _ask(self, number: int) -> None:
-        with RecommendClient(self.address, OPTIONS) as client:
-            for turn in count():
-                if self._stop.wait(ASK_EVERY_S):
-                    break
-                dear = turn % DEAR_EVERY == 0
-                tier = Tier.UNSPECIFIED if dear else Tier.POPULAR
-                try:
-                    client.recommend(self.user_ids[number], 5, forced_tier=tier)
-                    self.num_answers += 1
-                except StepwellError as error:
-                    self.errors.append(repr(error))
-
-
 def _asked_until(server: Server, seen: set[str], project: SmallProject) -> None:
     """Opens connections until every worker has had one."""
 
     def all_seen() -> bool:
-        with RecommendClient(server.address, OPTIONS) as client:
+        with RecommendClient(server.address, PATIENT) as client:
             client.recommend(project.user_ids[0], 5)
         for line in server.metrics().splitlines():
             if line.startswith("stepwell_serving_answers_total{"):
@@ -186,12 +139,12 @@ def test_events_of_any_worker_count_before_they_are_acknowledged(
     user = "of both workers"
     # Ten connections, one at a time: all are one worker's once in 500 runs.
     for number in range(10):
-        with RecommendClient(server.address, OPTIONS) as client:
+        with RecommendClient(server.address, PATIENT) as client:
             # The newest that the catalogue knows; any will do.
             item = client.recommend(project.user_ids[0], 1).items[0].item_id
             event = Event(f"event {number}", user, item, EventType.PURCHASE)
             client.log_events([event])
-        with RecommendClient(server.address, OPTIONS) as another:
+        with RecommendClient(server.address, PATIENT) as another:
             reasons = another.recommend(user, 5).served_by.reasons
         assert "MISSING_USER" not in [reason.name for reason in reasons]
     applied = [
@@ -212,14 +165,14 @@ def test_a_worker_that_is_killed_is_replaced_and_keeps_the_operators_pin(
     )
     server.admin("SetLadder", constants)
     killed = server.pids()[0]
-    with Load(server.address, project.user_ids) as load:
+    with Callers(server.address, project.user_ids, DEAR_EVERY) as callers:
         os.kill(killed, signal.SIGKILL)
         eventually(
             lambda: killed not in server.pids() and len(server.pids()) == 2,
             "a successor serves",
         )
-    assert load.errors == []
-    assert load.num_answers > 0
+    assert callers.errors == []
+    assert callers.num_answers > 0
     for worker in server.status().workers:
         assert worker.status.forced_tier == common_pb2.TIER_POPULAR
         assert worker.status.ladder.standing_us == 12_345
@@ -231,14 +184,14 @@ def test_all_are_replaced_one_by_one_without_an_error(
     server: Server, project: SmallProject
 ) -> None:
     before = set(server.pids())
-    with Load(server.address, project.user_ids) as load:
+    with Callers(server.address, project.user_ids, DEAR_EVERY) as callers:
         os.kill(server.pid, signal.SIGHUP)
         eventually(
             lambda: before.isdisjoint(now := server.pids()) and len(now) == 2,
             "both are new",
         )
-    assert load.errors == []
-    assert load.num_answers > 0
+    assert callers.errors == []
+    assert callers.num_answers > 0
     eventually(
         lambda: not any(psutil.pid_exists(pid) for pid in before), "the old ones end"
     )
