@@ -5,7 +5,7 @@ candidates at FULL, a budget of 20 ms. Rates are ratios to C0, what FULL carries
 the budget on this machine now; the generator shares the machine.
 
 Parts: starts (releases_start), new items by deltas (releases_visible), bad canaries
-(releases_canary), 50 swaps of whole releases (releases_swaps), rollbacks, 30 swaps of
+(releases_canary), 50 swaps of whole releases (releases_swaps), rollbacks, 50 swaps of
 deltas, swaps of the larger release. Ctrl-C ends it with what was measured. False alarms
 of the guardrails of a canary are benchmark `guardrails`.
 """
@@ -41,7 +41,7 @@ def measure(
     plots: Path | None = None,
     state: ProjectState | None = None,
 ) -> list[Row]:
-    """Returns the rows; about 45 minutes, quick a few.
+    """Returns the rows; about an hour, quick a few minutes.
 
     Args:
         quick: too short to judge by: shows that it works.

@@ -48,8 +48,8 @@ class Amounts:
     """
 
     num_swaps: int = 50
-    num_delta_swaps: int = 30
-    num_large_swaps: int = 3
+    num_delta_swaps: int = 50
+    num_large_swaps: int = 5
     num_rollbacks: int = 12
     seconds: float = 90.0
     capacity_step_s: float = 4.0
