@@ -19,7 +19,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-# Read by OpenMP when torch is loaded.
+# Read by what multiplies matrices, when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from parent_death import end_with_parent
