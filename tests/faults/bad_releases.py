@@ -309,7 +309,7 @@ PRODUCERS = (
     ),
     Bad(
         "weight of another dtype",
-        "output.bias is torch.int64",
+        "output.bias is int64",
         _tensors(FULL, _retyped("output.bias", "int64")),
         signed=True,
     ),

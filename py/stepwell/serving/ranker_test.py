@@ -229,7 +229,7 @@ async def test_a_deadline_that_nothing_can_make_is_refused(
     ranker: RunningRanker,
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await ranker.recommend.Recommend(_request(), timeout=0.0001)
+        await ranker.recommend.Recommend(_request(), timeout=0.000_001)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
