@@ -4,15 +4,16 @@ On the demo's release and on one that is ten times larger, two ranker processes,
 candidates at FULL, a budget of 20 ms. Rates are ratios to C0, what FULL carries within
 the budget on this machine now; the generator shares the machine.
 
-Parts: starts (releases_start), new items by deltas (releases_visible), bad canaries
-(releases_canary), 50 swaps of whole releases (releases_swaps), rollbacks, 50 swaps of
-deltas, swaps of the larger release. Ctrl-C ends it with what was measured. False alarms
-of the guardrails of a canary are benchmark `guardrails`.
+Parts: starts (releases_start); new-items by deltas (releases_visible); bad canaries
+(releases_canary); 50 swaps of whole releases (releases_swaps), and rollbacks; 50
+delta-swaps; 5 large-swaps, of the larger release. Ctrl-C ends it with what was
+measured; `--only` measures a part again. False alarms of the guardrails of a canary are
+benchmark `guardrails`.
 """
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from bench.serving_release import bench_release
 from bench.serving_spec import QUICK as SMALL_SPEC
 from bench.serving_spec import ReleaseSpec
 from project_state import DEFAULT_DATA_SET, ProjectState, project_root
+from stepwell.base.errors import InvalidArgumentError
 
 Row = dict[str, Any]
 Part = Callable[[], list[BenchRow]]
@@ -40,6 +42,7 @@ def measure(
     quick: bool = False,
     plots: Path | None = None,
     state: ProjectState | None = None,
+    only: Sequence[str] = (),
 ) -> list[Row]:
     """Returns the rows; about an hour, quick a few minutes.
 
@@ -48,8 +51,10 @@ def measure(
         plots: folder for the figure.
         state: whose newest release is served; default: the demo's own data set.
             Nothing of it is changed.
+        only: parts that are measured; all of them when empty.
     Raises:
         NotFoundError: there is no release; names the command that makes one.
+        InvalidArgumentError: no such part; names those that are.
     """
     state = state or ProjectState(project_root(), DEFAULT_DATA_SET)
     amounts = QUICK if quick else Amounts()
@@ -57,16 +62,25 @@ def measure(
     seen: list[Swapped] = []
     with tempfile.TemporaryDirectory() as scratch:
         parts = parts_of(state, amounts, Path(scratch), seen, quick=quick)
-        for name, part in parts.items():
+        for name in _chosen(list(parts), only):
             say(f"releases: {name}")
             try:
-                rows += part()
+                rows += [replace(row, part=name) for row in parts[name]()]
             except KeyboardInterrupt:
                 say("ended early; what was measured before is reported")
                 break
     if plots is not None:
-        write_plot(plots, {one.what: one.load for one in seen})
+        write_plot(plots, {one.what: one.load for one in seen if one.what == WHOLE})
     return [asdict(row) for row in rows]
+
+
+def _chosen(parts: Sequence[str], only: Sequence[str]) -> list[str]:
+    """Parts in the order in which they are measured."""
+    for name in only:
+        if name not in parts:
+            known = ", ".join(parts)
+            raise InvalidArgumentError(f"there is no part {name!r}, but {known}")
+    return [name for name in parts if not only or name in only]
 
 
 def parts_of(
@@ -120,11 +134,9 @@ def parts_of(
 
     return {
         "starts": lambda: start_rows(served, num_starts),
-        "new items by deltas": visible,
-        "bad canaries": canaries,
-        "swaps and rollbacks": lambda: swapped(served, WHOLE, amounts.num_swaps),
-        "swaps of deltas": lambda: swapped(
-            served, DELTA, amounts.num_delta_swaps, True
-        ),
-        "swaps of a larger release": large,
+        "new-items": visible,
+        "canaries": canaries,
+        "swaps": lambda: swapped(served, WHOLE, amounts.num_swaps),
+        "delta-swaps": lambda: swapped(served, DELTA, amounts.num_delta_swaps, True),
+        "large-swaps": large,
     }

@@ -12,7 +12,7 @@ from bench.releases_load import (
     swap_under_load,
     worst_p99_ms,
 )
-from bench.releases_world import ReleaseWorld, release_world
+from bench.releases_world import COMPLETE_DELTAS, ReleaseWorld, release_world
 from bench.report import BenchRow, at_least, at_most
 from bench.retrieval_figures import say
 from bench.serving_processes import ServedRelease
@@ -69,7 +69,7 @@ class Swapped:
         rate: calls a second.
         load: what callers saw.
         memory: change of the server's own memory, as a share.
-        mapped: the same with its share of mapped files.
+        mapped: the same of what it has mapped of releases' files.
         memory_mib: the server's own memory after the first swaps.
     """
 
@@ -91,7 +91,7 @@ def swaps(
     is_delta: bool = False,
 ) -> tuple[Swapped, list[BenchRow]]:
     """Swaps under load; returns what was seen, and the rows of rollbacks behind it."""
-    flags = (f"--delta_cache={scratch / 'deltas'}",) if is_delta else ()
+    flags = (f"--delta_cache={scratch / COMPLETE_DELTAS}",) if is_delta else ()
     with release_world(served, scratch, is_delta=is_delta, flags=flags) as world:
         users = served.user_ids()
         lane = recommend_lane("callers", users, deadline_ms=DEADLINE_MS)
@@ -149,7 +149,7 @@ def rows_of(seen: Swapped) -> list[BenchRow]:
         ),
         at_most(
             f"{about}: change of the server's own memory ({seen.memory_mib:.0f} MiB, "
-            f"anonymous; with mapped files {seen.mapped:+.1%})",
+            f"anonymous; what it has mapped of releases {seen.mapped:+.1%})",
             abs(seen.memory),
             "share",
             MAX_MEMORY_CHANGE,
@@ -206,4 +206,4 @@ def _warm(world: ReleaseWorld, lane: Lane, rate: float) -> None:
 
 
 def _memory(world: ReleaseWorld) -> tuple[float, float]:
-    return world.anonymous_mib(), world.proportional_mib()
+    return world.anonymous_mib(), world.mapped_mib()

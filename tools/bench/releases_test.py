@@ -1,5 +1,7 @@
 """The verdicts of benchmark `releases`, and which calls belong to a swap."""
 
+import mmap
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +20,13 @@ from bench.releases_swaps import (
     Swapped,
     rows_of,
 )
+from bench.releases_world import memory_mib
 from bench.report import BenchRow
 from lanes import recommend_lane
 from load_run import LoadRun
 from load_run_fixture import run_of
 from project_state import ProjectState
-from stepwell.base.errors import NotFoundError
+from stepwell.base.errors import InvalidArgumentError, NotFoundError
 from stepwell.client.types import Tier
 from tiny_shop import Shop, serving
 
@@ -62,6 +65,20 @@ def test_what_was_measured_before_an_interrupt_is_reported(
     assert [row["work"] for row in measure()] == ["start"]
 
 
+def test_only_the_parts_that_are_named_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parts = {
+        "starts": lambda: pytest.fail("measured"),
+        "swaps": lambda: [BenchRow("swap", 1.0, "s")],
+    }
+    monkeypatch.setattr(releases, "parts_of", lambda *_, **__: parts)
+    (row,) = measure(only=["swaps"])
+    assert (row["work"], row["part"]) == ("swap", "swaps")
+    with pytest.raises(InvalidArgumentError, match="'swap', but starts, swaps"):
+        measure(only=["swap"])
+
+
 def test_swaps_that_nobody_notices_hold() -> None:
     rows = rows_of(swapped([calls(10.0)] * 3, [calls(10.0)] * 3))
     assert all(row.holds for row in rows)
@@ -72,6 +89,23 @@ def test_one_slow_swap_of_many_does_not_hide_in_their_mean() -> None:
     rows = rows_of(swapped([*[calls(10.0)] * 199, calls(slow)], [calls(10.0)] * 200))
     assert by_words(rows, "p99 of the calls during").holds
     assert not by_words(rows, "the worst slice").holds
+
+
+def test_memory_of_a_folder_is_that_of_its_files_alone(tmp_path: Path) -> None:
+    names = ("inside", "inside-out")
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(1 << 20))
+    files = [(tmp_path / name / "file").open("rb") for name in names]
+    maps = [mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) for file in files]
+    assert [sum(one[::4_096]) for one in maps] == [0, 0]
+    pid = os.getpid()
+    assert memory_mib(pid, "Pss:", [tmp_path / "inside"]) == pytest.approx(1.0)
+    assert memory_mib(pid, "Pss:", [tmp_path / "nowhere"]) == 0.0
+    assert memory_mib(pid, "Pss:") > 3.0
+    for mapped, file in zip(maps, files, strict=True):
+        mapped.close()
+        file.close()
 
 
 def test_a_call_without_an_answer_does_not_hold_whenever_it_was() -> None:

@@ -39,6 +39,10 @@ _POLL_SECONDS = 300.0
 _PATIENCE_S, _LOOK_AGAIN_S = 60.0, 0.2
 
 
+COMPLETE_DELTAS = "deltas"
+"""Folder beside the registry: the complete files of deltas."""
+
+
 @dataclass(slots=True)
 class ReleaseWorld:
     """A registry with its key, and the server that follows it.
@@ -128,9 +132,10 @@ class ReleaseWorld:
         """Returns the memory that is the server's own, not a file's, MiB."""
         return memory_mib(self.ranker.pid, "Anonymous:")
 
-    def proportional_mib(self) -> float:
-        """Returns the server's memory with its share of mapped files, MiB."""
-        return memory_mib(self.ranker.pid, "Pss:")
+    def mapped_mib(self) -> float:
+        """Returns what the server has mapped and touched of releases' files, MiB."""
+        folders = (self.registry, self.registry.with_name(COMPLETE_DELTAS))
+        return memory_mib(self.ranker.pid, "Pss:", folders)
 
 
 @contextmanager
@@ -190,13 +195,26 @@ def publish_changed(
     return int(directory.name[1:])
 
 
-def memory_mib(pid: int, counter: str) -> float:
-    """Returns a counter of smaps_rollup, of a process and its children, MiB."""
+def memory_mib(pid: int, counter: str, below: Sequence[Path] = ()) -> float:
+    """Returns a counter of smaps, of a process and its children, MiB.
+
+    Args:
+        pid: of the process.
+        counter: such as "Pss:".
+        below: counts only mappings of files below these folders; all when empty.
+    """
     server = psutil.Process(pid)
     pids = [pid, *(child.pid for child in server.children(recursive=True))]
-    total_kib = 0
-    for one in pids:
-        for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
-            if line.startswith(counter):
-                total_kib += int(line.split()[1])
-    return total_kib / 1024
+    return sum(_memory_kib(one, counter, below) for one in pids) / 1024
+
+
+def _memory_kib(pid: int, counter: str, below: Sequence[Path]) -> int:
+    total_kib, counts = 0, not below
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        # "Rss:  4 kB", or a mapping's "7f..-7f.. r--s 0 08:01 12  /its/file".
+        name, *values = line.split()
+        if not name.endswith(":"):
+            counts = not below or any(f" {folder}/" in line for folder in below)
+        elif counts and name == counter:
+            total_kib += int(values[0])
+    return total_kib

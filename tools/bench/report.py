@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from stepwell.base.errors import DataLossError
+
 
 @dataclass(frozen=True, slots=True)
 class BenchRow:
@@ -29,6 +31,7 @@ class BenchRow:
         also: figures of the same run that only inform, in the same unit.
         ceiling: what the machine can do at best at this work, in the same unit.
         share: the part of that ceiling that `ours` reaches.
+        part: of the benchmark, where its parts can be measured alone.
     """
 
     work: str
@@ -41,6 +44,7 @@ class BenchRow:
     also: dict[str, float] = field(default_factory=dict)
     ceiling: float | None = None
     share: float | None = None
+    part: str = ""
 
 
 def ratio_to_best(
@@ -137,3 +141,30 @@ def write_json(
         "notes": list(notes),
     }
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+def read_rows(path: Path) -> list[BenchRow]:
+    """Returns the rows of a report, none where there is no file.
+
+    Raises:
+        DataLossError: the file is no report.
+    """
+    if not path.exists():
+        return []
+    try:
+        return [BenchRow(**row) for row in json.loads(path.read_text())["rows"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataLossError(f"{path} is no report of a benchmark: {error}") from error
+
+
+def with_parts_replaced(
+    rows: Sequence[BenchRow], measured: Sequence[BenchRow]
+) -> list[BenchRow]:
+    """Returns the rows of a report after some of its parts were measured again.
+
+    What was measured stands where the first row of its parts stood, else at the end.
+    """
+    parts = {row.part for row in measured}
+    first = next((at for at, row in enumerate(rows) if row.part in parts), len(rows))
+    after = [row for row in rows[first:] if row.part not in parts]
+    return [*rows[:first], *measured, *after]

@@ -13,8 +13,11 @@ from bench.report import (
     cells_of,
     headings,
     ratio_to_best,
+    read_rows,
+    with_parts_replaced,
     write_json,
 )
+from stepwell.base.errors import DataLossError
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,7 @@ def test_json_has_machine_and_rows(tmp_path: Path) -> None:
     assert set(report) == {"name", "machine", "rows", "notes"}
     assert set(report["rows"][0]) == {
         "work", "ours", "unit", "peers", "ratio", "bar", "holds",
-        "also", "ceiling", "share",
+        "also", "ceiling", "share", "part",
     }  # fmt: skip
 
 
@@ -66,3 +69,24 @@ def test_reports_without_ceilings_have_no_columns_for_them() -> None:
     cells = cells_of(row | {"bar": "", "holds": True}, False)
     assert cells == ["w", "1", "s", "-", "-", "-", "-"]
     assert len(cells) == len(headings(False))
+
+
+def row(part: str, ours: float) -> BenchRow:
+    return BenchRow("w", ours, "s", part=part)
+
+
+def test_a_part_that_was_measured_again_stands_where_it_stood(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    assert read_rows(path) == []
+    write_json(path, "releases", [row("a", 1), row("b", 2), row("b", 3), row("c", 4)])
+    again = with_parts_replaced(read_rows(path), [row("b", 5)])
+    assert [one.ours for one in again] == [1, 5, 4]
+    assert with_parts_replaced(again, [row("d", 6)]) == [*again, row("d", 6)]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": [{"no": 1}]}'])
+def test_a_file_that_is_no_report_is_not_added_to(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(DataLossError, match=r"report\.json is no report"):
+        read_rows(path)

@@ -158,6 +158,7 @@ def room_tests():
             ":releases_load",
             ":releases_plot",
             ":releases_swaps",
+            ":releases_world",
             ":report",
             "//loadtest:lanes",
             "//loadtest:load_run",
@@ -171,7 +172,10 @@ def room_tests():
     stepwell_py_test(
         name = "report_test",
         srcs = ["report_test.py"],
-        deps = [":report"],
+        deps = [
+            ":report",
+            "//py/stepwell/base:errors",
+        ],
     )
     stepwell_py_test(
         name = "retrieval_data_test",

@@ -63,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="of ladder: minutes a run, as docs say; some 45 in all, planned aloud",
     )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="PART",
+        help="of releases: measure this part again; in --json the others' rows stay",
+    )
     _add_retrieval_arguments(parser)
 
 
@@ -116,17 +122,20 @@ def run(args: argparse.Namespace) -> int:
     benchmark = importlib.import_module(f"bench.{args.name}")
     chosen = _chosen(args)
     notes = benchmark.notes(**chosen) if hasattr(benchmark, "notes") else []
+    # Before an hour of measuring, not after it.
+    kept = report.read_rows(args.json) if args.only and args.json else []
     found = benchmark.measure(quick=args.quick, **chosen)
     rows = [report.BenchRow(**row) for row in found]
+    holds = all(row.holds for row in rows)
     console = _console()
     report.print_table(args.name, rows, console)
     for note in notes:
         console.print(f"Note: {note}")
     if args.json:
+        rows = report.with_parts_replaced(kept, rows)
         report.write_json(args.json, args.name, rows, notes)
         _write_tables(args.json.resolve(), console)
-    short = [row.work for row in rows if not row.holds]
-    return int(bool(short) and args.check)
+    return int(args.check and not holds)
 
 
 def _write_tables(path: Path, console: Console) -> None:
@@ -141,6 +150,8 @@ def _check_owners(args: argparse.Namespace) -> None:
     """An argument of one benchmark means nothing to another."""
     if args.peer is not None and args.name != "ops":
         raise InvalidArgumentError(f"--peer is for ops, not for {args.name}")
+    if args.only and args.name != "releases":
+        raise InvalidArgumentError(f"--only is for releases, not for {args.name}")
     if args.long and args.name != "ladder":
         raise InvalidArgumentError(f"--long is for ladder, not for {args.name}")
     for name in RETRIEVAL_ARGUMENTS:
@@ -155,7 +166,7 @@ def _chosen(args: argparse.Namespace) -> dict[str, Any]:
     if args.name == "ladder":
         return {"long": args.long, "plots": _plots_folder(args)}
     if args.name == "releases":
-        return {"plots": _plots_folder(args)}
+        return {"plots": _plots_folder(args), "only": args.only or ()}
     if args.name == "ops":
         return {"peers": args.peer}
     if args.name != "retrieval":
