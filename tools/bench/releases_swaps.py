@@ -28,7 +28,6 @@ MAX_MEMORY_CHANGE = 0.02
 MIN_FULL_KEPT = 0.98
 MAX_ROLLBACK_S = 1.0
 DEADLINE_MS = 1_000
-_WARM_S = 5.0
 _REST_S = 3.0
 
 
@@ -44,6 +43,7 @@ class Amounts:
         seconds: of one run of the generator.
         capacity_step_s: of the search for C0.
         trial_s: that a canary is on trial, at most.
+        warm_s: of calls to each of the first releases.
         fixed_rate: calls a second in the place of 0.7 C0; None looks for C0.
     """
 
@@ -54,10 +54,11 @@ class Amounts:
     seconds: float = 90.0
     capacity_step_s: float = 4.0
     trial_s: float = 45.0
+    warm_s: float = 16.0
     fixed_rate: float | None = None
 
 
-QUICK = Amounts(2, 2, 1, 2, 12.0, 1.0, 6.0, fixed_rate=10.0)
+QUICK = Amounts(2, 2, 1, 2, 12.0, 1.0, 6.0, 2.0, fixed_rate=10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def swaps(
         users = served.user_ids()
         lane = recommend_lane("callers", users, deadline_ms=DEADLINE_MS)
         rate = amounts.fixed_rate or LOAD * capacity(world, users, amounts)
-        _warm(world, lane, rate)
+        _warm(world, lane, rate, amounts.warm_s)
         before = _memory(world)
         rounds = Rounds(num_swaps, rate, amounts.seconds)
         address = world.ranker.address
@@ -195,13 +196,17 @@ def capacity(world: ReleaseWorld, users: list[str], amounts: Amounts) -> float:
     return capacity_of(world.ranker.address, users, Tier.FULL, options)
 
 
-def _warm(world: ReleaseWorld, lane: Lane, rate: float) -> None:
-    """Two swaps: from then on one release is live and one is kept for a rollback."""
-    generate(world.ranker.address, poisson(rate, _WARM_S, 1), [lane])
+def _warm(world: ReleaseWorld, lane: Lane, rate: float, seconds: float) -> None:
+    """Two swaps: from then on one release is live and one is kept for a rollback.
+
+    Callers ask each of them for about as long as they will between two swaps: what a
+    release keeps of its answers is then there before memory is looked at.
+    """
+    generate(world.ranker.address, poisson(rate, seconds, 1), [lane])
     world.publish(2)
-    world.go_live()
-    world.go_live()
-    generate(world.ranker.address, poisson(rate, _WARM_S, 2), [lane])
+    for seed in (2, 3):
+        world.go_live()
+        generate(world.ranker.address, poisson(rate, seconds, seed), [lane])
     Event().wait(_REST_S)
 
 
