@@ -140,7 +140,10 @@ class ReleaseWarmer:
     def _idle_verdict(self, directory: Path, patience_seconds: float) -> bytes | None:
         """Asks the child that is kept, None when it needs longer."""
         kept = self._kept
-        if kept is None or not kept.is_alive:
+        if kept is not None and not kept.is_alive:
+            self._end(kept)
+            kept = None
+        if kept is None:
             kept = self._kept = self._new_child(wholly=True)
         line = self._asked(kept, directory, patience_seconds)
         if line is None:

@@ -104,11 +104,12 @@ def test_the_child_waits_for_the_next_release(
 def test_another_child_takes_the_place_of_one_that_died(
     tmp_path: Path, warmer: ReleaseWarmer
 ) -> None:
-    child = the_child()
+    child, held = the_child(), psutil.Process().num_fds()
     child.kill()
     child.wait(10)
     assert read_next(warmer, tmp_path).serial == 2
     assert the_child() != child
+    assert psutil.Process().num_fds() == held
 
 
 def test_a_child_that_cannot_start_keeps_no_release_out(tmp_path: Path) -> None:
