@@ -7,6 +7,7 @@ from typing import Protocol
 
 import structlog
 
+from stepwell.base.allocator import return_freed_memory
 from stepwell.base.errors import StepwellError
 from stepwell.base.metric_names import RELEASE_LOADS, RELEASE_SERIAL
 from stepwell.degradation.controller import LadderController
@@ -325,9 +326,9 @@ class Ranker:
             on_live=self._on_live,
             on_trial=lambda route: self._canary.on_trial(route),
             on_trial_end=lambda serial: self._canary.on_trial_end(serial),
-            on_load=lambda end: self._parts.metrics.add(RELEASE_LOADS, end),
+            on_load=self._on_load,
             on_veto=self._parts.on_veto,
-            unload=Engine.close,
+            unload=self._unload,
             run_later=self._release_thread.run_later,
         )
 
@@ -339,6 +340,15 @@ class Ranker:
         self._parts.metrics.set(RELEASE_SERIAL, release.manifest.serial)
         self._ladder.release_went_live(release.content.card_costs)
         self._canary.on_live()
+
+    def _on_load(self, end: str) -> None:
+        self._parts.metrics.add(RELEASE_LOADS, end)
+        self._release_thread.run_next(return_freed_memory)
+
+    def _unload(self, engine: Engine) -> None:
+        engine.close()
+        # Those who called this hold the engine too: it is gone when they are through.
+        self._release_thread.run_next(return_freed_memory)
 
     def _advance_clock(self, watermark_seconds: int) -> None:
         """Event time goes on where an earlier process left it, as the log tells."""

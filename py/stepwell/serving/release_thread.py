@@ -42,6 +42,12 @@ class ReleaseThread:
         if not elsewhere:
             work()
 
+    def run_next(self, work: Callable[[], None]) -> None:
+        """Runs `work` there once what runs there now has ended; never, once closed."""
+        with self._lock:
+            if not self._closed:
+                self._pool.submit(work)
+
     def close(self) -> None:
         """Waits for what was handed over; the thread is gone on return."""
         with self._lock:

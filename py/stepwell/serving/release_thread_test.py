@@ -39,6 +39,24 @@ def test_its_own_later_is_now(thread: ReleaseThread) -> None:
     assert seen == ["unload", "load"]
 
 
+def test_what_is_next_waits_for_what_runs_now(thread: ReleaseThread) -> None:
+    seen: list[str] = []
+
+    def swap() -> None:
+        thread.run_next(lambda: seen.append("next"))
+        seen.append("load")
+
+    thread.submit(swap).result(timeout=10)
+    thread.submit(lambda: None).result(timeout=10)
+    assert seen == ["load", "next"]
+
+
+def test_nothing_is_next_after_its_end() -> None:
+    thread = ReleaseThread()
+    thread.close()
+    thread.run_next(lambda: pytest.fail("it ran"))
+
+
 def test_what_comes_after_its_end_is_not_lost() -> None:
     thread = ReleaseThread()
     seen: list[int] = []
