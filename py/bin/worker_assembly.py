@@ -17,6 +17,7 @@ from engine_options import engine_options
 from far_registry import far_registry, is_far
 from release_warmer import ReleaseWarmer
 from serving_config import ServingConfig
+from stepwell.base.allocator import keep_large_blocks_apart
 from stepwell.base.metrics import Metrics
 from stepwell.base.user_cache import user_cache
 from stepwell.degradation.circuit_breaker import BreakerOptions, CircuitBreaker
@@ -229,6 +230,7 @@ def serve(on_ready: Callable[[Ready], None]) -> None:
     Raises:
         StepwellError, OSError: it cannot start.
     """
+    keep_large_blocks_apart()
     asyncio.run(_serve(on_ready))
 
 

@@ -1,7 +1,6 @@
 """Memory for large tables in transparent huge pages."""
 
 import mmap
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,27 +46,33 @@ def huge_page_array(num_bytes: int) -> npt.NDArray[np.uint8]:
         ValueError: num_bytes is negative.
         MemoryError, OSError: the system has no such memory to give.
     Concurrency: safe.
-    Cost: address space only; the system clears a page when it is first touched. Where
-        there are no huge pages (`huge_pages_available`), these are ordinary ones.
+    Cost: address space only; the system clears a page when it is first touched. A last
+        huge page of which less than half would be used is ordinary pages, so that no
+        array takes more than 1 MiB beyond its size. Where there are no huge pages
+        (`huge_pages_available`), all are ordinary.
     """
     if num_bytes < 0:
         raise ValueError(f"num_bytes must be >= 0, got {num_bytes}")
+    num_huge = (num_bytes + HUGE_PAGE_BYTES // 2) // HUGE_PAGE_BYTES
+    advised_bytes = num_huge * HUGE_PAGE_BYTES
     # Private, as shared memory follows another, mostly disabled, setting.
     memory = mmap.mmap(
-        -1, num_bytes + HUGE_PAGE_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        -1,
+        max(num_bytes, advised_bytes) + HUGE_PAGE_BYTES,
+        flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
     )
-    _advise(memory)
     # The array keeps the buffer, and so the mapping, alive.
     mapped = np.frombuffer(memory, np.uint8)
     start = -mapped.ctypes.data % HUGE_PAGE_BYTES
+    _advise(memory, start, advised_bytes)
     return mapped[start : start + num_bytes]
 
 
-def _advise(memory: mmap.mmap) -> None:
-    if os.name != "posix" or not hasattr(mmap, "MADV_HUGEPAGE"):
+def _advise(memory: mmap.mmap, start: int, num_bytes: int) -> None:
+    if num_bytes == 0 or not hasattr(mmap, "MADV_HUGEPAGE"):
         return
     try:
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        memory.madvise(mmap.MADV_HUGEPAGE, start, num_bytes)
     except OSError:
         # A kernel without them refuses the advice; the memory is good all the same.
         return

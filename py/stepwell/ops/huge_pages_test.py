@@ -35,11 +35,22 @@ def test_the_memory_lives_as_long_as_a_tensor_over_it() -> None:
 def test_touched_memory_lies_in_huge_pages_where_there_are_any() -> None:
     if not huge_pages_available():
         pytest.skip("this system has no transparent huge pages")
-    before = _kib_in_huge_pages()
+    before = _kib("AnonHugePages:")
     memory = huge_page_bytes(8 * HUGE_PAGE_BYTES)
     memory.fill_(1)
-    assert _kib_in_huge_pages() > before
+    assert _kib("AnonHugePages:") > before
     assert len(memory) == 8 * HUGE_PAGE_BYTES
+
+
+@pytest.mark.parametrize("tail_bytes", [1, 100_000, 1 << 20, HUGE_PAGE_BYTES - 1])
+def test_takes_half_a_huge_page_beyond_its_size_at_most(tail_bytes: int) -> None:
+    num_bytes = HUGE_PAGE_BYTES + tail_bytes
+    before = _kib("Anonymous:")
+    held = [huge_page_bytes(num_bytes) for _ in range(20)]
+    for memory in held:
+        memory.fill_(1)
+    taken = (_kib("Anonymous:") - before) * 1024 / len(held)
+    assert num_bytes * 0.99 < taken < num_bytes + 1.05 * HUGE_PAGE_BYTES / 2
 
 
 def test_a_negative_size_is_refused() -> None:
@@ -47,8 +58,8 @@ def test_a_negative_size_is_refused() -> None:
         huge_page_bytes(-1)
 
 
-def _kib_in_huge_pages() -> int:
+def _kib(counter: str) -> int:
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
-        if line.startswith("AnonHugePages:"):
+        if line.startswith(counter):
             return int(line.split()[1])
     return 0
