@@ -1,6 +1,5 @@
 """Memory of a process, and work done in one of its own."""
 
-import ctypes
 import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from bench.retrieval_figures import Floats
+from stepwell.base.allocator import return_freed_memory
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -34,7 +34,7 @@ def anonymous_bytes() -> int:
     What is freed goes back to the system first: malloc keeps as much as it likes of it,
     and most of that was the benchmark's.
     """
-    ctypes.CDLL(None).malloc_trim(0)
+    return_freed_memory()
     return _field("/proc/self/status", "RssAnon")
 
 
