@@ -3,7 +3,7 @@
 import ctypes
 
 LARGE_BYTES = 1 << 20
-"""Above what a request takes, below most arrays of a release."""
+"""Above what a request takes, below the large arrays of a release."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
