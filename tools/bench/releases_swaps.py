@@ -44,6 +44,7 @@ class Amounts:
         capacity_step_s: of the search for C0.
         trial_s: that a canary is on trial, at most.
         warm_s: of calls to each of the first releases.
+        fill_s: of calls to the live release before memory is looked at.
         fixed_rate: calls a second in the place of 0.7 C0; None looks for C0.
     """
 
@@ -55,10 +56,11 @@ class Amounts:
     capacity_step_s: float = 4.0
     trial_s: float = 45.0
     warm_s: float = 16.0
+    fill_s: float = 60.0
     fixed_rate: float | None = None
 
 
-QUICK = Amounts(2, 2, 1, 2, 12.0, 1.0, 6.0, 2.0, fixed_rate=10.0)
+QUICK = Amounts(2, 2, 1, 2, 12.0, 1.0, 6.0, 2.0, 2.0, fixed_rate=10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,11 @@ def swaps(
         lane = recommend_lane("callers", users, deadline_ms=DEADLINE_MS)
         rate = amounts.fixed_rate or LOAD * capacity(world, users, amounts)
         _warm(world, lane, rate, amounts.warm_s)
-        before = _memory(world)
+        before = _memory(world, lane, rate, amounts.fill_s)
         rounds = Rounds(num_swaps, rate, amounts.seconds)
         address = world.ranker.address
         load = swap_under_load(address, lane, rounds, world.publish, world.go_live)
-        Event().wait(_REST_S)
-        after = _memory(world)
+        after = _memory(world, lane, rate, amounts.fill_s)
         own, mapped = (b / a - 1.0 for a, b in zip(before, after, strict=True))
         seen = Swapped(what, rate, load, own, mapped, before[0])
         rollbacks = [] if is_delta else rollback_rows(world, lane, rate, amounts, what)
@@ -199,16 +200,24 @@ def capacity(world: ReleaseWorld, users: list[str], amounts: Amounts) -> float:
 def _warm(world: ReleaseWorld, lane: Lane, rate: float, seconds: float) -> None:
     """Two swaps: from then on one release is live and one is kept for a rollback.
 
-    Callers ask each of them for about as long as they will between two swaps: what a
-    release keeps of its answers is then there before memory is looked at.
+    Callers ask each of them for about as long as they will between two swaps.
     """
     generate(world.ranker.address, poisson(rate, seconds, 1), [lane])
     world.publish(2)
     for seed in (2, 3):
         world.go_live()
         generate(world.ranker.address, poisson(rate, seconds, seed), [lane])
+
+
+def _memory(
+    world: ReleaseWorld, lane: Lane, rate: float, seconds: float
+) -> tuple[float, float]:
+    """Returns what the server has of its own and what it has mapped, MiB.
+
+    A server remembers the last slate of each user and begins anew with each release:
+    how long ago the last swap was would be seen in its memory. Callers ask until most
+    users have a slate in every process, before the swaps as after them.
+    """
+    generate(world.ranker.address, poisson(rate, seconds, 4), [lane])
     Event().wait(_REST_S)
-
-
-def _memory(world: ReleaseWorld) -> tuple[float, float]:
     return world.anonymous_mib(), world.mapped_mib()
