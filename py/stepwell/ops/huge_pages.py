@@ -64,15 +64,21 @@ def huge_page_array(num_bytes: int) -> npt.NDArray[np.uint8]:
     # The array keeps the buffer, and so the mapping, alive.
     mapped = np.frombuffer(memory, np.uint8)
     start = -mapped.ctypes.data % HUGE_PAGE_BYTES
-    _advise(memory, start, advised_bytes)
+    _advise(memory, start, start + advised_bytes)
     return mapped[start : start + num_bytes]
 
 
-def _advise(memory: mmap.mmap, start: int, num_bytes: int) -> None:
-    if num_bytes == 0 or not hasattr(mmap, "MADV_HUGEPAGE"):
+def _advise(memory: mmap.mmap, start: int, end: int) -> None:
+    """Asks for huge pages from start to end, and for ordinary ones behind it.
+
+    The latter is for systems that give huge pages to whoever has room for one.
+    """
+    if not hasattr(mmap, "MADV_HUGEPAGE"):
         return
     try:
-        memory.madvise(mmap.MADV_HUGEPAGE, start, num_bytes)
+        if end > start:
+            memory.madvise(mmap.MADV_HUGEPAGE, start, end - start)
+        memory.madvise(mmap.MADV_NOHUGEPAGE, end, len(memory) - end)
     except OSError:
         # A kernel without them refuses the advice; the memory is good all the same.
         return

@@ -53,6 +53,15 @@ def test_takes_half_a_huge_page_beyond_its_size_at_most(tail_bytes: int) -> None
     assert num_bytes * 0.99 < taken < num_bytes + 1.05 * HUGE_PAGE_BYTES / 2
 
 
+def test_a_short_tail_refuses_huge_pages_even_where_all_memory_has_them() -> None:
+    if not huge_pages_available():
+        pytest.skip("this system has no transparent huge pages")
+    memory = huge_page_bytes(HUGE_PAGE_BYTES + 1)
+    first, last = memory.data_ptr(), memory.data_ptr() + HUGE_PAGE_BYTES
+    assert "hg" in _vm_flags(first)
+    assert "nh" in _vm_flags(last)
+
+
 def test_a_negative_size_is_refused() -> None:
     with pytest.raises(ValueError, match="num_bytes must be >= 0, got -1"):
         huge_page_bytes(-1)
@@ -63,3 +72,16 @@ def _kib(counter: str) -> int:
         if line.startswith(counter):
             return int(line.split()[1])
     return 0
+
+
+def _vm_flags(address: int) -> list[str]:
+    """What /proc/self/smaps says of the mapping that holds an address."""
+    is_within = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *values = line.split()
+        if not name.endswith(":"):
+            begin, end = (int(bound, 16) for bound in name.split("-"))
+            is_within = begin <= address < end
+        elif is_within and name == "VmFlags:":
+            return values
+    raise AssertionError(f"{address:#x} is not mapped")
