@@ -19,6 +19,7 @@ from ranker_process import RankerProcess
 from stepwell.client.attempts import ClientOptions
 from stepwell.client.sync_client import RecommendClient
 from stepwell.client.types import EventType
+from stepwell.training.training_config import PRESETS
 
 NUM_USERS = 5
 NUM_LATENCY_REQUESTS = 1_000
@@ -47,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE", help="write JSON")
     parser.add_argument(
         "--preset",
-        choices=("quick", "full"),
-        default="quick",
-        help="quick trains in minutes, full in half an hour (default: %(default)s)",
+        choices=sorted(PRESETS),
+        help="quick trains in minutes, full in half an hour; a release of the other is "
+        "trained anew (default: the release as it is, quick where there is none)",
     )
     parser.add_argument("--port", type=int, default=7000, help="default: %(default)s")
     parser.add_argument(

@@ -22,6 +22,7 @@ from stepwell.releases.source import DirectorySource
 from stepwell.releases.verification import check_feature_service, read_manifest
 from stepwell.retrieval.artifacts import INDEX_FILE
 from stepwell.training.datasets import prepare
+from stepwell.training.training_config import QUICK
 
 MOVIELENS = "movielens-100k"
 _MOVIELENS_WHEEL = "recbole==1.2.1"
@@ -35,13 +36,18 @@ class Preparation:
 
     Args:
         state: the folders of the data set.
-        preset: "quick" or "full".
+        preset: of PRESETS, that the release must be of; None takes any, and trains
+            the quick one where there is none.
         timer: times the phases that ran.
         console: where to say what happens.
     """
 
     def __init__(
-        self, state: ProjectState, preset: str, timer: PhaseTimer, console: Console
+        self,
+        state: ProjectState,
+        preset: str | None,
+        timer: PhaseTimer,
+        console: Console,
     ) -> None:
         self._state = state
         self._preset = preset
@@ -61,11 +67,13 @@ class Preparation:
         with self._timer.phase("data", f"{state.data} into {state.dataset}"):
             self._prepare_data()
         if retrain or not self._has_release():
-            with self._timer.phase("train", f"preset {self._preset}"):
-                self._run(train, "--data", str(state.dataset), *self._training())
+            preset = self._preset or QUICK.preset
+            with self._timer.phase("train", f"preset {preset}"):
+                folders = ("--data", str(state.dataset), "--out", str(state.training))
+                self._run(train, *folders, "--preset", preset)
             with self._timer.phase("publish", f"signed, into {state.registry}"):
                 self._run(publish, "--data", state.data)
-        card = json.loads(_file(state, "model_card.json").read_text())
+        card = _model_card(state)
         missing = [tier for tier in TIERS if tier not in card["quality"]]
         if missing:
             raise FailedPreconditionError(
@@ -75,7 +83,7 @@ class Preparation:
         return dict(card["quality"])
 
     def _has_release(self) -> bool:
-        """Whether a release is there that this version of the server reads."""
+        """Whether a release is there that this version reads, of the preset asked."""
         if not DirectorySource(self._state.registry).versions():
             return False
         try:
@@ -84,10 +92,11 @@ class Preparation:
         except FailedPreconditionError as error:
             self._console.print(f"the release is of another version: {error}")
             return False
+        there = _model_card(self._state).get("preset")
+        if self._preset not in (None, there):
+            self._console.print(f"the release is of preset {there or 'unknown'}")
+            return False
         return True
-
-    def _training(self) -> tuple[str, ...]:
-        return ("--out", str(self._state.training), "--preset", self._preset)
 
     def _prepare_data(self) -> None:
         dataset = self._state.dataset
@@ -113,6 +122,11 @@ def data_watermark(state: ProjectState) -> int:
 
 def _manifest(state: ProjectState) -> Manifest:
     return parse_manifest(read_manifest(_live(state)))
+
+
+def _model_card(state: ProjectState) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads(_file(state, "model_card.json").read_text())
+    return card
 
 
 def _file(state: ProjectState, name: str) -> Path:

@@ -24,7 +24,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectState:
     state = ProjectState(tmp_path, "generated")
     trained = tmp_path / "trained"
     trained.mkdir()
-    card: dict[str, Any] = {"quality": {tier: {} for tier in TIERS}}
+    quality: dict[str, Any] = {tier: {} for tier in TIERS}
+    card = {"preset": "quick", "quality": quality}
     (trained / "model_card.json").write_text(json.dumps(card))
     HnswIndex.build(np.eye(4, dtype=np.float32), np.arange(4)).save(
         trained / INDEX_FILE
@@ -41,7 +42,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProjectState:
     return state
 
 
-def _commands_run(state: ProjectState, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def _commands_run(
+    state: ProjectState, monkeypatch: pytest.MonkeyPatch, preset: str | None = None
+) -> list[str]:
     """Names of the commands that `ready` runs."""
     ran: list[str] = []
 
@@ -50,7 +53,7 @@ def _commands_run(state: ProjectState, monkeypatch: pytest.MonkeyPatch) -> list[
 
     monkeypatch.setattr(Preparation, "_run", run)
     console = Console(quiet=True)
-    Preparation(state, "quick", PhaseTimer(console), console).ready(retrain=False)
+    Preparation(state, preset, PhaseTimer(console), console).ready(retrain=False)
     return ran
 
 
@@ -58,6 +61,19 @@ def test_a_release_that_this_version_reads_is_taken_as_it_is(
     state: ProjectState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _commands_run(state, monkeypatch) == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "commands"),
+    [("quick", []), ("full", ["commands.train", "commands.publish"])],
+)
+def test_a_release_of_another_preset_than_asked_is_trained_anew(
+    state: ProjectState,
+    monkeypatch: pytest.MonkeyPatch,
+    preset: str,
+    commands: list[str],
+) -> None:
+    assert _commands_run(state, monkeypatch, preset) == commands
 
 
 def test_a_delta_is_taken_as_it_is_too(

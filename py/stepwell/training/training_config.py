@@ -33,6 +33,7 @@ class TrainingConfig:
         rows: of each snapshot.
         ranker, distill: of the two models.
         max_evaluated_users: users scored for the model card, None is all.
+        preset: that this is, or began as; for the model card. "" is none.
     """
 
     retrieval: RetrievalConfig
@@ -44,6 +45,7 @@ class TrainingConfig:
     ranker: RankerTraining = field(default_factory=RankerTraining)
     distill: DistillOptions = field(default_factory=DistillOptions)
     max_evaluated_users: int | None = None
+    preset: str = ""
 
     def __post_init__(self) -> None:
         check_range("num_snapshots", self.num_snapshots, 1, MAX_SNAPSHOTS)
@@ -98,6 +100,7 @@ QUICK = TrainingConfig(
         num_requests=1_500, trainer=TrainerOptions(epochs=4, learning_rate=5e-3)
     ),
     max_evaluated_users=500,
+    preset="quick",
 )
 """The demo's: minutes on 2 cores."""
 
@@ -107,7 +110,8 @@ FULL = TrainingConfig(
     min_queries=4_000,
     rows=RowOptions(negatives=320),
     ranker=RankerTraining(trainer=TrainerOptions(epochs=3, min_steps=300)),
+    preset="full",
 )
 """The quality bars'."""
 
-PRESETS = {"quick": QUICK, "full": FULL}
+PRESETS = {config.preset: config for config in (QUICK, FULL)}

@@ -140,7 +140,12 @@ def run_training(
         held_out = Evaluation.of(known, cuts.evaluation_end, config.max_evaluated_users)
         tiers = options.measure_tiers(folder, held_out, phases.step)
         phases.done("evaluation")
-    facts = {**_facts(known, cuts, options), **ranker_facts, "seconds": phases.seconds}
+    facts = {
+        "preset": config.preset,
+        **_facts(known, cuts, options),
+        **ranker_facts,
+        "seconds": phases.seconds,
+    }
     card = write_model_card(folder, tiers, facts)
     return TrainedRelease(_finished(folder), card, tuple(imported.report.lines()))
 

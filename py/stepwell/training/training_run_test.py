@@ -52,6 +52,7 @@ TINY = TrainingConfig(
         bottom_widths=(16,), trainer=TrainerOptions(epochs=2, queries_per_step=8)
     ),
     distill=DistillOptions(num_requests=80, trainer=TrainerOptions(epochs=2)),
+    preset="tiny",
 )
 
 
@@ -135,6 +136,7 @@ def test_a_release_keeps_what_is_typical_of_each_segment(
 def test_the_card_on_disk_is_plain_json(trained: TrainedRelease) -> None:
     card = json.loads((trained.folder / MODEL_CARD_NAME).read_text())
     assert card == json.loads(json.dumps(trained.card))
+    assert card["preset"] == "tiny"
     assert card["quality"]["popular"]["ndcg_at_10"] > 0
     assert set(card["cost_us"]["popular"]) == {"mean", "p50", "p95", "p99"}
     assert card["reduced"] == {"ndcg_kept": 1.0, "cost": 0.2}
