@@ -1,7 +1,7 @@
 """Writes every table of figures in the documents from the reports that measured them.
 
-    PYTHONPATH=tools python tools/bench/figures.py           rewrite the documents
-    PYTHONPATH=tools python tools/bench/figures.py --check   exit 1 when one differs
+    PYTHONPATH=tools:py python tools/bench/figures.py           rewrite the documents
+    PYTHONPATH=tools:py python tools/bench/figures.py --check   exit 1 when one differs
 
 A report lies in docs/figures/NAME.json, as `./stepwell bench NAME --json` or
 `./stepwell demo --report` wrote it; `bench` then rewrites the documents by itself. A
