@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         choices=sorted(PRESETS),
-        help="quick trains in minutes, full in half an hour; a release of the other is "
-        "trained anew (default: the release as it is, quick where there is none)",
+        help="quick trains in minutes, full in half an hour at most; a release of the "
+        "other is trained anew (default: as it is, quick where there is none)",
     )
     parser.add_argument("--port", type=int, default=7000, help="default: %(default)s")
     parser.add_argument(
