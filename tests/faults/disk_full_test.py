@@ -11,6 +11,7 @@ from rich.console import Console
 
 from commands.publish import PublishPlan, publish
 from faults.cut_disk import memory_disk, why_no_memory_disk
+from faults.ladder_choice import answer_as_chosen
 from integration.small_project import SmallProject
 from project_state import ProjectState
 from server_process import ServerProcess, server_process
@@ -76,8 +77,8 @@ class System:
         self.acknowledged += names
 
     def assert_serves(self) -> None:
-        """A whole answer of the best tier; not forced, 1 % exercise a lower one."""
-        answer = self.client.recommend(self.user_id, 10, forced_tier=Tier.FULL)
+        """A whole answer of the best tier."""
+        answer = answer_as_chosen(self.client, self.user_id, 10)
         served = answer.served_by
         assert (served.tier, len(answer.items)) == (Tier.FULL, 10), served
 

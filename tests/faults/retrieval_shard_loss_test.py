@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from faults.ladder_choice import answer_as_chosen
 from integration.small_project import SmallProject
 from server_process import ServerProcess, server_process, start
 from stepwell.base.clock import SystemClock
@@ -24,7 +25,6 @@ from stepwell.retrieval.artifacts import INDEX_FILE
 SHARDS = LabelShards(2)
 PATIENT_US = 30_000_000
 HOP_MS = 3_000
-ON_PURPOSE = {Reason.EXERCISE, Reason.PROBE}
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +66,9 @@ class System:
 
     def served(self) -> ServedBy:
         """How one request was served that was not sent to another tier on purpose."""
-        while True:
-            user_id = self._project.user_ids[0]
-            answer = self._client.recommend(user_id, 10)
-            assert len(answer.items) == 10
-            if not ON_PURPOSE & set(answer.served_by.reasons):
-                return answer.served_by
+        answer = answer_as_chosen(self._client, self._project.user_ids[0], 10)
+        assert len(answer.items) == 10
+        return answer.served_by
 
     def served_until(self, wanted: Callable[[ServedBy], bool]) -> ServedBy:
         """The first answer that is as wanted, or the last one when time is up."""
